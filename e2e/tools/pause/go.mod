@@ -1,0 +1,3 @@
+module berth.dev/e2e/tools/pause
+
+go 1.24
