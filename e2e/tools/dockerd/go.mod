@@ -1,6 +1,6 @@
 module berth.dev/e2e/tools/dockerd
 
-go 1.26.8
+go 1.26.3
 
 tool github.com/moby/moby/v2/cmd/dockerd
 

@@ -1,6 +1,6 @@
 module berth.dev/e2e/tools/oras
 
-go 1.26.8
+go 1.26.7
 
 tool oras.land/oras/cmd/oras
 

@@ -1,6 +1,6 @@
 module berth.dev/e2e/tools/registry
 
-go 1.26.8
+go 1.26.0
 
 tool github.com/distribution/distribution/v3/cmd/registry
 

@@ -108,6 +108,14 @@ TOOLS: tuple[Tool, ...] = (
         ("github.com/moby/buildkit/cmd/buildkitd", "github.com/moby/buildkit/cmd/buildctl"),
         TEST,
     ),
+    Tool(
+        "docker-cli",
+        "docker-cli",
+        "github.com/docker/cli",
+        ("github.com/docker/cli/cmd/docker",),
+        TEST,
+        ldflags="-X github.com/docker/cli/cli/version.Version={version}",
+    ),
     Tool("oras", "oras", "oras.land/oras", ("oras.land/oras/cmd/oras",), TEST),
 )
 
