@@ -1,0 +1,1 @@
+"""Berth: every project a private container registry of its own."""

@@ -1,0 +1,84 @@
+"""Names that clusters, manifests and other people's tools rely on. No I/O.
+
+Sources: Kubernetes object names (RFC 1123), OCI distribution spec 1.1 "Pulling manifests" (repository
+and tag grammar), and the recommended labels of Kubernetes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+GROUP: Final = "berth.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER_OPERATOR: Final = "berth-operator"
+FIELD_MANAGER_CATALOG: Final = "berth-catalog"
+
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+LABEL_VERSION: Final = "app.kubernetes.io/version"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_PROJECT: Final = f"{GROUP}/project"
+LABEL_REPOSITORY: Final = f"{GROUP}/repository"
+
+ANNOTATION_DESIRED_HASH: Final = f"{GROUP}/desired-hash"
+ANNOTATION_RECONCILE_REQUESTED: Final = "reconcile.fluxcd.io/requestedAt"
+
+FINALIZER: Final = f"{GROUP}/trash"
+
+REGISTRY_NAME: Final = "registry"
+REGISTRY_PORT: Final = 5000
+PROJECT_POLICY_NAME: Final = "project"
+
+# Audiences of the projected ServiceAccount tokens with which Berth's own processes prove who they are.
+AUDIENCE_ACCESS: Final = "berth-access"
+AUDIENCE_CATALOG: Final = "berth-catalog"
+
+PROJECT_ID_MAX_LENGTH: Final = 50
+PROJECT_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
+RESERVED_PROJECT_IDS: Final = frozenset(
+    {"v1", "v2", "token", "authz", "healthz", "readyz", "metrics", "help", "portal", "berth", "library", "system"}
+)
+
+# OCI distribution spec 1.1: one path component, a repository name, a tag.
+PATH_COMPONENT_PATTERN: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+REPOSITORY_PATTERN: Final = rf"^{PATH_COMPONENT_PATTERN}(?:/{PATH_COMPONENT_PATTERN})*$"
+REPOSITORY_MAX_LENGTH: Final = 200
+TAG_PATTERN: Final = r"^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$"
+DIGEST_PATTERN: Final = r"^sha(?:256:[a-f0-9]{64}|512:[a-f0-9]{128})$"
+
+_NOT_IN_SLUG = re.compile(r"[^a-z0-9-]+")
+_SLUG_MAX_LENGTH = 52
+
+
+def project_namespace(project_id: str) -> str:
+    """The namespace that holds everything of a project."""
+    return f"berth-{project_id}"
+
+
+def registry_audience(project_id: str) -> str:
+    """The `aud` of tokens for one project's registry; unique for each, so that no token serves two."""
+    return f"berth-registry/{project_id}"
+
+
+def registry_host(project_id: str, cluster_domain: str) -> str:
+    """`host:port` of a project's registry as reached from inside the cluster."""
+    return f"{REGISTRY_NAME}.{project_namespace(project_id)}.svc.{cluster_domain}:{REGISTRY_PORT}"
+
+
+def repository_object_name(path: str) -> str:
+    """The `metadata.name` of a generated object for a repository path.
+
+    A path that already is a short DNS label names the object itself. Any other path gives a readable slug and
+    the first eight hexadecimal digits of its SHA-256, because two paths may give one slug (`a/b` and `a-b`).
+    """
+    slug = _NOT_IN_SLUG.sub("-", path).strip("-")
+    if slug == path and len(slug) <= _SLUG_MAX_LENGTH:
+        return path
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return f"{slug[:_SLUG_MAX_LENGTH].rstrip('-')}-{digest}"
