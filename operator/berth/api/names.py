@@ -42,7 +42,20 @@ AUDIENCE_CATALOG: Final = "berth-catalog"
 PROJECT_ID_MAX_LENGTH: Final = 50
 PROJECT_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
 RESERVED_PROJECT_IDS: Final = frozenset(
-    {"v1", "v2", "token", "authz", "healthz", "readyz", "metrics", "help", "portal", "berth", "library", "system"}
+    {
+        "v1",
+        "v2",
+        "token",
+        "authz",
+        "healthz",
+        "readyz",
+        "metrics",
+        "help",
+        "portal",
+        "berth",
+        "library",
+        "system",
+    }
 )
 
 # OCI distribution spec 1.1: one path component, a repository name, a tag.

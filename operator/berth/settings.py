@@ -1,0 +1,147 @@
+"""Settings of every process, read from the environment once. The only reader of `os.environ` in Berth.
+
+Every field is `BERTH_<NAME>`; the chart sets them and its values carry the same descriptions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_CONFIG = SettingsConfigDict(env_prefix="BERTH_", frozen=True, extra="ignore")
+
+
+class Common(BaseSettings):
+    """What every process needs to know."""
+
+    model_config = _CONFIG
+
+    host: str = Field(description="Host name (with port, if not 443) of the one address, as clients type it.")
+    namespace: str = Field("berth-system", description="Berth's own namespace.")
+    instance: str = Field("berth", description="Name of the installation (the Helm release).")
+    cluster_domain: str = Field("cluster.local", description="DNS domain of the cluster.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level logged."
+    )
+    kube_issuer: str = Field(
+        "", description="Issuer of ServiceAccount tokens; empty: asked from the API server."
+    )
+
+
+class OperatorSettings(Common):
+    """The operator."""
+
+    registry_image: str = Field(description="Image of CNCF Distribution, 3.1.1 or later.")
+    registry_version: str = Field(
+        "3.1.2", description="Version of that image, shown in the Project's status."
+    )
+    registry_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="Of that image."
+    )
+    access_url: str = Field(
+        "http://berth-access.berth-system.svc", description="Where the operator asks for registry tokens."
+    )
+    access_token_file: Path = Field(
+        Path("/var/run/secrets/berth/access/token"),
+        description="ServiceAccount token with the audience berth-access.",
+    )
+    project_cluster_role: str = Field(
+        "berth-project-operator",
+        description="ClusterRole that the operator binds to itself in each project namespace.",
+    )
+    service_account: str = Field(
+        "berth-operator", description="The operator's own ServiceAccount, in Berth's namespace."
+    )
+    tls_mode: Literal["Generated", "Existing"] = Field(
+        "Generated",
+        description="Generated: the operator makes and renews the gateway's certificate. Existing: it does not.",
+    )
+    workers: int = Field(8, ge=1, description="Keys reconciled at the same time.")
+    probe_interval: int = Field(600, ge=10, description="Seconds between two write probes of one registry.")
+    health_port: int = Field(8081, description="Port of /healthz, /readyz and /metrics.")
+
+
+class AccessSettings(Common):
+    """The access service."""
+
+    port: int = Field(8080, description="Port of /token, /authz and manifest writes.")
+    metrics_port: int = Field(9090, description="Port of /metrics.")
+    signing_dir: Path = Field(
+        Path("/var/run/secrets/berth/signing"), description="Directory with tls.crt and tls.key of the leaf."
+    )
+    catalog_url: str = Field(
+        "http://berth-catalog.berth-system.svc", description="Base address of the catalog."
+    )
+    catalog_token_file: Path = Field(
+        Path("/var/run/secrets/berth/catalog/token"),
+        description="ServiceAccount token with the audience berth-catalog.",
+    )
+    gateway_accounts: str = Field(
+        "berth-gateway", description="ServiceAccounts in Berth's namespace that may call /authz, by commas."
+    )
+    service_accounts: str = Field(
+        "berth-operator,berth-catalog",
+        description="ServiceAccounts in Berth's namespace that get registry tokens, by commas.",
+    )
+    token_lifetime: int = Field(300, ge=60, le=3600, description="Life of a registry token in seconds.")
+    record_timeout: float = Field(
+        8.0, gt=0, description="Seconds for which a push waits for the catalog before it is refused."
+    )
+    manifest_size_limit: int = Field(
+        4 * 1024 * 1024, description="Largest manifest in bytes (Distribution's own limit)."
+    )
+    upstream_self: str = Field(
+        "http://berth-access.berth-system.svc", description="Address under which the gateway reaches access."
+    )
+
+
+class CatalogSettings(Common):
+    """The catalog."""
+
+    port: int = Field(8080, description="Port of the API.")
+    metrics_port: int = Field(9090, description="Port of /metrics.")
+    database_url: str = Field(
+        "sqlite+aiosqlite:////var/lib/berth/catalog.db",
+        description="SQLAlchemy URL: sqlite+aiosqlite or postgresql+psycopg.",
+    )
+    access_url: str = Field(
+        "http://berth-access.berth-system.svc", description="Where the catalog asks for registry tokens."
+    )
+    access_token_file: Path = Field(
+        Path("/var/run/secrets/berth/access/token"),
+        description="ServiceAccount token with the audience berth-access.",
+    )
+    client_accounts: str = Field(
+        "berth-access", description="ServiceAccounts in Berth's namespace that may call, by commas."
+    )
+    walk_interval: int = Field(3600, ge=60, description="Seconds between two healing walks of one registry.")
+    intent_timeout: int = Field(
+        60, ge=10, description="Seconds after which an unsettled write is settled from the registry."
+    )
+
+
+class GatewaySettings(Common):
+    """The gateway's configuration."""
+
+    port: int = Field(8443, description="TLS port.")
+    health_port: int = Field(8080, description="Port of /healthz, without TLS.")
+    access_upstream: str = Field(
+        "berth-access.berth-system.svc.cluster.local:80", description="host:port of access."
+    )
+    gateway_token_file: Path = Field(
+        Path("/var/run/secrets/berth/access/token"),
+        description="ServiceAccount token with the audience berth-access.",
+    )
+    tls_dir: Path = Field(
+        Path("/var/run/secrets/berth/tls"), description="Directory with tls.crt and tls.key."
+    )
+    output_dir: Path = Field(
+        Path("/run/berth-gateway"), description="Directory that the configuration is written to."
+    )
+    resolver: str = Field(
+        "", description="DNS server for registries' names; empty: the first of /etc/resolv.conf."
+    )
+    workers: int = Field(2, ge=1, description="nginx worker processes.")
