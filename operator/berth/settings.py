@@ -23,21 +23,15 @@ class Common(BaseSettings):
     namespace: str = Field("berth-system", description="Berth's own namespace.")
     instance: str = Field("berth", description="Name of the installation (the Helm release).")
     cluster_domain: str = Field("cluster.local", description="DNS domain of the cluster.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severe level logged."
-    )
-    kube_issuer: str = Field(
-        "", description="Issuer of ServiceAccount tokens; empty: asked from the API server."
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    kube_issuer: str = Field("", description="Issuer of ServiceAccount tokens; empty: asked from the API server.")
 
 
 class OperatorSettings(Common):
     """The operator."""
 
     registry_image: str = Field(description="Image of CNCF Distribution, 3.1.1 or later.")
-    registry_version: str = Field(
-        "3.1.2", description="Version of that image, shown in the Project's status."
-    )
+    registry_version: str = Field("3.1.2", description="Version of that image, shown in the Project's status.")
     registry_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         "IfNotPresent", description="Of that image."
     )
@@ -72,9 +66,7 @@ class AccessSettings(Common):
     signing_dir: Path = Field(
         Path("/var/run/secrets/berth/signing"), description="Directory with tls.crt and tls.key of the leaf."
     )
-    catalog_url: str = Field(
-        "http://berth-catalog.berth-system.svc", description="Base address of the catalog."
-    )
+    catalog_url: str = Field("http://berth-catalog.berth-system.svc", description="Base address of the catalog.")
     catalog_token_file: Path = Field(
         Path("/var/run/secrets/berth/catalog/token"),
         description="ServiceAccount token with the audience berth-catalog.",
@@ -128,20 +120,12 @@ class GatewaySettings(Common):
 
     port: int = Field(8443, description="TLS port.")
     health_port: int = Field(8080, description="Port of /healthz, without TLS.")
-    access_upstream: str = Field(
-        "berth-access.berth-system.svc.cluster.local:80", description="host:port of access."
-    )
+    access_upstream: str = Field("berth-access.berth-system.svc.cluster.local:80", description="host:port of access.")
     gateway_token_file: Path = Field(
         Path("/var/run/secrets/berth/access/token"),
         description="ServiceAccount token with the audience berth-access.",
     )
-    tls_dir: Path = Field(
-        Path("/var/run/secrets/berth/tls"), description="Directory with tls.crt and tls.key."
-    )
-    output_dir: Path = Field(
-        Path("/run/berth-gateway"), description="Directory that the configuration is written to."
-    )
-    resolver: str = Field(
-        "", description="DNS server for registries' names; empty: the first of /etc/resolv.conf."
-    )
+    tls_dir: Path = Field(Path("/var/run/secrets/berth/tls"), description="Directory with tls.crt and tls.key.")
+    output_dir: Path = Field(Path("/run/berth-gateway"), description="Directory that the configuration is written to.")
+    resolver: str = Field("", description="DNS server for registries' names; empty: the first of /etc/resolv.conf.")
     workers: int = Field(2, ge=1, description="nginx worker processes.")
