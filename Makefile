@@ -1,0 +1,77 @@
+# Berth. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test bench lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Berth needs Python 3.11 or later: set PYTHON=…"; exit 2; }
+	@echo "venv: installing the locked dependencies"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+venv: .venv/.installed ## Make .venv with the locked dependencies
+
+tools: ## Build the tools of the demo and install what Debian has (cached outside the checkout)
+	@e2e/tools/build demo
+
+images: venv ## Build the container images (cached outside the checkout)
+	@e2e/tools/build demo
+	@e2e/images/build
+
+cluster: ## Boot the single-node cluster
+	@e2e/tools/build demo
+	@e2e/cluster/up
+
+cluster-down: ## Take the cluster down, leaving nothing behind
+	@e2e/cluster/down
+
+demo: ## Tools, images, cluster, chart, a Project, a push, pulls and a refused push (about 15 minutes the first time)
+	@e2e/demo
+
+crds: venv ## Write crds/ and the pages and copies made from the models
+	@$(BIN)/python -m berth.api.crd crds
+	@rm -f charts/berth/files/crds/*.yaml && mkdir -p charts/berth/files/crds && cp crds/*.yaml charts/berth/files/crds/
+
+generate: crds ## Write every generated file
+	@$(BIN)/python -m berth.access.reasons_page
+
+static: venv ## Format, lint, types and layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+unit: venv ## Unit tests
+	@$(BIN)/pytest tests/unit
+
+check: static unit ## The fast part, without a cluster
+
+component: venv ## Component tests against a real etcd, kube-apiserver and registry
+	@e2e/tools/build demo
+	@$(BIN)/pytest tests/component
+
+e2e: venv ## End-to-end tests on the real cluster with real clients
+	@e2e/tools/build test
+	@e2e/images/build
+	@$(BIN)/pytest e2e
+
+test: static ## Everything: static checks, unit, component and end-to-end tests
+	@e2e/tools/build test
+	@e2e/images/build
+	@$(BIN)/pytest tests e2e
+
+lock: ## Renew the locked dependencies from pyproject.toml
+	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe -o operator/requirements.txt pyproject.toml
+	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe --extra dev -c operator/requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## Remove what was built in the checkout
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
