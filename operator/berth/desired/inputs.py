@@ -1,0 +1,65 @@
+"""What the manifests of a project depend on besides the `Project` itself. Frozen data, gathered elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from berth.access.model import Level, State
+
+
+class MemberKind(StrEnum):
+    """Kinds of RBAC subjects (rbac.authorization.k8s.io/v1 `Subject`)."""
+
+    USER = "User"
+    GROUP = "Group"
+    SERVICE_ACCOUNT = "ServiceAccount"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """One Kubernetes identity of a person, team or machine that the project is shared with."""
+
+    kind: MemberKind
+    name: str
+    namespace: str = ""  # of a ServiceAccount alone
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectInputs:
+    """Everything besides the `Project` that decides what its manifests are.
+
+    `members` maps each level to the Kubernetes identities that have it; whoever gathers it has already resolved
+    `RegistryUser` objects to their `spec.kubernetes` names. Order and repetition in it do not matter.
+    """
+
+    registry_image: str
+    registry_version: str
+    registry_pull_policy: Literal["Always", "IfNotPresent", "Never"]
+    token_ca_pem: str  # bundle of certificates (PEM, public) that registry tokens are verified against
+    http_secret: str = field(repr=False)  # hexadecimal; desired.keys.http_secret(seed, project uid)
+    host: str  # the one address, as clients type it (with port, if not 443)
+    berth_namespace: str
+    instance: str
+    cluster_domain: str
+    operator_service_account: str
+    project_cluster_role: str
+    members: Mapping[Level, tuple[Member, ...]] = field(default_factory=dict)
+    trashed: bool = False  # spec.trashed: everything refused, the registry keeps running
+    suspended: bool = False  # spec.suspend: no registry pod
+    deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
+    berth_version: str = "0.1.0"
+
+    @property
+    def state(self) -> State:
+        """The state that the project's `AccessPolicy` tells; the stricter one wins."""
+        if self.trashed or self.deleted:
+            return State.TRASHED
+        return State.SUSPENDED if self.suspended else State.ACTIVE
+
+    @property
+    def running(self) -> bool:
+        """Whether registry pods should exist."""
+        return not (self.suspended or self.deleted)

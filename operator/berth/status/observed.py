@@ -1,0 +1,193 @@
+"""What was seen in the cluster, as far as statuses depend on it. Frozen data, gathered elsewhere.
+
+`None` always means "does not exist" (or "not asked yet" where a field says so); nothing here is a guess.
+Sizes are Kubernetes quantities as the API server wrote them; sentences are those of the API server, kubelet
+or registry, and are cut when they enter a status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from berth.access.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceSeen:
+    """The project's namespace."""
+
+    name: str
+    terminating: bool = False
+    project: str = ""  # value of its label berth.dev/project: a namespace of somebody else is never taken over
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSeen:
+    """The project's PersistentVolumeClaim."""
+
+    name: str
+    phase: str = "Pending"  # Pending, Bound, Lost
+    requested: str = ""  # spec.resources.requests.storage
+    capacity: str = ""  # status.capacity.storage; empty until bound
+    storage_class: str = ""  # spec.storageClassName; empty when the cluster has no default class
+    access_modes: tuple[str, ...] = ("ReadWriteOnce",)
+    resize: str = ""  # type of a true resize condition: Resizing, FileSystemResizePending, ControllerResizeError …
+    resize_message: str = ""
+    event: str = ""  # message of its newest Warning event (ProvisioningFailed …)
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StorageClassSeen:
+    """The StorageClass that the claim names, or the cluster's default one."""
+
+    name: str
+    allows_expansion: bool = False
+    waits_for_consumer: bool = False  # volumeBindingMode WaitForFirstConsumer
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSeen:
+    """The registry's Deployment."""
+
+    generation: int = 1
+    observed_generation: int = 0
+    replicas: int = 1  # spec.replicas
+    updated: int = 0  # status.updatedReplicas
+    available: int = 0  # status.availableReplicas
+    current: int = 0  # status.replicas: pods that still exist, old ones included
+    failure: str = ""  # message of a true ReplicaFailure condition (quota, admission …)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSeen:
+    """One container of a registry pod."""
+
+    name: str
+    image: str = ""
+    ready: bool = False
+    restarts: int = 0
+    waiting: str = ""  # state.waiting.reason: CrashLoopBackOff, ImagePullBackOff, ErrImagePull …
+    waiting_message: str = ""
+    last_exit_code: int | None = None  # of the last termination
+    last_reason: str = ""  # Error, OOMKilled …
+    last_message: str = ""  # termination message (the registry's last log lines)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSeen:
+    """One registry pod."""
+
+    name: str
+    phase: str = "Pending"
+    ready: bool = False
+    unschedulable: str = ""  # message of PodScheduled=False
+    event: str = ""  # message of its newest Warning event (FailedMount …)
+    containers: tuple[ContainerSeen, ...] = ()
+    terminating: bool = False
+
+
+class ProbeOutcome(StrEnum):
+    """How the last write probe of the registry ended."""
+
+    WRITTEN = "Written"  # an upload was accepted, read back and cancelled
+    NOT_WRITABLE = "NotWritable"  # the registry answered 5xx to a write: its volume refuses it
+    UNREACHABLE = "Unreachable"  # no connection, or no answer in time
+    REFUSED = "Refused"  # 401 or 403: the registry does not accept Berth's tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSeen:
+    """The last write probe of the registry pods that run now. A probe of earlier pods counts as none."""
+
+    outcome: ProbeOutcome
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSeen:
+    """What the access service can know about the project."""
+
+    policy_state: State | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
+    service_ready: bool = True  # at least one ready endpoint of berth-access
+    signing_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyFailure:
+    """The first child that the API server did not take."""
+
+    kind: str
+    name: str
+    message: str
+    permanent: bool = False  # 400, 403, 422: trying again without a change gives the same answer
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectObserved:
+    """Everything that the status of a `Project` depends on."""
+
+    host: str
+    registry_version: str
+    namespace: NamespaceSeen | None = None
+    claim: ClaimSeen | None = None
+    storage_class: StorageClassSeen | None = None  # None: the named one, or any default one, does not exist
+    deployment: DeploymentSeen | None = None
+    pods: tuple[PodSeen, ...] = ()
+    probe: ProbeSeen | None = None  # None: not probed since the present pods started
+    access: AccessSeen = AccessSeen()
+    failure: ApplyFailure | None = None
+    repositories: int = 0
+    inventory: tuple[dict[str, Any], ...] = ()  # as kube writes it: one entry per applied child
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryObserved:
+    """Everything that the operator's part of the status of a `DockerRepository` depends on."""
+
+    host: str
+    project: str
+    project_exists: bool = True
+    project_state: State = State.ACTIVE
+    claimed_by: str = ""  # name of the older DockerRepository that already claims the same path
+    policy_state: State | None = None  # of its own AccessPolicy; None: none exists
+    failure: ApplyFailure | None = None
+
+
+class PasswordSeen(StrEnum):
+    """What was found where `spec.passwordSecretRef` points to. The hash itself is never passed on."""
+
+    NOT_ASKED = "NotAsked"  # the user names no Secret
+    SECRET_MISSING = "SecretMissing"
+    KEY_MISSING = "KeyMissing"
+    EMPTY = "Empty"
+    UNKNOWN_SCHEME = "UnknownScheme"
+    USABLE = "Usable"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificationSeen:
+    """One `Certification` that names the user."""
+
+    name: str
+    valid_until: datetime | None = None  # None: until withdrawn
+
+
+@dataclass(frozen=True, slots=True)
+class UserObserved:
+    """Everything that the status of a `RegistryUser` depends on."""
+
+    berth_namespace: str
+    password: PasswordSeen = PasswordSeen.NOT_ASKED
+    certifications: tuple[CertificationSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CertificationObserved:
+    """Everything that the status of a `Certification` depends on."""
+
+    subject_exists: bool = False
+    subject_disabled: bool = False
