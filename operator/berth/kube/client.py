@@ -1,0 +1,301 @@
+"""The client of the Kubernetes API: plain dictionaries in and out, typed errors, nothing else.
+
+Configuration, TLS and credentials come from `kubernetes.aio`: the in-cluster token is read again every minute,
+because the kubelet rotates it. Its models are not used: they refuse fields they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import aiohttp
+from kubernetes.aio import client as kube
+from kubernetes.aio import config as kube_config
+
+from berth.kube.errors import Gone, Invalid, KubeError, NotFound, Unavailable, error_for
+from berth.kube.resources import Manifest, Resource, key_of, resource_of
+
+PAGE_SIZE: Final = 500
+REQUEST_TIMEOUT: Final = 30.0  # seconds for one request that is not a watch
+WATCH_SILENCE: Final = (
+    120.0  # seconds; the API server sends a bookmark about once a minute, so longer means a dead link
+)
+
+Manifests: TypeAlias = list[Manifest]
+Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
+EventType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A complete list and the resource version from which a watch continues it."""
+
+    items: Manifests
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One line of a watch. Of a BOOKMARK only `metadata.resourceVersion` means anything."""
+
+    type: EventType
+    object: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a resource: everywhere or in one namespace, all or by label and field."""
+
+    resource: Resource
+    namespace: str | None = None
+    label_selector: str | None = None
+    field_selector: str | None = None
+
+    def query(self) -> list[tuple[str, str]]:
+        """The selectors as query parameters."""
+        pairs = [("labelSelector", self.label_selector), ("fieldSelector", self.field_selector)]
+        return [(name, value) for name, value in pairs if value]
+
+
+class KubeClient:
+    """One connection pool to one API server. Make it with `connect`."""
+
+    def __init__(self, api: kube.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, kubeconfig: Path | str | None = None, *, user_agent: str = "berth"
+    ) -> AsyncIterator[KubeClient]:
+        """Connect as the pod's ServiceAccount, or as the current context of a kubeconfig file says."""
+        configuration = kube.Configuration()
+        if kubeconfig is None:
+            kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
+            )
+        configuration.connection_pool_maxsize = 0  # each watch holds a connection; their number is bounded elsewhere
+        async with kube.ApiClient(configuration) as api:
+            api.user_agent = user_agent
+            yield cls(api)
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
+        """One object, or None when it does not exist."""
+        doing = f"Reading {resource.describe(name, namespace)}"
+        try:
+            return await self._json("GET", resource.path(namespace, name), doing)
+        except NotFound:
+            return None
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+    ) -> Manifests:
+        """All objects of a resource, in all namespaces unless one is given."""
+        return (await self.listing(Selection(resource, namespace, label_selector, field_selector))).items
+
+    async def listing(self, selection: Selection) -> Listing:
+        """A consistent list, read page by page. When a page's token expires the list starts again in one piece."""
+        try:
+            return await self._pages(selection, PAGE_SIZE)
+        except Gone:
+            return await self._pages(selection, 0)
+
+    async def _pages(self, selection: Selection, size: int) -> Listing:
+        resource = selection.resource
+        doing = f"Listing {resource.plural}" + (f" in namespace {selection.namespace}" if selection.namespace else "")
+        items: Manifests = []
+        token = ""
+        while True:
+            query = [*selection.query()]
+            if size:
+                query.append(("limit", str(size)))
+            if token:
+                query.append(("continue", token))
+            page = await self._json("GET", resource.path(selection.namespace), doing, query=query)
+            items.extend(_typed(item, resource) for item in page.get("items") or ())
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return Listing(items, page["metadata"]["resourceVersion"])
+
+    async def watch(
+        self, selection: Selection, resource_version: str, timeout_seconds: int
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """The changes since a resource version, until the API server ends the stream (after `timeout_seconds`).
+
+        Raises Gone when the version is too old, and Unavailable when the link breaks or stays silent.
+        """
+        resource = selection.resource
+        doing = f"Watching {resource.plural}" + (f" in namespace {selection.namespace}" if selection.namespace else "")
+        query = [
+            *selection.query(),
+            ("watch", "1"),
+            ("resourceVersion", resource_version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(timeout_seconds)),
+        ]
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_SILENCE)
+        response = await self._send("GET", resource.path(selection.namespace), doing, query=query, limits=limits)
+        try:
+            while line := await response.content.readline():
+                yield _watch_event(json.loads(line), resource, doing)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise Unavailable(f"{doing} broke off: {type(error).__name__}.") from error
+        finally:
+            response.close()
+
+    async def apply(
+        self,
+        resource: Resource,
+        body: Mapping[str, Any],
+        *,
+        field_manager: str,
+        subresource: str | None = None,
+        force: bool = True,
+    ) -> Manifest:
+        """Server-side apply: create the object, or set exactly the fields given and drop those given no longer.
+
+        A `metadata.uid` or `metadata.resourceVersion` in the body is a precondition: Conflict when it does not hold.
+        """
+        namespace, name = key_of(body)
+        path = resource.path(namespace or None, name, subresource)
+        doing = f"Applying {resource.describe(name, namespace or None)}" + (f" ({subresource})" if subresource else "")
+        query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
+        return await self._json("PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml")
+
+    async def set_finalizers(
+        self, manifest: Mapping[str, Any], finalizers: Sequence[str], *, field_manager: str
+    ) -> Manifest:
+        """Replace the finalizers of the object just read. Raises Conflict when it has changed since."""
+        resource = resource_of(manifest)
+        namespace, name = key_of(manifest)
+        metadata = manifest["metadata"]
+        body = {
+            "metadata": {
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+                "finalizers": [*finalizers],
+            }
+        }
+        return await self._json(
+            "PATCH",
+            resource.path(namespace or None, name),
+            f"Setting the finalizers of {resource.describe(name, namespace or None)}",
+            query=[("fieldManager", field_manager)],
+            body=body,
+            content="application/merge-patch+json",
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        uid: str | None = None,
+        propagation: Propagation = "Background",
+    ) -> bool:
+        """Delete one object; False when it was already gone. With a uid, never its successor: that is a Conflict."""
+        body: dict[str, Any] = {"propagationPolicy": propagation}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        doing = f"Deleting {resource.describe(name, namespace)}"
+        try:
+            await self._json("DELETE", resource.path(namespace, name), doing, body=body)
+        except NotFound:
+            return False
+        return True
+
+    async def raw_get(self, path: str) -> bytes:
+        """The bytes at a path of the API server, such as `/openid/v1/jwks` or `/version`."""
+        response = await self._send("GET", path, f"Reading {path}")
+        return await _body(response, f"Reading {path}")
+
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        response = await self._send(method, path, doing, query=query, body=body, content=content)
+        data: Manifest = json.loads(await _body(response, doing))
+        return data
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        limits: aiohttp.ClientTimeout | None = None,
+    ) -> aiohttp.ClientResponse:
+        """One request. Returns the open response of a success; turns everything else into a typed error."""
+        try:
+            serialized = await self._api.param_serialize(
+                method,
+                path,
+                query_params=[*query],
+                header_params={"Accept": "application/json", "Content-Type": content},
+                body=dict(body) if body is not None else None,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._api.call_api(
+                *serialized, _request_timeout=limits or aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
+            )
+            response: aiohttp.ClientResponse = answer.response
+            if response.status < 400:
+                return response
+            raise error_for(response.status, doing, _words(await response.read(), path))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{doing} got no answer from the API server: {type(error).__name__}.") from error
+
+
+async def _body(response: aiohttp.ClientResponse, doing: str) -> bytes:
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unavailable(f"{doing} broke off: {type(error).__name__}.") from error
+
+
+def _words(body: bytes, path: str) -> str:
+    """The API server's reason: the message of its Status object; of Secrets the bare reason, for values are quoted."""
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return ""
+    if not isinstance(status, dict):
+        return ""
+    return str(status.get("reason" if "/secrets" in path else "message") or "")
+
+
+def _typed(item: Manifest, resource: Resource) -> Manifest:
+    """Items of a list come without apiVersion and kind; everything in Berth carries them."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+
+
+def _watch_event(line: Manifest, resource: Resource, doing: str) -> WatchEvent:
+    kind, obj = line.get("type"), line.get("object") or {}
+    if kind == "ERROR":
+        raise error_for(int(obj.get("code") or 0), doing, str(obj.get("message") or ""))
+    if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
+        raise Invalid(f"{doing} gave an event of the unknown type {kind!r}.")
+    return WatchEvent(kind, _typed(obj, resource))
+
+
+__all__ = ["KubeClient", "KubeError", "Listing", "Manifests", "Selection", "WatchEvent"]

@@ -1,0 +1,149 @@
+"""A local copy of one selection of objects, kept true by list and watch.
+
+It differs from a bare watch in what it never misses: after a gap (410, a restart of the API server, a broken link)
+it lists again and reports what was deleted meanwhile. It ends only by cancellation: every other failure is logged,
+counted in `failures` and tried again with growing, jittered pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+
+from berth.kube.client import Listing, Selection, WatchEvent
+from berth.kube.errors import Forbidden, Gone, KubeError, NotFound
+from berth.kube.resources import Manifest, ObjectKey, Resource, key_of
+
+OnChange: TypeAlias = Callable[[Manifest | None, Manifest | None], None]
+"""Called with (old, new): (None, new) appeared, (old, new) changed, (old, None) is gone. Must not block."""
+
+BACKOFF_FIRST: Final = 0.2  # seconds
+BACKOFF_LIMIT: Final = 30.0  # seconds
+WATCH_SECONDS: Final = (240, 360)  # a watch ends by itself after so long; spread, so that not all restart together
+
+_log = structlog.get_logger(__name__)
+
+
+class Source(Protocol):
+    """What a reflector needs of the client."""
+
+    async def listing(self, selection: Selection) -> Listing:
+        """A complete list."""
+        ...
+
+    def watch(
+        self, selection: Selection, resource_version: str, timeout_seconds: int
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """The changes since."""
+        ...
+
+
+class Reflector:
+    """Holds the objects of one selection; `run` it as a task and wait for `synced` before trusting it."""
+
+    def __init__(
+        self,
+        client: Source,
+        resource: Resource,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        on_change: OnChange | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.selection = Selection(resource, namespace, label_selector, field_selector)
+        self.synced = asyncio.Event()
+        self.failures = 0  # in a row; 0 while all is well
+        self.last_error: str | None = None
+        self._client = client
+        self._on_change = on_change
+        self._sleep = sleep
+        self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
+        self._objects: dict[ObjectKey, Manifest] = {}
+        self._version = ""
+
+    @property
+    def objects(self) -> Mapping[ObjectKey, Manifest]:
+        """The present objects by (namespace or "", name), without managedFields. A live view: do not change it."""
+        return MappingProxyType(self._objects)
+
+    async def run(self) -> None:
+        """List, watch, and start over for ever. Ends by cancellation alone."""
+        while True:
+            try:
+                if not self._version:
+                    self._replace(await self._client.listing(self.selection))
+                await self._follow()
+                self.failures, self.last_error = 0, None
+            except Gone:
+                self._version = ""  # list again at once: the version is too old, the server is well
+            except Exception as error:
+                await self._pause(error)
+
+    async def _follow(self) -> None:
+        seconds = self._random.randint(*WATCH_SECONDS)
+        async with aclosing(self._client.watch(self.selection, self._version, seconds)) as events:
+            async for event in events:
+                self._take(event)
+                self.failures, self.last_error = 0, None
+
+    async def _pause(self, error: Exception) -> None:
+        """Wait before the next try: known failures of the API quietly, anything else with its traceback."""
+        self.failures += 1
+        self.last_error = str(error)
+        if isinstance(error, NotFound | Forbidden) or not isinstance(error, KubeError):
+            self._version = ""  # the resource, the right or our view of it changed: only a list tells
+        level = _log.warning if isinstance(error, KubeError) else _log.exception
+        level("watch interrupted", resource=self.selection.resource.plural, namespace=self.selection.namespace,
+              error=self.last_error, failures=self.failures)  # fmt: skip
+        limit = min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(self.failures - 1, 16))
+        await self._sleep(limit * self._random.uniform(0.5, 1.0))
+
+    def _replace(self, listing: Listing) -> None:
+        """Take a complete list: what it lacks is gone, whether or not an event said so."""
+        fresh = {key_of(item): _lean(item) for item in listing.items}
+        for key in [key for key in self._objects if key not in fresh]:
+            self._set(key, None)
+        for key, item in fresh.items():
+            self._set(key, item)
+        self._version = listing.resource_version
+        self.synced.set()
+
+    def _take(self, event: WatchEvent) -> None:
+        if event.type != "BOOKMARK":
+            self._set(key_of(event.object), None if event.type == "DELETED" else _lean(event.object))
+        self._version = event.object["metadata"]["resourceVersion"]
+
+    def _set(self, key: ObjectKey, new: Manifest | None) -> None:
+        old = self._objects.get(key)
+        if new is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = new
+        if self._on_change is None or _same(old, new):
+            return
+        try:
+            self._on_change(old, new)
+        except Exception:
+            _log.exception("a callback on a change failed", resource=self.selection.resource.plural, object=key)
+
+
+def _lean(item: Manifest) -> Manifest:
+    """The object without managedFields, which nobody here reads and which are half of its size."""
+    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
+    return {**item, "metadata": metadata}
+
+
+def _same(old: Manifest | None, new: Manifest | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    mine, theirs = old["metadata"], new["metadata"]
+    return (mine["uid"], mine["resourceVersion"]) == (theirs["uid"], theirs["resourceVersion"])
