@@ -109,6 +109,8 @@ def down(settings: Settings) -> int:
     if not settings.state.exists():
         say("no cluster is up")
         return 0
+    if not (settings.state / "before.json").exists():
+        raise ClusterError(f"{settings.state} was not made by a boot of this cluster; it is left alone")
     left = cgroups.remove(set(before.get("cgroups", [])))
     for folder in before.get("folders", []):
         with contextlib.suppress(OSError):

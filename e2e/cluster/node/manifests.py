@@ -38,24 +38,28 @@ def storage_class() -> Object:
 
 def corefile(host: str) -> str:
     """The cluster's names, the registry's host name, and a plain "no such name" for everything else."""
-    return f""".:53 {{
+    return f"""{DOMAIN}:53 in-addr.arpa:53 ip6.arpa:53 {{
     errors
     health
     ready
-    hosts {{
-        {NODE_IP} {host.partition(":")[0]}
-        fallthrough
-    }}
     kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
         pods insecure
         ttl 5
-        fallthrough in-addr.arpa ip6.arpa
-    }}
-    template ANY ANY {{
-        rcode NXDOMAIN
     }}
     cache 5
     loadbalance
+}}
+{host.partition(":")[0]}:53 {{
+    errors
+    hosts {{
+        {NODE_IP} {host.partition(":")[0]}
+    }}
+}}
+.:53 {{
+    errors
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
 }}
 """
 
