@@ -1,0 +1,144 @@
+"""Conditions: the closed lists of types and reasons, each with its meaning, and the model of one condition.
+
+A new type or reason is an API change: people and dashboards match on these words. `docs/crds/conditions.md` is written
+from this file. Meaning of `Ready`, `Reconciling` and `Stalled`: kstatus (sigs.k8s.io/cli-utils/pkg/kstatus).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from berth.api.base import ApiModel, Time
+
+MESSAGE_MAX_LENGTH: Final = 4096
+
+
+class _Word(StrEnum):
+    """An enum of words that carry their meaning, so that list and documentation can not drift apart."""
+
+    meaning: str
+
+    def __new__(cls, word: str, meaning: str = "") -> _Word:
+        member = str.__new__(cls, word)
+        member._value_ = word
+        member.meaning = meaning
+        return member
+
+
+class ConditionType(_Word):
+    """What a condition is about."""
+
+    READY = "Ready", "Everything that the spec asks for is so, and was checked."
+    RECONCILING = "Reconciling", "Work is under way; present only when True."
+    STALLED = "Stalled", "Only a person can mend it, the message says how; present only when True."
+    STORAGE_READY = (
+        "StorageReady",
+        "The project's claim is bound, has the size asked for, and the registry wrote to it.",
+    )
+    REGISTRY_AVAILABLE = "RegistryAvailable", "The project's registry answers."
+    ACCESS_READY = "AccessReady", "Sharing is in force: the policy is written and the token CA reached the registry."
+    TRASHED = "Trashed", "Every operation is refused; nothing is lost; the name stays reserved."
+    SUSPENDED = "Suspended", "The registry is scaled to zero because spec.suspend asks for it; present only when True."
+    PUSHABLE = "Pushable", "The repository takes pushes from whoever may Edit and is certified."
+    CATALOG_IN_SYNC = "CatalogInSync", "Tags and counts in this status are those of the registry."
+    CERTIFIED = "Certified", "The user may push: a certification that names them is valid now."
+
+
+class ConditionReason(_Word):
+    """Why a condition has its status."""
+
+    # any kind
+    READY = "Ready", "Everything is as the spec says."
+    PROGRESSING = "Progressing", "Objects were written and have not taken effect yet."
+    DEPENDENCY_NOT_READY = "DependencyNotReady", "Another condition of this object, named in the message, is not True."
+    INVALID_SPEC = "InvalidSpec", "The stored object breaks a rule of this version; the message names the field."
+    APPLY_REFUSED = "ApplyRefused", "The API server refused an object that Berth wrote; the message is its answer."
+    INTERNAL_ERROR = "InternalError", "An error in Berth; it is tried again and the log has the details."
+    INSTALLATION_NOT_READY = "InstallationNotReady", "Berth's own keys or services are not there yet."
+    NAMESPACE_TAKEN = "NamespaceTaken", "The project's namespace exists and belongs to something else."
+    NAMESPACE_TERMINATING = "NamespaceTerminating", "The project's namespace is being deleted."
+    ACTIVE = "Active", "Neither trashed nor suspended."
+    SUSPENDED = "Suspended", "spec.suspend is true: the registry is scaled to zero."
+
+    # storage
+    CLAIM_BOUND = "ClaimBound", "The claim is bound; nothing was written to it yet."
+    VOLUME_WRITABLE = "VolumeWritable", "The registry wrote to the volume and read it back."
+    CLAIM_PENDING = "ClaimPending", "The claim is not bound yet."
+    CLAIM_LOST = "ClaimLost", "The volume behind the claim is gone."
+    CLAIM_RESIZING = "ClaimResizing", "The volume is growing."
+    CLAIM_NOT_EXPANDABLE = "ClaimNotExpandable", "The storage class does not let volumes grow."
+    CLAIM_SHRINK_REFUSED = "ClaimShrinkRefused", "The spec asks for less than the claim already has."
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound", "The storage class does not exist, or no default class does."
+    VOLUME_NOT_WRITABLE = "VolumeNotWritable", "The registry can not write to its volume."
+
+    # registry
+    REGISTRY_AVAILABLE = "RegistryAvailable", "The registry answers."
+    REGISTRY_STARTING = "RegistryStarting", "The registry's pod is starting."
+    REGISTRY_CRASH_LOOPING = "RegistryCrashLooping", "The registry exits again and again."
+    REGISTRY_UNSCHEDULABLE = "RegistryUnschedulable", "No node can take the registry's pod."
+    REGISTRY_POD_REFUSED = "RegistryPodRefused", "The cluster's admission or quota refuses the registry's pod."
+    REGISTRY_UNREACHABLE = "RegistryUnreachable", "The registry's pod is ready and does not answer Berth."
+    REGISTRY_STOPPED = "RegistryStopped", "The registry is scaled to zero; the message says for what."
+    IMAGE_PULL_FAILED = "ImagePullFailed", "The node can not pull the registry's image."
+
+    # access
+    POLICY_APPLIED = "PolicyApplied", "The policy is written and in force."
+    POLICY_PENDING = "PolicyPending", "The policy is not written yet."
+    USER_NOT_FOUND = "UserNotFound", "No RegistryUser of that name exists."
+
+    # users and certifications
+    VALID = "Valid", "In force."
+    DISABLED = "Disabled", "spec.disabled is true: every request of this user is refused."
+    SECRET_NOT_FOUND = "SecretNotFound", "The Secret that is referred to does not exist in Berth's namespace."
+    SECRET_KEY_MISSING = "SecretKeyMissing", "The Secret has no such key."
+    SECRET_EMPTY = "SecretEmpty", "The key of the Secret is empty."
+    UNKNOWN_HASH_SCHEME = "UnknownHashScheme", "The password is stored as neither argon2id nor bcrypt."
+    CERTIFIED = "Certified", "A valid certification names this user."
+    NO_CERTIFICATION = "NoCertification", "No certification names this user."
+    CERTIFICATION_EXPIRED = "CertificationExpired", "The last certification has passed its validUntil."
+
+    # trash and deletion
+    NOT_TRASHED = "NotTrashed", "Not in the trash."
+    PROJECT_TRASHED = "ProjectTrashed", "The project is in the trash: spec.trashed is true."
+    REPOSITORY_TRASHED = "RepositoryTrashed", "The repository is in the trash: spec.trashed is true."
+    PROJECT_DELETED = "ProjectDeleted", "The project's object is being deleted; registry stopped, data kept."
+    REPOSITORY_DELETED = "RepositoryDeleted", "The repository's object is being deleted; data kept."
+
+    # repositories
+    PATH_TAKEN = "PathTaken", "An older DockerRepository of the project has this path."
+    NOT_IN_PROJECT_NAMESPACE = "NotInProjectNamespace", "The object does not stand in a project's namespace."
+    PROJECT_NOT_FOUND = "ProjectNotFound", "The namespace's project does not exist."
+    PROJECT_SUSPENDED = "ProjectSuspended", "The project is suspended."
+    ACCEPTS_PUSHES = "AcceptsPushes", "Pushes are accepted."
+    EXTERNAL_REPOSITORY = "ExternalRepository", "The repository is catalogued here and hosted elsewhere."
+
+    # catalog
+    IN_SYNC = "InSync", "The catalog saw the registry's present state."
+    NEVER_PUSHED = "NeverPushed", "Nothing was pushed yet."
+    CATALOG_BEHIND = "CatalogBehind", "The catalog has work left for this object."
+    CATALOG_UNREACHABLE = "CatalogUnreachable", "The catalog can not be reached."
+
+
+class Condition(ApiModel):
+    """One condition, as in metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316, description="What the condition is about.")]
+    status: Annotated[Literal["True", "False", "Unknown"], Field(description="True, False or Unknown.")]
+    reason: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^[A-Za-z]([A-Za-z0-9]*[A-Za-z0-9])?$",
+            description="Why, as one word of a closed list (docs/crds/conditions.md).",
+        ),
+    ]
+    message: Annotated[
+        str, Field(max_length=MESSAGE_MAX_LENGTH, description="Why, as a sentence with the object and the next step.")
+    ]
+    last_transition_time: Annotated[Time, Field(description="When the status last changed, RFC 3339.")]
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="The metadata.generation that was judged. Absent: not said.")
+    ] = None

@@ -1,0 +1,295 @@
+"""`Project`: a private registry of its own, declared."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from berth.api.base import ApiModel, Resource
+from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, RESERVED_PROJECT_IDS
+from berth.api.schema import ATOMIC, DNS_SUBDOMAIN_PATTERN, ComputeQuantity, SizeText, rule, rules
+from berth.api.sharing import Share, sharing_field
+from berth.api.status import ObjectStatus
+
+_RESERVED = ", ".join(f"'{name}'" for name in sorted(RESERVED_PROJECT_IDS))
+
+
+class StorageType(StrEnum):
+    """What holds a project's bytes."""
+
+    PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
+
+
+class AccessMode(StrEnum):
+    """Access modes of a claim that a registry can use."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_WRITE_MANY = "ReadWriteMany"
+
+
+class RepositoryCreation(StrEnum):
+    """How repositories come into being."""
+
+    ON_PUSH = "OnPush"
+    DECLARED = "Declared"
+
+
+def _size(field: str, example: str) -> dict[str, str]:
+    """The rule that a size is a quantity above zero."""
+    return rule(
+        "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
+        f"{field} must be a size above zero: write a number and a unit, for example {example}",
+    )
+
+
+class PersistentVolumeClaimStorage(ApiModel):
+    """A claim in the project's namespace."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                """has(self.storageClassName) == has(oldSelf.storageClassName)
+                   && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)""",
+                "storageClassName can not be changed, a volume stays in its class: undo the change, "
+                "or make a new Project and copy the images",
+            ),
+            rule(
+                """(has(self.accessMode) ? self.accessMode : 'ReadWriteOnce')
+                   == (has(oldSelf.accessMode) ? oldSelf.accessMode : 'ReadWriteOnce')""",
+                "accessMode can not be changed, a volume keeps its mode: undo the change, "
+                "or make a new Project and copy the images",
+            ),
+        )
+    )
+
+    size: Annotated[
+        SizeText,
+        Field(
+            description="Size of the claim in bytes, as a quantity (50Gi). May only grow. No default.",
+            json_schema_extra=rules(
+                _size("spec.storage.persistentVolumeClaim.size", "50Gi"),
+                rule(
+                    """!isQuantity(self) || !isQuantity(oldSelf)
+                       || !quantity(self).isLessThan(quantity(oldSelf))""",
+                    "spec.storage.persistentVolumeClaim.size may only grow: write the former size or more",
+                    message_expression="""'spec.storage.persistentVolumeClaim.size may only grow: write ' + oldSelf
+                       + ' or more, or make a smaller Project and copy the images'""",
+                ),
+            ),
+        ),
+    ]
+    storage_class_name: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_SUBDOMAIN_PATTERN,
+            description="StorageClass of the claim; can not be changed. Default: the cluster's default class.",
+        ),
+    ] = None
+    access_mode: Annotated[
+        AccessMode,
+        Field(
+            description="ReadWriteOnce: one replica. ReadWriteMany: several replicas, needs a class that offers it. "
+            "Can not be changed. Default: ReadWriteOnce."
+        ),
+    ] = AccessMode.READ_WRITE_ONCE
+
+
+class Storage(ApiModel):
+    """Where a project's bytes are."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.type != 'PersistentVolumeClaim' || has(self.persistentVolumeClaim)",
+                "type PersistentVolumeClaim needs spec.storage.persistentVolumeClaim: write at least its size",
+            ),
+        )
+    )
+
+    type: Annotated[StorageType, Field(description="Kind of storage: PersistentVolumeClaim. No default.")]
+    persistent_volume_claim: Annotated[
+        PersistentVolumeClaimStorage,
+        Field(description="The claim, for type PersistentVolumeClaim. No default."),
+    ]
+
+
+class ComputeResources(ApiModel):
+    """Amounts of compute resources."""
+
+    cpu: Annotated[
+        ComputeQuantity | None, Field(description="Processor time in cores (250m is a quarter). Default: none.")
+    ] = None
+    memory: Annotated[ComputeQuantity | None, Field(description="Memory in bytes (256Mi). Default: none.")] = None
+
+
+class Resources(ApiModel):
+    """Compute resources of a container."""
+
+    requests: Annotated[
+        ComputeResources | None, Field(description="What is reserved on the node. Default: of the installation.")
+    ] = None
+    limits: Annotated[
+        ComputeResources | None, Field(description="What is never exceeded. Default: of the installation.")
+    ] = None
+
+
+class RegistrySettings(ApiModel):
+    """The project's registry process."""
+
+    replicas: Annotated[
+        int,
+        Field(ge=1, le=20, description="Pods of the registry; more than 1 needs accessMode ReadWriteMany. Default: 1."),
+    ] = 1
+    resources: Annotated[
+        Resources | None,
+        Field(description="Requests and limits of each registry container. Default: of the installation."),
+    ] = None
+
+
+class Limits(ApiModel):
+    """Limits on what is pushed."""
+
+    layer_size: Annotated[
+        SizeText | None,
+        Field(
+            description="Largest layer that may be pushed, in bytes as a quantity (decimal: 100G). "
+            "Default: of the installation.",
+            json_schema_extra=rules(_size("spec.limits.layerSize", "100G")),
+        ),
+    ] = None
+
+
+class ProjectSpec(ApiModel):
+    """What a project should be."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                """!has(self.registry) || !has(self.registry.replicas) || self.registry.replicas <= 1
+                   || !has(self.storage.persistentVolumeClaim)
+                   || (has(self.storage.persistentVolumeClaim.accessMode)
+                       && self.storage.persistentVolumeClaim.accessMode == 'ReadWriteMany')""",
+                "more than one replica needs a volume that several pods can write: set registry.replicas to 1, "
+                "or make the Project with storage.persistentVolumeClaim.accessMode ReadWriteMany",
+            ),
+        )
+    )
+
+    display_name: Annotated[
+        str | None, Field(max_length=100, description="Name for people. Default: metadata.name.")
+    ] = None
+    description: Annotated[
+        str | None, Field(max_length=2000, description="What the project is for, in plain text. Default: none.")
+    ] = None
+    storage: Annotated[Storage, Field(description="Where the project's images are kept. No default.")]
+    registry: Annotated[
+        RegistrySettings | None, Field(description="The project's registry process. Default: one replica.")
+    ] = None
+    sharing: Annotated[
+        tuple[Share, ...],
+        sharing_field(
+            "Who has which level in the project. A repository's localSharing replaces it there. One document: who "
+            "writes it writes all of it. Default: nobody."
+        ),
+    ] = ()
+    repository_creation: Annotated[
+        RepositoryCreation,
+        Field(
+            description="OnPush: the first push makes the repository. Declared: only a DockerRepository object does. "
+            "Default: OnPush."
+        ),
+    ] = RepositoryCreation.ON_PUSH
+    limits: Annotated[Limits | None, Field(description="Limits on pushes. Default: of the installation.")] = None
+    suspend: Annotated[
+        bool, Field(description="Scale the registry to zero and refuse every request, keep everything. Default: false.")
+    ] = False
+    trashed: Annotated[
+        bool,
+        Field(
+            description="Move the project to the trash: every operation is refused, nothing is lost, false restores. "
+            "Default: false."
+        ),
+    ] = False
+
+
+class StorageStatus(ApiModel):
+    """The project's storage as it is."""
+
+    capacity: Annotated[
+        str | None, Field(max_length=32, description="Capacity of the bound volume as a quantity. Absent: not bound.")
+    ] = None
+
+
+class InventoryEntry(ApiModel):
+    """One object that the operator made for a project."""
+
+    group: Annotated[str, Field(max_length=253, description="API group; empty for core.")]
+    version: Annotated[str, Field(max_length=63, description="API version with which it was last written.")]
+    kind: Annotated[str, Field(max_length=63, description="Kind.")]
+    namespace: Annotated[str | None, Field(max_length=63, description="Namespace. Absent: the object has none.")] = None
+    name: Annotated[str, Field(max_length=253, description="Name.")]
+
+
+class ProjectStatus(ObjectStatus):
+    """What a project is."""
+
+    namespace: Annotated[
+        str | None, Field(max_length=63, description="Namespace with everything of the project. Absent: not made yet.")
+    ] = None
+    address: Annotated[
+        str | None, Field(max_length=400, description="Prefix of the project's image names. Absent: not known yet.")
+    ] = None
+    registry_version: Annotated[
+        str | None, Field(max_length=64, description="Version of the registry. Absent: not deployed yet.")
+    ] = None
+    storage: Annotated[StorageStatus | None, Field(description="The storage as it is. Absent: not known yet.")] = None
+    repositories: Annotated[
+        int | None, Field(ge=0, description="Number of repositories, trashed ones too. Absent: not counted yet.")
+    ] = None
+    inventory: Annotated[
+        tuple[InventoryEntry, ...],
+        Field(
+            max_length=500,
+            description="Every object that the operator made for the project; what is no longer wanted is removed by "
+            "it. Default: none.",
+            json_schema_extra=ATOMIC,
+        ),
+    ] = ()
+
+
+class Project(Resource):
+    """A private container registry of its own: storage, registry, sharing and limits. Its name is the project id."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"size(self.metadata.name) <= {PROJECT_ID_MAX_LENGTH}",
+                f"metadata.name is the project id in every image name: use at most {PROJECT_ID_MAX_LENGTH} characters",
+            ),
+            rule(
+                f"size(self.metadata.name) > {PROJECT_ID_MAX_LENGTH} "
+                f"|| self.metadata.name.matches('{PROJECT_ID_PATTERN}')",
+                "metadata.name is the project id in every image name: use lower-case letters, digits and hyphens, "
+                "and begin and end with a letter or digit",
+            ),
+            rule(
+                f"!(self.metadata.name in [{_RESERVED}])",
+                "metadata.name is reserved for Berth's own addresses: choose another project id",
+            ),
+        )
+    )
+
+    kind: Literal["Project"] = "Project"
+    spec: Annotated[ProjectSpec, Field(description="What the project should be.")]
+    status: Annotated[ProjectStatus, Field(description="What the project is; written by Berth alone.")] = (
+        ProjectStatus()
+    )
+
+    @property
+    def project_id(self) -> str:
+        """The first component of every image name of this project."""
+        return self.metadata.name

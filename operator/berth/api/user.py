@@ -1,0 +1,120 @@
+"""`RegistryUser`: a person or robot known to the registry."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from berth.api.base import ApiModel, Resource, Time
+from berth.api.schema import DNS_SUBDOMAIN_PATTERN, SET, USER_NAME_MAX_LENGTH, rule, rules
+from berth.api.status import ObjectStatus
+
+DEFAULT_PASSWORD_KEY: Final = "passwordHash"
+
+KubernetesName = Annotated[str, Field(min_length=1, max_length=256)]
+ServiceAccountName = Annotated[
+    str,
+    Field(max_length=317, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"),
+]
+
+
+class UserType(StrEnum):
+    """Person or machine."""
+
+    PERSON = "Person"
+    ROBOT = "Robot"
+
+
+class SecretKeyReference(ApiModel):
+    """A key of a Secret in Berth's namespace."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=DNS_SUBDOMAIN_PATTERN,
+            description="Name of the Secret in Berth's namespace. No default.",
+        ),
+    ]
+    key: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=r"^[-._a-zA-Z0-9]+$",
+            description=f"Key with the argon2id or bcrypt hash. Default: {DEFAULT_PASSWORD_KEY}.",
+        ),
+    ] = DEFAULT_PASSWORD_KEY
+
+
+class KubernetesIdentity(ApiModel):
+    """Names under which the cluster knows somebody."""
+
+    users: Annotated[
+        tuple[KubernetesName, ...],
+        Field(max_length=20, description="User names in the cluster. Default: none.", json_schema_extra=SET),
+    ] = ()
+    groups: Annotated[
+        tuple[KubernetesName, ...],
+        Field(max_length=20, description="Groups in the cluster. Default: none.", json_schema_extra=SET),
+    ] = ()
+    service_accounts: Annotated[
+        tuple[ServiceAccountName, ...],
+        Field(
+            max_length=20,
+            description="ServiceAccounts as namespace/name. Default: none.",
+            json_schema_extra=SET,
+        ),
+    ] = ()
+
+
+class RegistryUserSpec(ApiModel):
+    """What a user should be."""
+
+    type: Annotated[UserType, Field(description="Person or Robot. Default: Person.")] = UserType.PERSON
+    display_name: Annotated[
+        str | None, Field(max_length=100, description="Name for people. Default: metadata.name.")
+    ] = None
+    disabled: Annotated[bool, Field(description="Refuse every request of this user at once. Default: false.")] = False
+    password_secret_ref: Annotated[
+        SecretKeyReference | None,
+        Field(description="Where the hash of the password is; never the password itself. Default: no password."),
+    ] = None
+    kubernetes: Annotated[
+        KubernetesIdentity | None,
+        Field(
+            description="Who this is in the cluster; members of a project get rights in its namespace under these "
+            "names. Default: nobody."
+        ),
+    ] = None
+
+
+class RegistryUserStatus(ObjectStatus):
+    """What a user is."""
+
+    certified_until: Annotated[
+        Time | None,
+        Field(description="Latest end of the user's certifications, RFC 3339. Absent: none, or until withdrawn."),
+    ] = None
+
+
+class RegistryUser(Resource):
+    """A person or robot known to the registry. Its name is the user name for docker login."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                f"size(self.metadata.name) <= {USER_NAME_MAX_LENGTH}",
+                f"metadata.name is the user name for docker login: use at most {USER_NAME_MAX_LENGTH} characters",
+            ),
+        )
+    )
+
+    kind: Literal["RegistryUser"] = "RegistryUser"
+    spec: Annotated[RegistryUserSpec, Field(description="What the user should be.")]
+    status: Annotated[RegistryUserStatus, Field(description="What the user is; written by Berth alone.")] = (
+        RegistryUserStatus()
+    )
