@@ -1,0 +1,130 @@
+"""The chart renders, is accepted by a real API server, and gives nobody more than they need."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.component.controlplane import ControlPlane, tool
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "berth"
+VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+# What no built-in API serves: a cluster with cert-manager does.
+FOREIGN_KINDS = {"Certificate"}
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def render(values: Path, *arguments: str) -> list[dict[str, Any]]:
+    result = helm("template", "berth", str(CHART), "--namespace", "berth-system", "--values", str(values), *arguments)
+    assert result.returncode == 0, result.stderr
+    return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+
+def pods_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [d["spec"]["template"]["spec"] for d in documents if d["kind"] == "Deployment"]
+
+
+def rules_of(documents: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    return [(d["kind"], rule) for d in documents if d["kind"] in ("Role", "ClusterRole") for rule in d["rules"]]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_helm_lint_finds_nothing(values: Path) -> None:
+    result = helm("lint", "--strict", str(CHART), "--values", str(values))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_api_server_accepts_every_object(values: Path, control_plane: ControlPlane) -> None:
+    documents = [d for d in render(values) if d["kind"] not in FOREIGN_KINDS]
+    control_plane.kubectl("create", "namespace", "berth-system")
+    for document in documents:
+        result = control_plane.kubectl(
+            "apply", "--namespace=berth-system", "--dry-run=server", "--filename=-", input=yaml.safe_dump(document)
+        )
+        assert result.returncode == 0, (document["kind"], document["metadata"]["name"], result.stderr)
+
+
+def test_without_a_host_the_error_says_which_value_is_missing() -> None:
+    result = helm("template", "berth", str(CHART))
+    assert result.returncode != 0
+    assert "host is required: the host name that clients type" in result.stderr
+
+
+def test_a_misspelt_value_is_refused() -> None:
+    result = helm("template", "berth", str(CHART), "--set", "host=h.example.org", "--set", "acess.replicas=3")
+    assert result.returncode != 0
+    assert "acess" in result.stderr
+
+
+def test_several_catalogs_on_one_sqlite_file_are_refused_with_the_way_out() -> None:
+    result = helm("template", "berth", str(CHART), "--set", "host=h.example.org", "--set", "catalog.replicas=2")
+    assert result.returncode != 0
+    assert "catalog.database.urlSecretRef.name" in result.stderr
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_no_rule_has_a_wildcard_and_secrets_are_read_in_one_namespace_alone(values: Path) -> None:
+    documents = render(values)
+    bound_cluster_wide = {d["roleRef"]["name"] for d in documents if d["kind"] == "ClusterRoleBinding"}
+    for kind, rule in rules_of(documents):
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], rule
+        assert not {"escalate", "impersonate"} & set(rule["verbs"]), rule
+        assert "bind" not in rule["verbs"] or rule.get("resourceNames"), rule
+        assert kind in ("Role", "ClusterRole")
+    for document in documents:
+        if document["kind"] == "ClusterRole" and document["metadata"]["name"] in bound_cluster_wide:
+            assert all("secrets" not in rule["resources"] for rule in document["rules"]), document["metadata"]["name"]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_every_pod_fits_the_restricted_pod_security_standard(values: Path) -> None:
+    pods = pods_of(render(values))
+    assert len(pods) == 4
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["enableServiceLinks"] is False
+        assert not any("hostPath" in volume for volume in pod["volumes"])
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"]
+
+
+def test_the_crds_in_the_chart_are_the_generated_ones() -> None:
+    generated = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
+    embedded = {path.name: path.read_text() for path in (CHART / "files" / "crds").glob("*.yaml")}
+    assert generated
+    assert embedded == generated, "run make crds"
+
+
+def test_crds_are_kept_at_uninstall_unless_told_otherwise() -> None:
+    values = CHART / "ci" / "generated-values.yaml"
+    kept = [d for d in render(values) if d["kind"] == "CustomResourceDefinition"]
+    assert len(kept) == len(list((ROOT / "crds").glob("*.yaml")))
+    assert all(d["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for d in kept)
+    loose = [d for d in render(values, "--set", "crds.keep=false") if d["kind"] == "CustomResourceDefinition"]
+    assert not any("helm.sh/resource-policy" in d["metadata"].get("annotations", {}) for d in loose)
+    assert not [d for d in render(values, "--set", "crds.enabled=false") if d["kind"] == "CustomResourceDefinition"]
+
+
+def test_only_access_mounts_the_signing_key() -> None:
+    holders = {
+        d["metadata"]["name"]
+        for d in render(CHART / "ci" / "generated-values.yaml")
+        if d["kind"] == "Deployment"
+        for volume in d["spec"]["template"]["spec"]["volumes"]
+        if volume.get("secret", {}).get("secretName") == "berth-token-signing"
+    }
+    assert holders == {"berth-access"}
