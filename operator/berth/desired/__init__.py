@@ -1,7 +1,7 @@
 """Desired manifests as data. Pure: the same input gives the same bytes.
 
-- `desired.project.desired_project(project, inputs) -> tuple[dict, ...]`: children of a `Project`, in order of application
-- `desired.repository.desired_repository(repository, inputs) -> tuple[dict, ...]`: children of a `DockerRepository`
-- `desired.installation.desired_installation(material, …) -> tuple[dict, ...]`: keys and certificates of the installation
-- `desired.keys`: makes, reads and renews key material
+- `desired.project.desired_project(project, inputs)`: children of a `Project`, in order of application
+- `desired.repository.desired_repository(repository, project_id, inputs)`: children of a `DockerRepository`
+- `desired.installation`: reads, completes, renews and writes the key material of the installation
+- `desired.keys`: certificates, keys and derived secrets
 """

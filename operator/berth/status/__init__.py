@@ -1,4 +1,4 @@
-"""Statuses as data, computed from what was observed. Pure: the same input gives the same bytes, so nothing is rewritten.
+"""Statuses as data, computed from what was observed. Pure: the same input gives the same bytes and no write.
 
 Each entry point takes the model (with its previous status), what was observed and the present time, and returns the
 whole `status` as a plain dict with the API's own (camelCase) keys:

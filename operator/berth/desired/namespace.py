@@ -1,0 +1,24 @@
+"""The namespace of a project, with Pod Security `restricted` (Kubernetes, Pod Security Admission)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from berth.api import names
+from berth.desired.inputs import ProjectInputs
+from berth.desired.labels import child_labels
+
+_MODES = ("enforce", "audit", "warn")
+
+
+def build_namespace(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
+    """The namespace; whatever runs in it must meet the `restricted` profile."""
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in _MODES}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": names.project_namespace(project_id),
+            "labels": {**child_labels(project_id, "project", inputs), **security},
+        },
+    }

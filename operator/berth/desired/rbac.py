@@ -1,0 +1,83 @@
+"""Real RBAC in a project's namespace: the operator's own binding, and what members may do with kubectl.
+
+The API server lets the operator write a Role only when it holds every permission in it, so the ClusterRole
+`inputs.project_cluster_role` must contain all of `PERMISSIONS`, `rolebindings` and `roles`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from berth.access.model import Level
+from berth.api import names
+from berth.desired.inputs import Member, MemberKind, ProjectInputs
+from berth.desired.labels import child
+
+_RBAC = "rbac.authorization.k8s.io"
+_API = f"{_RBAC}/v1"
+_COMPONENT = "rbac"
+
+_READ = ("get", "list", "watch")
+_EDIT = (*_READ, "create", "update", "patch")
+_DELETE = (*_EDIT, "delete")
+
+PERMISSIONS: Final[Mapping[Level, tuple[str, ...]]] = {
+    Level.VIEW: _READ,
+    Level.DOWNLOAD: _READ,
+    Level.EDIT: _EDIT,
+    Level.EDIT_AND_DELETE: _DELETE,
+    Level.ADMINISTER: _DELETE,
+}
+"""Verbs on `dockerrepositories` for each level. `accesspolicies` are generated: everybody may only read them."""
+
+ROLE_NAMES: Final[Mapping[Level, str]] = {
+    Level.VIEW: "berth-view",
+    Level.DOWNLOAD: "berth-download",
+    Level.EDIT: "berth-edit",
+    Level.EDIT_AND_DELETE: "berth-edit-and-delete",
+    Level.ADMINISTER: "berth-administer",
+}
+
+
+def build_operator_binding(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
+    """The binding with which the operator gives itself its rights in this namespace. Applied before all else in it."""
+    subject = {
+        "kind": "ServiceAccount",
+        "name": inputs.operator_service_account,
+        "namespace": inputs.berth_namespace,
+    }
+    reference = {"apiGroup": _RBAC, "kind": "ClusterRole", "name": inputs.project_cluster_role}
+    return child(
+        _API, "RoleBinding", "berth-operator", project_id, _COMPONENT, inputs, roleRef=reference, subjects=[subject]
+    )
+
+
+def build_member_rbac(project_id: str, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:
+    """A Role and a RoleBinding for each level that somebody has, weakest first."""
+    manifests: list[dict[str, Any]] = []
+    for level in sorted(Level):
+        members = sorted(set(inputs.members.get(level, ())))
+        if not members:
+            continue
+        name = ROLE_NAMES[level]
+        reference = {"apiGroup": _RBAC, "kind": "Role", "name": name}
+        subjects = [_subject(member) for member in members]
+        manifests.append(child(_API, "Role", name, project_id, _COMPONENT, inputs, rules=_rules(level)))
+        manifests.append(
+            child(_API, "RoleBinding", name, project_id, _COMPONENT, inputs, roleRef=reference, subjects=subjects)
+        )
+    return tuple(manifests)
+
+
+def _rules(level: Level) -> list[dict[str, Any]]:
+    return [
+        {"apiGroups": [names.GROUP], "resources": ["dockerrepositories"], "verbs": list(PERMISSIONS[level])},
+        {"apiGroups": [names.GROUP], "resources": ["accesspolicies"], "verbs": list(_READ)},
+    ]
+
+
+def _subject(member: Member) -> dict[str, Any]:
+    if member.kind is MemberKind.SERVICE_ACCOUNT:
+        return {"kind": member.kind.value, "name": member.name, "namespace": member.namespace}
+    return {"kind": member.kind.value, "apiGroup": _RBAC, "name": member.name}

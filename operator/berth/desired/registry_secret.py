@@ -1,0 +1,35 @@
+"""The Secret that holds a registry's configuration: a Secret, because `http.secret` is part of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, Final
+
+from berth.api import names
+from berth.desired.inputs import ProjectInputs
+from berth.desired.labels import child
+from berth.desired.registry_config import CA_KEY, CONFIG_KEY, dump_config, registry_config
+
+SECRET_NAME: Final = names.REGISTRY_NAME
+
+
+def build_registry_secret(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
+    """The Secret `registry`. `data`, not `stringData`: the API server keeps only the former, so the latter drifts."""
+    data = {key: base64.b64encode(text.encode()).decode() for key, text in _files(project_id, inputs).items()}
+    return child("v1", "Secret", SECRET_NAME, project_id, names.REGISTRY_NAME, inputs, type="Opaque", data=data)
+
+
+def config_hash(project_id: str, inputs: ProjectInputs) -> str:
+    """A hash of the Secret's content for the pod template, so that a change of it restarts the registry.
+
+    Safe to show: the content holds 256 bits of randomness, so it can not be guessed from the hash.
+    """
+    digest = hashlib.sha256()
+    for key, text in sorted(_files(project_id, inputs).items()):
+        digest.update(f"{key}\0{text}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _files(project_id: str, inputs: ProjectInputs) -> dict[str, str]:
+    return {CONFIG_KEY: dump_config(registry_config(project_id, inputs)), CA_KEY: inputs.token_ca_pem}
