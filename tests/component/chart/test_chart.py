@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-
 from tests.component.controlplane import ControlPlane, tool
 
 ROOT = Path(__file__).parents[3]
