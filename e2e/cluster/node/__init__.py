@@ -1,1 +1,1 @@
-"""A real single-node Kubernetes cluster in network, mount and PID namespaces of its own, for tests and the demo."""
+"""A real single-node Kubernetes cluster in namespaces of its own, for tests and the demo."""

@@ -1,4 +1,4 @@
-"""Control groups that the node's programs make at the top level: they are no part of a namespace, so `down` removes them."""
+"""Control groups that the node's programs make: they are no part of a namespace, so `down` removes them."""
 
 from __future__ import annotations
 
@@ -43,4 +43,4 @@ def remove(before: set[str]) -> list[str]:
 def _remove_tree(group: Path) -> None:
     for folder, _, _ in os.walk(group, topdown=False):
         with contextlib.suppress(OSError):
-            os.rmdir(folder)
+            Path(folder).rmdir()

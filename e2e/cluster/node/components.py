@@ -136,7 +136,11 @@ def kube_proxy(settings: Settings) -> Component:
 def node_agent(settings: Settings) -> Component:
     main = Path(__file__).resolve().parent.parent / "nodectl.py"
     command = ["/usr/bin/env", "python3", "-u", str(main), "agent"]
-    environment = {"BERTH_CLUSTER": str(settings.state), "BERTH_TOOLS": str(settings.tools), "BERTH_HOST": settings.host}
+    environment = {
+        "BERTH_CLUSTER": str(settings.state),
+        "BERTH_TOOLS": str(settings.tools),
+        "BERTH_HOST": settings.host,
+    }
     ready = settings.state / "agent-ready"
     return Component("node-agent", command, ready.exists, limit=20, environment=environment)
 

@@ -39,7 +39,7 @@ def audit_policy() -> Any:
 
 def kubelet(settings: Settings) -> Any:
     pki = settings.pki
-    nearly_full = {name: "1%" for name in ("nodefs.available", "nodefs.inodesFree", "imagefs.available")}
+    nearly_full = dict.fromkeys(("nodefs.available", "nodefs.inodesFree", "imagefs.available"), "1%")
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

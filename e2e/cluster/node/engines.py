@@ -1,4 +1,4 @@
-"""Engines that only the tests need: dockerd with either image store, and BuildKit. Run inside the namespaces."""
+"""Engines that only the tests need, inside the namespaces: dockerd with either image store, and BuildKit."""
 
 from __future__ import annotations
 

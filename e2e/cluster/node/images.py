@@ -92,7 +92,11 @@ def import_command(settings: Settings, archive: Path) -> list[str]:
 def import_archive(settings: Settings, archive: Path) -> str:
     """Import an archive; what ctr said."""
     done = subprocess.run(
-        import_command(settings, archive), capture_output=True, text=True, timeout=IMPORT_LIMIT, stdin=subprocess.DEVNULL
+        import_command(settings, archive),
+        capture_output=True,
+        text=True,
+        timeout=IMPORT_LIMIT,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         raise ClusterError(f"{archive} could not be imported: {done.stderr.strip()[-1500:]}")

@@ -1,4 +1,4 @@
-"""Mounts inside the namespaces: what the node writes goes to the cluster's own folder, nothing to the machine's."""
+"""Mounts inside the namespaces: what the node writes goes to the cluster's own folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bind(source: Path, target: Path) -> None:
 
 
 def absent_mount_points() -> list[str]:
-    """Which of the machine's folders must be made for a mount to lie on them, the ones to remove afterwards first."""
+    """Folders that must be made for a mount to lie on them, in the order in which to remove them."""
     absent: list[str] = []
     for name in OVER:
         path = Path(name)

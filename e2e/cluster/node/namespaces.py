@@ -1,4 +1,4 @@
-"""The namespaces of the cluster, seen from outside: make them, enter them, end them with all that is in them."""
+"""The namespaces of the cluster, seen from outside: make, enter and end them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _first_child(settings: Settings, holder: subprocess.Popen[bytes]) -> int:
             break
         for child in children.read_text().split():
             try:
-                if Path(os.readlink(f"/proc/{child}/exe")).name == "pause":
+                if Path(f"/proc/{child}/exe").readlink().name == "pause":
                     return int(child)
             except OSError:
                 continue
@@ -64,9 +64,9 @@ def _first_child(settings: Settings, holder: subprocess.Popen[bytes]) -> int:
 
 
 def enter_command(pid: int, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The command that runs `command` inside the namespaces, in the same directory and with these variables."""
+    """The command that runs `command` inside the namespaces, in the same directory, with these variables."""
     variables = [f"{name}={value}" for name, value in environment.items()]
-    inside = ["env", f"--chdir={os.getcwd()}", *variables, *command]
+    inside = ["env", f"--chdir={Path.cwd()}", *variables, *command]
     return ["nsenter", "--target", str(pid), "--net", "--mount", "--pid", *inside]
 
 
@@ -100,4 +100,3 @@ def _start_time(pid: int) -> str:
     """When a process started, so that a pid used again is not taken for the old process."""
     fields = _fields(pid)
     return fields[19] if len(fields) > 19 else ""
-

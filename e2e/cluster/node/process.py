@@ -1,4 +1,4 @@
-"""Components: how each is started, when it is ready, where its log is, how it is stopped. Runs inside the namespaces."""
+"""How components are started, awaited and stopped. Runs inside the namespaces."""
 
 from __future__ import annotations
 

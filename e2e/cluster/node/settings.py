@@ -98,4 +98,6 @@ def read_settings() -> Settings:
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     tools = os.environ.get("BERTH_TOOLS") or f"{cache}/berth/tools"
     state = os.environ.get("BERTH_CLUSTER") or "/var/lib/berth-cluster"
-    return Settings(Path(state).absolute(), Path(tools).absolute(), os.environ.get("BERTH_HOST") or "registry.berth.test")
+    return Settings(
+        Path(state).absolute(), Path(tools).absolute(), os.environ.get("BERTH_HOST") or "registry.berth.test"
+    )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from toolbuild import debian
-from toolbuild.gobuild import BuildFailed, build, default_cache, go_version, module_version
+from toolbuild.gobuild import BuildError, build, default_cache, go_version, module_version
 from toolbuild.plan import TOOLS, Tool, select
 
 MODULES = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         debian_packages()
         build_all(tools)
-    except (BuildFailed, debian.InstallFailed) as problem:
+    except (BuildError, debian.InstallError) as problem:
         say("FAILED")
         print(problem, file=sys.stderr)
         return 1

@@ -32,7 +32,7 @@ PACKAGES: tuple[tuple[str, str], ...] = (
 )
 
 
-class InstallFailed(Exception):
+class InstallError(Exception):
     """Packages are missing and could not be installed; the text is for people."""
 
 
@@ -44,9 +44,9 @@ def missing() -> list[str]:
 def install(packages: Sequence[str]) -> None:
     """Install packages with apt; their services stay stopped."""
     if os.geteuid() != 0:
-        raise InstallFailed(f"run as root, or install them first: apt-get install {' '.join(packages)}")
+        raise InstallError(f"run as root, or install them first: apt-get install {' '.join(packages)}")
     if not shutil.which("apt-get"):
-        raise InstallFailed(f"this is no Debian; install what holds: {', '.join(packages)}")
+        raise InstallError(f"this is no Debian; install what holds: {', '.join(packages)}")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     wanted = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *packages]
     with _no_services():
@@ -66,7 +66,7 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> None:
     )
     if done.returncode != 0:
         end = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[-20:])
-        raise InstallFailed(f"`{' '.join(command)}` ended with {done.returncode}:\n{end}")
+        raise InstallError(f"`{' '.join(command)}` ended with {done.returncode}:\n{end}")
 
 
 @contextmanager

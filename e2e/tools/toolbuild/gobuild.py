@@ -22,7 +22,7 @@ LOG_LINES_SHOWN = 25
 BUILD_LIMIT_SECONDS = 45 * 60
 
 
-class BuildFailed(Exception):
+class BuildError(Exception):
     """A tool could not be built; the text is for people."""
 
 
@@ -68,7 +68,7 @@ def module_version(tool: Tool, modules: Path) -> str:
     text = (modules / tool.module / "go.mod").read_text()
     found = re.search(rf"^\s*(?:require\s+)?{re.escape(tool.version_of)}\s+(v\S+)", text, re.MULTILINE)
     if not found:
-        raise BuildFailed(f"{tool.module}/go.mod does not pin {tool.version_of}")
+        raise BuildError(f"{tool.module}/go.mod does not pin {tool.version_of}")
     return found.group(1).removesuffix("+incompatible")
 
 
@@ -89,7 +89,7 @@ def go_environment() -> dict[str, str]:
 def go_version() -> str:
     """The version of go, or a sentence that says to install it."""
     if not shutil.which("go"):
-        raise BuildFailed("the tools are built with Go: install Go 1.26 or newer and put `go` on PATH")
+        raise BuildError("the tools are built with Go: install Go 1.26 or newer and put `go` on PATH")
     return subprocess.run(["go", "version"], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
@@ -137,12 +137,12 @@ def _compile(tool: Tool, modules: Path, cache: Cache, entry: Path) -> None:
                 timeout=BUILD_LIMIT_SECONDS,
             ).returncode
         if code != 0:
-            raise BuildFailed(f"{tool.name}: go build ended with {code}; the end of {log}:\n{_tail(log)}")
+            raise BuildError(f"{tool.name}: go build ended with {code}; the end of {log}:\n{_tail(log)}")
         _rename(tool, partial)
         partial.chmod(0o755)
         partial.rename(entry)
     except subprocess.TimeoutExpired:
-        raise BuildFailed(f"{tool.name}: not built after {BUILD_LIMIT_SECONDS} s; log: {log}") from None
+        raise BuildError(f"{tool.name}: not built after {BUILD_LIMIT_SECONDS} s; log: {log}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -158,7 +158,7 @@ def _link(tool: Tool, entry: Path, cache: Cache) -> None:
     cache.bin.mkdir(parents=True, exist_ok=True)
     for program in tool.programs():
         link = cache.bin / program
-        if link.is_symlink() and Path(os.readlink(link)) == entry / program:
+        if link.is_symlink() and link.readlink() == entry / program:
             continue
         fresh = cache.bin / f".{program}.{os.getpid()}"
         fresh.unlink(missing_ok=True)

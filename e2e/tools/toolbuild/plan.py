@@ -92,7 +92,9 @@ TOOLS: tuple[Tool, ...] = (
     ),
     Tool("coredns", "coredns", "github.com/coredns/coredns", ("github.com/coredns/coredns",), DEMO),
     _kubernetes("kubernetes-node", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"),
-    Tool("versitygw", "versitygw", "github.com/versity/versitygw", ("github.com/versity/versitygw/cmd/versitygw",), TEST),
+    Tool(
+        "versitygw", "versitygw", "github.com/versity/versitygw", ("github.com/versity/versitygw/cmd/versitygw",), TEST
+    ),
     Tool(
         "dockerd",
         "dockerd",

@@ -1,7 +1,8 @@
 """NetworkPolicies become nft rules: pure functions from objects to the text of one table.
 
-Every packet between pods passes the forward hook, every packet from a pod to the node the input hook. What the node
-itself sends to a pod (the kubelet's probes, commands that run on the node) is not judged, as on other clusters.
+Every packet between pods passes the forward hook, every packet from a pod to the node the input hook. What
+the node itself sends to a pod (the kubelet's probes, commands that run on the node) is not judged, as on other
+clusters.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ class World:
     namespaces: Sequence[Object]
 
     def judged_pods(self) -> list[Object]:
-        """Pods with an address of their own that still run."""
-        return [pod for pod in self.pods if _address(pod) and not pod["spec"].get("hostNetwork") and not _ended(pod)]
+        """Pods with an address of their own that still run; of two with one address, the younger."""
+        found: dict[str, Object] = {}
+        for pod in sorted(self.pods, key=lambda one: str(one["metadata"]["creationTimestamp"])):
+            if _address(pod) and not pod["spec"].get("hostNetwork") and not _ended(pod):
+                found[_address(pod)] = pod
+        return list(found.values())
 
 
 def _address(pod: Object) -> str:
@@ -53,7 +58,8 @@ def ruleset(world: World) -> str:
             if policies:
                 name = f"{direction.lower()}_{number}"
                 entries.append(f"{_address(pod)} : jump {name}")
-                chains.append(_chain(name, [rule for one in policies for rule in _rules(world, one, pod, direction)]))
+                rules = [rule for one in policies for rule in _rules(world, one, pod, direction)]
+                chains.append(_chain(name, rules))
     egress, ingress = _jump("saddr", jumps["Egress"]), _jump("daddr", jumps["Ingress"])
     hooks = _hook("forward", [egress, ingress]) + _hook("input", [egress])
     return f"table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{''.join(chains)}{hooks}}}\n"
@@ -89,11 +95,8 @@ def _rules(world: World, policy: Object, pod: Object, direction: str) -> list[st
     for entry in allowed:
         peers = entry.get("from" if incoming else "to")
         side = "saddr" if incoming else "daddr"
-        if peers:
-            found = [one for peer in peers for one in _peers(world, policy, peer, side)]
-        else:
-            found = [Peer("", None)]
-        for one in found:
+        anybody = [Peer("", None)]
+        for one in [one for peer in peers for one in _peers(world, policy, peer, side)] if peers else anybody:
             target = pod if incoming else one.pod
             where = [one.match] if one.match else []
             for port in _ports(entry.get("ports"), target):

@@ -17,7 +17,7 @@ from node.settings import NODE
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 ASKED = "volume.kubernetes.io/storage-provisioner"
 VOLUMES = "/api/v1/persistentvolumes"
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
+UNITS: dict[str, int] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
     f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", 1)
 }
 
