@@ -1,0 +1,47 @@
+"""The cluster of the session: booted and installed if it is not there, and taken down again if it was booted here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.suite.world import ROOT, Cluster, Person, make_person
+
+
+def _script(*command: str, seconds: float) -> None:
+    done = subprocess.run(
+        [str(ROOT / "e2e" / command[0]), *command[1:]], capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert done.returncode == 0, f"e2e/{' '.join(command)} exited {done.returncode}:\n{done.stdout}{done.stderr}"
+
+
+def _is_up() -> bool:
+    return subprocess.run([str(ROOT / "e2e" / "in-cluster"), "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster with this tree's images and chart installed."""
+    was_up = _is_up()
+    _script("cluster/up", seconds=180)
+    try:
+        _script("install", seconds=300)
+        yield Cluster(Path(os.environ.get("BERTH_CLUSTER", "/var/lib/berth-cluster")))
+    finally:
+        if not was_up:
+            _script("cluster/down", seconds=120)
+
+
+@pytest.fixture(scope="session")
+def person(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Person]:
+    """Makes a person: person("alice", certified=True)."""
+    homes = tmp_path_factory.mktemp("homes")
+
+    def make(name: str, *, certified: bool = False) -> Person:
+        return make_person(cluster, homes / name, name, certified=certified)
+
+    return make

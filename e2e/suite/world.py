@@ -1,0 +1,238 @@
+"""What every end-to-end test works with: commands in the cluster, people with logins, projects."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from argon2 import PasswordHasher
+
+ROOT = Path(__file__).parents[2]
+HOST = os.environ.get("BERTH_HOST", "registry.berth.test")
+SYSTEM = "berth-system"
+COMMAND_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended; `said` is what the person at the terminal sees."""
+
+    command: tuple[str, ...]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    def must(self) -> Result:
+        """This result, or a failure that shows the whole command and its words."""
+        assert self.ok, f"{' '.join(self.command)} exited {self.code}:\n{self.said}"
+        return self
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The test cluster, reached through e2e/in-cluster."""
+
+    state: Path
+
+    def run(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+        seconds: float = COMMAND_SECONDS,
+    ) -> Result:
+        """Runs a command inside the cluster's namespaces; never raises for its exit code."""
+        words = [str(ROOT / "e2e" / "in-cluster"), "env", *(f"{k}={v}" for k, v in (env or {}).items()), *command]
+        done = subprocess.run(
+            words, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
+        )
+        return Result(tuple(command), done.returncode, done.stdout, done.stderr)
+
+    def start(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Starts a command that a test goes on beside; the test waits for it or ends it."""
+        words = [str(ROOT / "e2e" / "in-cluster"), "env", *(f"{k}={v}" for k, v in (env or {}).items()), *command]
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = COMMAND_SECONDS) -> Result:
+        return self.run("kubectl", *arguments, stdin=stdin, seconds=seconds)
+
+    def apply(self, *objects: Mapping[str, Any]) -> Result:
+        return self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all([dict(o) for o in objects])).must()
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The object as the API server has it, or None."""
+        where = [f"--namespace={namespace}"] if namespace else []
+        result = self.kubectl("get", kind, name, *where, "--output=json", "--ignore-not-found").must()
+        return dict(json.loads(result.out)) if result.out.strip() else None
+
+    def patch(self, kind: str, name: str, change: Mapping[str, Any], namespace: str | None = None) -> Result:
+        where = [f"--namespace={namespace}"] if namespace else []
+        return self.kubectl("patch", kind, name, *where, "--type=merge", f"--patch={json.dumps(change)}")
+
+    def condition(self, kind: str, name: str, type_: str, namespace: str | None = None) -> dict[str, Any]:
+        """The condition of that type, or an empty mapping."""
+        found = self.get(kind, name, namespace) or {}
+        conditions = found.get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == type_), {})
+
+    def component(self, action: str, name: str) -> None:
+        """start, stop, kill or restart one of the node's own components (kube-apiserver, kubelet, …)."""
+        words = [str(ROOT / "e2e" / "cluster" / "component"), action, name]
+        subprocess.run(words, check=True, capture_output=True, timeout=COMMAND_SECONDS)
+
+    def writes(self, user: str, since: datetime) -> list[dict[str, Any]]:
+        """The writes of one user in the API server's audit log since a time; reads do not count."""
+        found = []
+        for line in (self.state / "log" / "audit.log").read_text().splitlines():
+            event = json.loads(line)
+            if event["user"]["username"] != user or event["stage"] != "ResponseComplete":
+                continue
+            if event["verb"] not in {"create", "update", "patch", "delete", "deletecollection"}:
+                continue
+            if datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since:
+                found.append(event)
+        return found
+
+
+def eventually(check: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.25) -> Any:
+    """Waits until `check` gives something true (an AssertionError counts as not yet), or fails with `what`."""
+    deadline = time.monotonic() + seconds
+    last: object = None
+    while True:
+        try:
+            last = check()
+            if last:
+                return last
+        except AssertionError as problem:
+            last = problem
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {seconds} s: {what}; last seen: {last}")
+        time.sleep(every)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A RegistryUser with a password and a folder of client logins."""
+
+    name: str
+    password: str = field(repr=False)
+    home: Path
+
+    @property
+    def auth_file(self) -> Path:
+        """A docker config.json with this person's login for the one host."""
+        return self.home / "config.json"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables with which docker, crane, helm, oras, BuildKit, podman, skopeo and buildah use this login."""
+        return {
+            "DOCKER_CONFIG": str(self.home),
+            "REGISTRY_AUTH_FILE": str(self.auth_file),
+            "HELM_REGISTRY_CONFIG": str(self.auth_file),
+            "HOME": str(self.home),
+        }
+
+    def objects(self, certified: bool) -> list[dict[str, Any]]:
+        """The manifests that make this person: Secret, RegistryUser and, if wanted, a Certification."""
+        secret = f"{self.name}-password"
+        made: list[dict[str, Any]] = [
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": secret, "namespace": SYSTEM},
+                "stringData": {"passwordHash": quick_hash(self.password)},
+            },
+            {
+                "apiVersion": "berth.dev/v1alpha1",
+                "kind": "RegistryUser",
+                "metadata": {"name": self.name},
+                "spec": {"type": "Person", "displayName": self.name, "passwordSecretRef": {"name": secret}},
+            },
+        ]
+        if certified:
+            made.append(certification(self.name))
+        return made
+
+
+def quick_hash(password: str) -> str:
+    """An argon2id hash with small parameters, so that tests do not wait for it."""
+    return PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(password)
+
+
+def certification(person: str, until: datetime | None = None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"subject": {"kind": "User", "name": person}, "certifiedBy": "registry-office"}
+    if until is not None:
+        spec["validUntil"] = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "Certification",
+        "metadata": {"name": f"{person}-certified"},
+        "spec": spec,
+    }
+
+
+def make_person(cluster: Cluster, home: Path, name: str, *, certified: bool = False) -> Person:
+    """Creates the person in the cluster and writes their login file; access knows them at the next watch event."""
+    home.mkdir(parents=True, exist_ok=True)
+    person = Person(name, secrets.token_urlsafe(18), home)
+    auth = base64.b64encode(f"{person.name}:{person.password}".encode()).decode()
+    person.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}}}))
+    person.auth_file.chmod(0o600)
+    cluster.apply(*person.objects(certified))
+    return person
+
+
+def project_object(name: str, sharing: Sequence[Mapping[str, str]], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "Project",
+        "metadata": {"name": name},
+        "spec": {
+            "displayName": name.title(),
+            "storage": {"type": "PersistentVolumeClaim", "persistentVolumeClaim": {"size": "1Gi"}},
+            "sharing": [dict(entry) for entry in sharing],
+            **spec,
+        },
+    }
+
+
+def make_project(cluster: Cluster, name: str, sharing: Sequence[Mapping[str, str]], **spec: Any) -> str:
+    """Applies a Project and waits until it is Ready."""
+    cluster.apply(project_object(name, sharing, **spec))
+    await_ready(cluster, name)
+    return name
+
+
+def await_ready(cluster: Cluster, project: str, seconds: float = 90) -> None:
+    result = cluster.kubectl(
+        "wait", "--for=condition=Ready", f"project/{project}", f"--timeout={seconds:.0f}s", seconds=seconds + 30
+    )
+    if not result.ok:
+        described = cluster.kubectl("get", "project", project, "--output=yaml").out
+        pods = cluster.kubectl("get", "pods", f"--namespace=berth-{project}").out
+        raise AssertionError(f"project {project} is not Ready: {result.err}\n{described}\n{pods}")
