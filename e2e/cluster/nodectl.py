@@ -44,9 +44,11 @@ def outside(settings: Settings, options: argparse.Namespace) -> int:
     """Commands that people give, outside the namespaces."""
     match options.command:
         case "up":
-            return lifecycle.up(settings)
+            with lifecycle.alone(settings):
+                return lifecycle.up(settings)
         case "down":
-            return lifecycle.down(settings)
+            with lifecycle.alone(settings):
+                return lifecycle.down(settings)
         case "load":
             return lifecycle.load(settings, options.archives)
         case "trust":

@@ -47,6 +47,7 @@ def _dockerd(settings: Settings, name: str, classic: bool) -> Component:
         "--iptables=false",
         "--ip6tables=false",
         "--bridge=none",
+        "--userland-proxy=false",
         "--exec-opt=native.cgroupdriver=cgroupfs",
         "--feature=time-namespaces=false",
         f"--feature=containerd-snapshotter={str(not classic).lower()}",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from node import cgroups, mounts, namespaces
@@ -44,16 +46,26 @@ def _own_variables(settings: Settings) -> dict[str, str]:
     return {"BERTH_CLUSTER": str(settings.state), "BERTH_TOOLS": str(settings.tools), "BERTH_HOST": settings.host}
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """While this lasts, nobody else boots or ends a cluster in the same place."""
+    settings.state.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(settings.state.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def up(settings: Settings) -> int:
     """Boot the cluster, unless it is up; a boot that fails is cleaned up."""
-    if namespaces.init_pid(settings) is not None:
-        if (settings.state / "ready").exists():
-            say(f"the cluster is up already; run commands in it with e2e/in-cluster (state in {settings.state})")
-            return 0
-        raise ClusterError("a boot is under way or was interrupted; `e2e/cluster/down` removes what it left")
+    if namespaces.init_pid(settings) is not None and (settings.state / "ready").exists():
+        say(f"the cluster is up already; run commands in it with e2e/in-cluster (state in {settings.state})")
+        return 0
     _check_needs(settings)
     if settings.state.exists():
-        say("removing what an earlier cluster left")
+        say("removing what an interrupted boot or a cluster that died left")
         down(settings)
     started = time.monotonic()
     say(f"booting the cluster (state in {settings.state})")

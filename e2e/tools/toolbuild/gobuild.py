@@ -76,6 +76,8 @@ def go_command(tool: Tool, version: str, target: Path) -> list[str]:
     """The go command that builds the tool's programs into a folder."""
     flags = f"-s -w {tool.ldflags.format(version=version)}".strip()
     command = ["go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", flags]
+    if tool.gcflags:
+        command.append(f"-gcflags={tool.gcflags}")
     if tool.tags:
         command += ["-tags", tool.tags]
     return [*command, "-o", f"{target}/", *tool.packages]

@@ -21,6 +21,7 @@ class Tool:
     groups: frozenset[str]
     tags: str = ""
     ldflags: str = ""
+    gcflags: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
 
     def programs(self) -> tuple[str, ...]:
@@ -101,6 +102,7 @@ TOOLS: tuple[Tool, ...] = (
         "github.com/moby/moby/v2",
         ("github.com/moby/moby/v2/cmd/dockerd",),
         TEST,
+        ldflags="-X github.com/moby/moby/v2/dockerversion.Version={version}",
         tags="netgo osusergo exclude_graphdriver_btrfs no_btrfs",
     ),
     Tool(
@@ -117,6 +119,8 @@ TOOLS: tuple[Tool, ...] = (
         ("github.com/docker/cli/cmd/docker",),
         TEST,
         ldflags="-X github.com/docker/cli/cli/version.Version={version}",
+        # A module without a go.mod of its own is taken for an old one.
+        gcflags="github.com/docker/cli/...=-lang=go1.25",
     ),
     Tool("oras", "oras", "oras.land/oras", ("oras.land/oras/cmd/oras",), TEST),
 )
