@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Final
 
 from berth.api.reasons import Reason
 
@@ -22,6 +23,20 @@ class Level(IntEnum):
     EDIT = 3
     EDIT_AND_DELETE = 4
     ADMINISTER = 5
+
+    @property
+    def label(self) -> str:
+        """The level as manifests write it: `View`, `Download`, `Edit`, `EditAndDelete`, `Administer`."""
+        return _LEVEL_LABELS[self]
+
+
+_LEVEL_LABELS: Final[dict[Level, str]] = {
+    Level.VIEW: "View",
+    Level.DOWNLOAD: "Download",
+    Level.EDIT: "Edit",
+    Level.EDIT_AND_DELETE: "EditAndDelete",
+    Level.ADMINISTER: "Administer",
+}
 
 
 class Action(StrEnum):

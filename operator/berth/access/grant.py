@@ -1,0 +1,64 @@
+"""What a registry token grants: of the scopes asked for, those that the chain of `decide` allows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from berth.access.decide import allows
+from berth.access.model import AccessRequest, Action, CredentialKind, Identity, Snapshot
+from berth.access.reference import split_name
+from berth.access.scope import CATALOG, REGISTRY, REPOSITORY, Scope
+
+_ACTIONS: Final = {"pull": Action.PULL, "push": Action.PUSH, "delete": Action.DELETE}
+_ANY: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One entry of a token's `access` claim, in Distribution's words."""
+
+    type: str
+    name: str
+    actions: tuple[str, ...]
+
+    @property
+    def project(self) -> str:
+        """The project whose registry this is for; empty when it is for none."""
+        return self.name.partition("/")[0] if self.type == REPOSITORY else ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGrant:
+    """What a token grants, and for each repository what was asked."""
+
+    access: tuple[Grant, ...]
+    asked: Mapping[str, tuple[str, ...]]
+
+
+def grant(snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: datetime) -> TokenGrant:
+    """The part of `scopes` that `identity` may have. What may not be had is left out; that is never an error.
+
+    `registry:catalog:*` goes to Berth's own processes alone: a project's registry would list every repository in it.
+    """
+    granted = (Grant(scope.type, scope.name, _allowed(snapshot, identity, scope, now)) for scope in scopes)
+    return TokenGrant(
+        access=tuple(entry for entry in granted if entry.actions),
+        asked={scope.name: scope.actions for scope in scopes if scope.type == REPOSITORY},
+    )
+
+
+def _allowed(snapshot: Snapshot, identity: Identity, scope: Scope, now: datetime) -> tuple[str, ...]:
+    if scope.type == REGISTRY and scope.name == CATALOG:
+        service = identity.credential is CredentialKind.SERVICE
+        return tuple(action for action in scope.actions if action == _ANY and service)
+    parts = split_name(scope.name) if scope.type == REPOSITORY else None
+    if parts is None:
+        return ()
+    return tuple(
+        action
+        for action in scope.actions
+        if action in _ACTIONS and allows(snapshot, identity, AccessRequest(_ACTIONS[action], *parts), now)
+    )

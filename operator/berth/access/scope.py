@@ -1,0 +1,93 @@
+"""The scope grammar of registry tokens. Pure.
+
+Source: CNCF Distribution, "Token Scope Documentation" (docs/content/spec/auth/scope.md): `type[(class)]:name:actions`,
+several of them separated by spaces. The name may hold a `:` (the port of a host), so a scope is read from both ends.
+The class is deprecated there and ignored here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from berth.access.sentences import phrase
+from berth.api import names
+
+REPOSITORY: Final = "repository"
+REGISTRY: Final = "registry"
+CATALOG: Final = "catalog"
+
+MAX_SCOPES: Final = 100
+"""Scopes in one token request. Docker asks for one per source of a mount and one for the target; 100 is far above."""
+MAX_SCOPE_LENGTH: Final = 1024
+"""Characters of one scope: the longest legal name (251), a host and a port, a type and the actions."""
+
+_TYPE = re.compile(r"([a-z0-9]+)(?:\([a-z0-9]+\))?")
+_HOST_COMPONENT: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_NAME = re.compile(
+    rf"(?:{_HOST_COMPONENT}(?:\.{_HOST_COMPONENT})*(?::[0-9]{{1,5}})?/)?"
+    rf"{names.PATH_COMPONENT_PATTERN}(?:/{names.PATH_COMPONENT_PATTERN})*"
+)
+_ACTION = re.compile(r"[a-z]*|\*")
+_FORM: Final = "repository:<project>/<repository>:pull,push"
+
+
+class InvalidScope(ValueError):  # noqa: N818 - the sentence is the point, not the error
+    """A scope that the grammar does not allow. `sentence` says what is wrong and what the right form is."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One resource that a token is asked for, and what may be done with it. `actions` keeps the order asked in."""
+
+    type: str
+    name: str
+    actions: tuple[str, ...]
+
+
+def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
+    """Every scope in `values` (one `scope` parameter each, which may hold several scopes separated by spaces).
+
+    Scopes of the same type and name become one with all their actions; the order of first mention stays.
+    Raises `InvalidScope` for a malformed or over-long scope and for too many of them.
+    """
+    actions: dict[tuple[str, str], dict[str, None]] = {}
+    count = 0
+    for value in values:
+        for text in value.split(" "):
+            if not text:
+                continue
+            count += 1
+            if count > MAX_SCOPES:
+                raise InvalidScope(f"A token request may name at most {MAX_SCOPES} scopes; ask for fewer at a time.")
+            scope = _parse(text)
+            actions.setdefault((scope.type, scope.name), {}).update(dict.fromkeys(scope.actions))
+    return tuple(Scope(kind, name, tuple(asked)) for (kind, name), asked in actions.items())
+
+
+def _parse(text: str) -> Scope:
+    if len(text) > MAX_SCOPE_LENGTH:
+        raise InvalidScope(f"A scope may have at most {MAX_SCOPE_LENGTH} characters; use the form {_FORM}.")
+    kind, _, rest = text.partition(":")
+    name, colon, actions = rest.rpartition(":")
+    if not colon:
+        raise _malformed(text, "lacks its type, name or actions")
+    matched = _TYPE.fullmatch(kind)
+    if matched is None:
+        raise _malformed(text, "has an invalid type")
+    if _NAME.fullmatch(name) is None:
+        raise _malformed(text, "has an invalid name (names are lower case)")
+    asked = actions.split(",")
+    if any(_ACTION.fullmatch(action) is None for action in asked):
+        raise _malformed(text, "has an invalid action")
+    return Scope(matched[1], name, tuple(dict.fromkeys(action for action in asked if action)))
+
+
+def _malformed(text: str, fault: str) -> InvalidScope:
+    return InvalidScope(phrase(f"The scope {{text}} {fault}; use the form {_FORM}.", text=text))

@@ -1,0 +1,238 @@
+"""What a refusal says: one sentence for each reason, with what, whose, and the next step. Pure.
+
+A sentence travels in a JSON body, in HTTP headers and through the error output of every client, so it is printable
+ASCII of at most 200 characters, without double quotes and backslashes, however long the names in it are: names are
+shortened in the middle. It tells nothing but what the person who asked said or may see.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from berth.access.model import Action, Level, TokenScope
+from berth.api.reasons import Reason
+
+MAX_LENGTH: Final = 200
+"""Characters of a sentence."""
+
+_ELLIPSIS: Final = "..."
+_SHORTEST: Final = 9
+_NOT_SAFE = re.compile(r"[^ -~]|[\"\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a sentence may speak of. Which of them a reason needs stands in its pattern; others may stay empty."""
+
+    who: str = ""
+    project: str = ""
+    repository: str = ""  # path below the project; empty: the project itself is meant
+    action: Action = Action.VIEW
+    have: Level | None = None
+    need: Level | None = None
+    until: datetime | None = None
+    missing: tuple[TokenScope, ...] = ()
+    layer: int | None = None  # bytes
+    limit: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs."""
+
+    pattern: str
+    meaning: str
+    remedy: str
+
+
+WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
+    {
+        Reason.INVALID_REQUEST: Wording(
+            "{name} is not a name in this registry; use HOST/<project>/<repository>, in lower case.",
+            "The request is not one that a registry client makes: its name, tag, digest, method or encoding is not "
+            "allowed by the OCI distribution specification. The sentence says which part is wrong.",
+            "Write the image as `HOST/<project>/<repository>:<tag>`. The project id has lower case letters, digits and "
+            "hyphens; the repository may have several components separated by `/`.",
+        ),
+        Reason.BAD_CREDENTIALS: Wording(
+            "The user name or password is wrong; log in again with your own user name and password.",
+            "Credentials were given and are wrong. Wrong credentials are never treated as none.",
+            "Log in again (`docker login HOST`). Where a machine asks, replace the Secret that it uses.",
+        ),
+        Reason.TOO_MANY_ATTEMPTS: Wording(
+            "There were too many failed logins; wait a few minutes, then log in with the right password.",
+            "So many wrong passwords came that further ones are not even tried for a while.",
+            "Wait a few minutes. If you did not try yourself, look for a machine that still uses an old password.",
+        ),
+        Reason.TOKEN_EXPIRED: Wording(
+            "This login has expired; log in again.",
+            "The credential was right, and its time is over.",
+            "Log in again.",
+        ),
+        Reason.TOKEN_REVOKED: Wording(
+            "This login is no longer valid, because its user was removed; log in again.",
+            "The credential was right, and whoever it belonged to is no longer known to the registry.",
+            "Log in again, as a user that exists. Ask your registry office if yours should.",
+        ),
+        Reason.USER_DISABLED: Wording(
+            "The user {who} is disabled; ask your registry office to enable it.",
+            "The `RegistryUser` has `spec.disabled: true`.",
+            "Ask your registry office.",
+        ),
+        Reason.NOT_AUTHENTICATED: Wording(
+            "Nobody is logged in, and {name} is not public; log in (docker login) and try again.",
+            "The request came without credentials. The answer is the same whether the name exists or not.",
+            "Log in (`docker login HOST`). In a cluster, give the pod a pull secret.",
+        ),
+        Reason.NOT_FOUND: Wording(
+            "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
+            "project {project} for access.",
+            "There is no such project or repository, or you may not View it. The answer is the same to the letter, so "
+            "that nobody learns of a project that is not theirs.",
+            "Check the name. Ask somebody with Administer on the project to share it with you.",
+        ),
+        Reason.PROJECT_TRASHED: Wording(
+            "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
+            "The project is in the trash: every operation fails, for everyone, and nothing is lost.",
+            "Set `spec.trashed: false` on the `Project`; everything is then as it was.",
+        ),
+        Reason.REPOSITORY_TRASHED: Wording(
+            "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
+            "restore it.",
+            "The repository is in the trash: every operation fails, for everyone, and nothing is lost. Its name stays "
+            "reserved.",
+            "Set `spec.trashed: false` on the `DockerRepository`; everything is then as it was.",
+        ),
+        Reason.PROJECT_SUSPENDED: Wording(
+            "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
+            "The project has `spec.suspend: true`, so its registry does not run.",
+            "Set `spec.suspend: false` on the `Project`.",
+        ),
+        Reason.EXTERNAL_REPOSITORY: Wording(
+            "{name} is catalogued but not kept in this registry; use the image that spec.external of its "
+            "DockerRepository names.",
+            "The `DockerRepository` describes an image that lives in another registry.",
+            "Use the address in `spec.external.image`.",
+        ),
+        Reason.CREATION_DECLARED: Wording(
+            "{name} does not exist, and project {project} creates no repository on push; apply a DockerRepository for "
+            "it first.",
+            "The project has `spec.repositoryCreation: Declared`, and the push names an undeclared repository.",
+            "Apply a `DockerRepository` with that path in the project's namespace, then push again.",
+        ),
+        Reason.LEVEL_TOO_LOW: Wording(
+            "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
+            "for {need}.",
+            "You may see the repository, and your sharing level allows less than you tried. Levels, weakest first: "
+            "View, Download (pull), Edit (push), EditAndDelete (delete), Administer.",
+            "Ask somebody with Administer on the project for the level that the sentence names.",
+        ),
+        Reason.NOT_CERTIFIED: Wording(
+            "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
+            "Your level allows a push, and no `Certification` names you. Certification gates push alone, never pull.",
+            "Ask your registry office for a `Certification`. It counts from the moment that it is applied.",
+        ),
+        Reason.CERTIFICATION_EXPIRED: Wording(
+            "{who} may edit {name}, but the certification to push ended at {until}; ask your registry office for a new "
+            "Certification.",
+            "Your level allows a push, and the last `Certification` that names you has ended (`spec.validUntil`).",
+            "Ask your registry office for a new `Certification`.",
+        ),
+        Reason.TOKEN_SCOPE_MISSING: Wording(
+            "The token of {who} lacks the scope {missing}, which {action} on {name} needs; use a token that has it.",
+            "You may do it, and the token that you use may not. Pull needs `download`, push needs `download` and "
+            "`modify`, delete needs `modify`.",
+            "Use a token with the scope that the sentence names.",
+        ),
+        Reason.LAYER_TOO_LARGE: Wording(
+            "{name} got a layer of {layer}, and its project allows {limit}; split it, or ask somebody with Administer "
+            "to raise spec.limits.layerSize.",
+            "One layer of the image is larger than the project allows.",
+            "Split the layer, keep data out of the image, or ask somebody with Administer on the project to raise "
+            "`spec.limits.layerSize`.",
+        ),
+        Reason.CATALOG_UNAVAILABLE: Wording(
+            "The catalog can not record this change to {name} at the moment, so it was refused; try again in a minute.",
+            "No push or delete succeeds unrecorded. The catalog did not answer for some seconds, so the change was "
+            "refused; pulls go on.",
+            "Try again. If it stays so, the operators of the registry find the cause in the catalog's log.",
+        ),
+    }
+)
+"""The reasons that this version can tell, in the order of the chain."""
+
+
+def sentence(reason: Reason, facts: Facts | None = None) -> str:
+    """The sentence of a reason with these facts: printable ASCII, at most `MAX_LENGTH` characters.
+
+    Raises `KeyError` for a reason that this version does not tell (`WORDINGS` has those that it does).
+    """
+    known = facts if facts is not None else Facts()
+    return phrase(WORDINGS[reason].pattern, **_fields(known))
+
+
+def phrase(pattern: str, **fields: str) -> str:
+    """`pattern` with its `{fields}` filled in, made safe for a header and shortened to `MAX_LENGTH` characters.
+
+    When it is too long, the longest fields are shortened in the middle, to one length, no more than needed.
+    """
+    safe = {key: _NOT_SAFE.sub("?", value) for key, value in fields.items()}
+    text = pattern.format(**safe)
+    longest = max(map(len, safe.values()), default=0)
+    while len(text) > MAX_LENGTH and longest > _SHORTEST:
+        longest -= 1
+        text = pattern.format(**{key: shorten(value, longest) for key, value in safe.items()})
+    return text
+
+
+def shorten(text: str, length: int) -> str:
+    """`text`, or its beginning and end around `...` when it is longer than `length` characters."""
+    if len(text) <= length:
+        return text
+    kept = max(length - len(_ELLIPSIS), 2)
+    return text[: kept - kept // 2] + _ELLIPSIS + text[len(text) - kept // 2 :]
+
+
+def full_name(project: str, repository: str) -> str:
+    """`project/repository`, or the project alone when no repository is meant."""
+    return f"{project}/{repository}" if repository else project
+
+
+def size_text(size: int) -> str:
+    """A size in bytes as people read it, in decimal units (`2 GB`, `1.5 MB`), exact to three digits."""
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.4g} PB"
+
+
+def _fields(facts: Facts) -> dict[str, str]:
+    layer, limit = _sizes(facts.layer, facts.limit)
+    return {
+        "who": facts.who or "this login",
+        "name": full_name(facts.project, facts.repository) or "this request",
+        "project": facts.project,
+        "action": facts.action.value,
+        "have": facts.have.label if facts.have is not None else "no level",
+        "need": facts.need.label if facts.need is not None else "a higher level",
+        "until": facts.until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if facts.until is not None else "",
+        "missing": " and ".join(facts.missing),
+        "layer": layer,
+        "limit": limit,
+    }
+
+
+def _sizes(layer: int | None, limit: int | None) -> tuple[str, str]:
+    """Both sizes, to the byte where rounding would make them look equal."""
+    if layer is None or limit is None:
+        return "unknown size" if layer is None else size_text(layer), "less" if limit is None else size_text(limit)
+    if size_text(layer) == size_text(limit):
+        return f"{layer} bytes", f"{limit} bytes"
+    return size_text(layer), size_text(limit)
