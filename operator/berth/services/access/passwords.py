@@ -1,0 +1,112 @@
+"""Verification of passwords against argon2id and bcrypt hashes, off the event loop and bounded.
+
+Slow by design (tens of milliseconds), so: a pool of few threads, a bounded queue before it, one computation for equal
+questions at the same time, and a short memory of those that matched. The memory is keyed by a salted digest
+of name, password and present hash: a changed Secret or user never finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import argon2
+import bcrypt
+
+REMEMBERED_SECONDS: Final = 60.0
+_MEMORY_SIZE: Final = 10_000
+_BCRYPT_PREFIXES: Final = ("$2a$", "$2b$", "$2y$")
+_BCRYPT_MAX_BYTES: Final = 72  # more than that bcrypt does not look at
+
+
+class TooBusy(Exception):  # noqa: N818 - named for the state that it reports
+    """More passwords wait to be verified than are let in."""
+
+
+class Passwords:
+    """A bounded pool of password verifications. `close` it at the end.
+
+    `threads` run at the same time, `waiting` more may queue; `monotonic` is in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float],
+        threads: int = 2,
+        waiting: int = 64,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._monotonic = monotonic
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="password")
+        self._limit = threads + waiting
+        self._salt = random_bytes(32)
+        self._hasher = argon2.PasswordHasher()
+        # Verified for names that do not exist, so that they take as long as those that do.
+        self._nobody = self._hasher.hash(random_bytes(32).hex())
+        self._remembered: OrderedDict[bytes, float] = OrderedDict()
+        self._running: dict[bytes, asyncio.Future[bool]] = {}
+
+    def close(self) -> None:
+        """Let running verifications end and take no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def matches(self, user: str, password: str, present_hash: str | None) -> bool:
+        """Whether the password fits the user's present hash; None takes as long and never fits.
+
+        Raises TooBusy when too many verifications wait already.
+        """
+        key = self._key(user, password, present_hash or "")
+        if self._remembered.get(key, 0.0) > self._monotonic():
+            return True
+        running = self._running.get(key)
+        if running is None:
+            if len(self._running) >= self._limit:
+                raise TooBusy
+            loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._pool, self._verify, password, present_hash)
+            self._running[key] = running
+            running.add_done_callback(lambda _done: self._running.pop(key, None))
+        # A client that goes away must not cancel the verification that others wait for.
+        if not await asyncio.shield(running):
+            return False
+        self._remember(key)
+        return True
+
+    def _key(self, user: str, password: str, present_hash: str) -> bytes:
+        digest = hmac.new(self._salt, digestmod=hashlib.sha256)
+        for part in (user, password, present_hash):
+            encoded = part.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        return digest.digest()
+
+    def _remember(self, key: bytes) -> None:
+        self._remembered[key] = self._monotonic() + REMEMBERED_SECONDS
+        self._remembered.move_to_end(key)
+        while len(self._remembered) > _MEMORY_SIZE:
+            self._remembered.popitem(last=False)
+
+    def _verify(self, password: str, present_hash: str | None) -> bool:
+        """In a thread. A hash of an unknown scheme fits nothing, and takes as long as one that is known."""
+        if present_hash and present_hash.startswith(_BCRYPT_PREFIXES):
+            return _bcrypt_matches(password, present_hash)
+        known = present_hash if present_hash and present_hash.startswith("$argon2id$") else None
+        try:
+            self._hasher.verify(known or self._nobody, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError, UnicodeEncodeError):
+            return False
+        return known is not None
+
+
+def _bcrypt_matches(password: str, present_hash: str) -> bool:
+    encoded = password.encode("utf-8", "surrogatepass")
+    try:
+        return len(encoded) <= _BCRYPT_MAX_BYTES and bcrypt.checkpw(encoded, present_hash.encode("ascii"))
+    except ValueError:
+        return False

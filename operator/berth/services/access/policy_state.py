@@ -1,0 +1,264 @@
+"""Builds the policy snapshot from the facts of watched objects, in proportion to what changed. Pure.
+
+Rules come from `AccessPolicy` objects in the project's own namespace alone. State comes from both: the stricter of
+what the object says itself and of what its policy says counts, so that the trash acts before the operator does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from berth.access.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State, User
+from berth.api.names import PROJECT_POLICY_NAME, project_namespace
+from berth.services.access.policy_facts import (
+    CertificationFacts,
+    PolicyFacts,
+    ProjectFacts,
+    RepositoryFacts,
+    SecretFacts,
+    UserFacts,
+)
+
+_STRICTNESS: Final = {State.ACTIVE: 0, State.SUSPENDED: 1, State.TRASHED: 2}
+_NAMESPACE_PREFIX: Final = project_namespace("")
+
+
+def stricter(first: State, second: State) -> State:
+    """The state that allows less."""
+    return max(first, second, key=_STRICTNESS.__getitem__)
+
+
+@dataclass(slots=True)
+class _Path:
+    """Everything that speaks of one repository path, by object name."""
+
+    repositories: dict[str, RepositoryFacts] = field(default_factory=dict)
+    policies: dict[str, PolicyFacts] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _ProjectParts:
+    """Everything that speaks of one project."""
+
+    project: ProjectFacts | None = None
+    policy: PolicyFacts | None = None
+    repositories: dict[str, RepositoryFacts] = field(default_factory=dict)  # by object name
+    policies: dict[str, PolicyFacts] = field(default_factory=dict)  # by object name, repositories' alone
+    paths: dict[str, _Path] = field(default_factory=dict)
+    built: dict[str, RepositoryPolicy] = field(default_factory=dict)  # by path
+
+
+class PolicyState:
+    """Takes facts one object at a time and gives the snapshot of all of them.
+
+    `layer_size_limit` is the installation's, in bytes, for projects that set none. None as facts means that the object
+    is gone.
+    """
+
+    def __init__(self, *, layer_size_limit: int | None) -> None:
+        self._layer_size_limit = layer_size_limit
+        self._parts: dict[str, _ProjectParts] = {}
+        self._users: dict[str, UserFacts] = {}
+        self._secrets: dict[str, SecretFacts] = {}
+        self._certifications: dict[str, CertificationFacts] = {}
+        self._users_of_secret: dict[str, set[str]] = {}
+        self._certifications_of_user: dict[str, set[str]] = {}
+        self._changed_projects: set[str] = set()
+        self._changed_paths: set[tuple[str, str]] = set()
+        self._changed_users: set[str] = set()
+        self._snapshot = Snapshot(generation=0)
+
+    def take_project(self, name: str, facts: ProjectFacts | None) -> None:
+        """A Project appeared, changed or went."""
+        parts = self._parts.setdefault(name, _ProjectParts())
+        if parts.project != facts:
+            parts.project = facts
+            self._changed_projects.add(name)
+
+    def take_repository(self, namespace: str, name: str, facts: RepositoryFacts | None) -> None:
+        """A DockerRepository appeared, changed or went. Outside a project's namespace it means nothing."""
+        project = _project_of(namespace)
+        if project is None:
+            return
+        parts = self._parts.setdefault(project, _ProjectParts())
+        before = parts.repositories.pop(name, None)
+        if facts is not None:
+            parts.repositories[name] = facts
+        if before == facts:
+            return
+        if before is not None:
+            parts.paths[before.path].repositories.pop(name)
+            self._changed_paths.add((project, before.path))
+        if facts is not None:
+            parts.paths.setdefault(facts.path, _Path()).repositories[name] = facts
+            self._changed_paths.add((project, facts.path))
+
+    def take_policy(self, namespace: str, name: str, facts: PolicyFacts | None) -> None:
+        """An AccessPolicy appeared, changed or went. One that speaks of another namespace's project means nothing."""
+        project = _project_of(namespace)
+        if project is None:
+            return
+        parts = self._parts.setdefault(project, _ProjectParts())
+        own = facts if facts is not None and facts.project == project else None
+        if name == PROJECT_POLICY_NAME:
+            own = own if own is not None and own.repository is None else None
+            if parts.policy != own:
+                parts.policy = own
+                self._changed_projects.add(project)
+            return
+        own = own if own is not None and own.repository is not None else None
+        self._replace_repository_policy(project, parts, name, own)
+
+    def _replace_repository_policy(
+        self, project: str, parts: _ProjectParts, name: str, facts: PolicyFacts | None
+    ) -> None:
+        before = parts.policies.pop(name, None)
+        if facts is not None:
+            parts.policies[name] = facts
+        if before == facts:
+            return
+        if before is not None and before.repository is not None:
+            parts.paths[before.repository].policies.pop(name)
+            self._changed_paths.add((project, before.repository))
+        if facts is not None and facts.repository is not None:
+            parts.paths.setdefault(facts.repository, _Path()).policies[name] = facts
+            self._changed_paths.add((project, facts.repository))
+
+    def take_user(self, name: str, facts: UserFacts | None) -> None:
+        """A RegistryUser appeared, changed or went."""
+        before = self._users.pop(name, None)
+        if facts is not None:
+            self._users[name] = facts
+        if before == facts:
+            return
+        if before is not None and before.secret is not None:
+            self._users_of_secret[before.secret[0]].discard(name)
+        if facts is not None and facts.secret is not None:
+            self._users_of_secret.setdefault(facts.secret[0], set()).add(name)
+        self._changed_users.add(name)
+
+    def take_secret(self, name: str, facts: SecretFacts | None) -> None:
+        """A Secret of Berth's own namespace appeared, changed or went."""
+        before = self._secrets.pop(name, None)
+        if facts is not None:
+            self._secrets[name] = facts
+        if before != facts:
+            self._changed_users.update(self._users_of_secret.get(name, ()))
+
+    def take_certification(self, name: str, facts: CertificationFacts | None) -> None:
+        """A Certification appeared, changed or was withdrawn."""
+        before = self._certifications.pop(name, None)
+        if facts is not None:
+            self._certifications[name] = facts
+        if before == facts:
+            return
+        if before is not None:
+            self._certifications_of_user[before.user].discard(name)
+            self._changed_users.add(before.user)
+        if facts is not None:
+            self._certifications_of_user.setdefault(facts.user, set()).add(name)
+            self._changed_users.add(facts.user)
+
+    def snapshot(self) -> Snapshot:
+        """The present policy: the same object until something changed, then a new one of the next generation."""
+        if not (self._changed_projects or self._changed_paths or self._changed_users):
+            return self._snapshot
+        self._snapshot = Snapshot(
+            generation=self._snapshot.generation + 1, projects=self._new_projects(), users=self._new_users()
+        )
+        return self._snapshot
+
+    def _new_projects(self) -> Mapping[str, ProjectPolicy]:
+        if not (self._changed_projects or self._changed_paths):
+            return self._snapshot.projects
+        with_changed_paths = set()
+        for project, path in self._changed_paths:
+            _rebuild_path(self._parts[project], path)
+            with_changed_paths.add(project)
+        projects = dict(self._snapshot.projects)
+        for project in self._changed_projects | with_changed_paths:
+            policy = self._project_policy(project)
+            if policy is None:
+                projects.pop(project, None)
+            else:
+                projects[project] = policy
+        self._changed_projects, self._changed_paths = set(), set()
+        return projects
+
+    def _project_policy(self, name: str) -> ProjectPolicy | None:
+        """None without either Project or policy: whatever nobody was given access to is invisible."""
+        parts = self._parts[name]
+        if parts.project is None or parts.policy is None:
+            return None
+        limit = parts.project.layer_size_limit
+        return ProjectPolicy(
+            project_id=name,
+            rules=parts.policy.rules,
+            state=stricter(parts.project.state, parts.policy.state),
+            creation=parts.project.creation,
+            layer_size_limit=self._layer_size_limit if limit is None else limit,
+            repositories=dict(parts.built),
+        )
+
+    def _new_users(self) -> Mapping[str, User]:
+        if not self._changed_users:
+            return self._snapshot.users
+        users = dict(self._snapshot.users)
+        for name in self._changed_users:
+            facts = self._users.get(name)
+            if facts is None:
+                users.pop(name, None)
+            else:
+                users[name] = self._user(name, facts)
+        self._changed_users = set()
+        return users
+
+    def _user(self, name: str, facts: UserFacts) -> User:
+        certifications = [self._certifications[key] for key in self._certifications_of_user.get(name, ())]
+        secret = self._secrets.get(facts.secret[0]) if facts.secret else None
+        return User(
+            name=name,
+            disabled=facts.disabled,
+            password_hash=secret.hashes.get(facts.secret[1]) if secret and facts.secret else None,
+            certified=bool(certifications),
+            certified_until=_latest([each.until for each in certifications]),
+        )
+
+
+def _latest(ends: list[datetime | None]) -> datetime | None:
+    """The latest end; None when one of them has no end (or there is none)."""
+    known = [end for end in ends if end is not None]
+    return max(known) if known and len(known) == len(ends) else None
+
+
+def _project_of(namespace: str) -> str | None:
+    return namespace.removeprefix(_NAMESPACE_PREFIX) or None if namespace.startswith(_NAMESPACE_PREFIX) else None
+
+
+def _rebuild_path(parts: _ProjectParts, path: str) -> None:
+    known = parts.paths[path]
+    if not known.repositories and not known.policies:
+        parts.paths.pop(path)
+        parts.built.pop(path, None)
+        return
+    parts.built[path] = _repository_policy(path, known)
+
+
+def _repository_policy(path: str, known: _Path) -> RepositoryPolicy:
+    """Of two objects that claim one path the older counts; of two policies the one whose name comes first."""
+    # A policy without its object: the object is on its way in or out, and its restrictions hold meanwhile.
+    repository = RepositoryFacts(path=path, created="", local=True)
+    if known.repositories:
+        repository = min(known.repositories.items(), key=lambda item: (item[1].created, item[0]))[1]
+    policy = known.policies[min(known.policies)] if known.policies else None
+    rules: tuple[Rule, ...] | None = policy.rules if policy else () if repository.local else None
+    return RepositoryPolicy(
+        path=path,
+        rules=rules if repository.readable else (),
+        state=stricter(repository.state, policy.state) if policy else repository.state,
+        external=repository.external,
+        has_content=repository.has_content,
+    )

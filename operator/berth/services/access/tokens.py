@@ -1,0 +1,251 @@
+"""Registry tokens: signing them, and verifying those that come back.
+
+A token carries its leaf certificate (`x5c`), so registries and every replica of this service trust the CA alone and
+the signing key rotates without a restart. Sources: Distribution "Token Authentication Specification" and its
+`registry/auth/token/token.go`; RFC 7515 (`x5c`), RFC 7518 (ES256).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from berth.access.model import CredentialKind, Identity, TokenScope
+from berth.api.names import registry_audience
+from berth.api.reasons import Reason
+
+ISSUER: Final = "berth"
+ALGORITHM: Final = "ES256"
+NO_AUDIENCE: Final = "berth"
+_CLOCK_SKEW: Final = 60  # seconds before `nbf`; the same leeway as Distribution's
+_LOOK_INTERVAL: Final = 2.0  # seconds between two looks at the key files
+_CACHE_SIZE: Final = 10_000
+_MAX_TOKEN_LENGTH: Final = 16_384
+
+
+class TokenRefused(Exception):  # noqa: N818 - named for what happens to the caller
+    """The token is not one of ours, or it has expired. `sentence` may be told to the client."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedToken:
+    """What a token says: whom it was given to, what was asked for, and what it grants by full repository name."""
+
+    identity: Identity
+    asked: Mapping[str, frozenset[str]]
+    granted: Mapping[str, frozenset[str]]
+    expires: float = 0.0  # seconds since the epoch
+
+    def grants(self, name: str, actions: Sequence[str]) -> bool:
+        """Whether every one of these actions on the repository stands in the token."""
+        return self.granted.get(name, frozenset()).issuperset(actions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    private: ec.EllipticCurvePrivateKey
+    leaf: str  # base64 of the DER, as it stands in x5c
+    authority: x509.Certificate
+
+
+class TokenService:
+    """Signs with the key in `directory` (`tls.crt`, `tls.key`, `ca.crt`) and verifies what that CA's leaves signed.
+
+    `clock` is seconds since the epoch, `token_id` gives a new `jti` each time.
+    """
+
+    def __init__(
+        self, *, directory: Path, lifetime: int, clock: Callable[[], float], token_id: Callable[[], str]
+    ) -> None:
+        self.lifetime = lifetime
+        self._directory = directory
+        self._clock = clock
+        self._token_id = token_id
+        self._keys: _Keys | None = None
+        self._stamp: tuple[object, ...] = ()
+        self._next_look = 0.0
+        self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}
+        self._verified: OrderedDict[str, GrantedToken] = OrderedDict()
+        self._log = structlog.get_logger("berth.access.tokens")
+
+    @property
+    def ready(self) -> bool:
+        """Whether a signing key is loaded. Looks at the files again when they may have changed."""
+        self._look()
+        return self._keys is not None
+
+    def sign(
+        self,
+        identity: Identity,
+        asked: Mapping[str, Sequence[str]],
+        access: Sequence[Mapping[str, Any]],
+        projects: Sequence[str],
+    ) -> tuple[str, int]:
+        """A token with this grant (`access` in Distribution's form, on these projects) and its `iat`.
+
+        Raises RuntimeError while no key is loaded: the process is not ready then and gets no requests.
+        """
+        self._look()
+        if self._keys is None:
+            raise RuntimeError(f"no signing key could be read from {self._directory}")
+        issued = int(self._clock())
+        claims = {
+            "iss": ISSUER,
+            "sub": identity.name,
+            "aud": [registry_audience(project) for project in projects] or [NO_AUDIENCE],
+            "exp": issued + self.lifetime,
+            "nbf": issued,
+            "iat": issued,
+            "jti": self._token_id(),
+            "access": list(access),
+            "berth": {
+                "cred": identity.credential.value,
+                "scopes": sorted(scope.value for scope in identity.scopes),
+                "asked": {name: list(actions) for name, actions in asked.items()},
+                "failure": identity.failure.value if identity.failure else None,
+            },
+        }
+        token = jwt.encode(claims, self._keys.private, algorithm=ALGORITHM, headers={"x5c": [self._keys.leaf]})
+        return token, issued
+
+    def verify(self, token: str) -> GrantedToken:
+        """What a token of ours says. Raises TokenRefused when it is forged, foreign, malformed or expired."""
+        known = self._verified.get(token)
+        if known is None:
+            known = self._read(token)
+            self._verified[token] = known
+            if len(self._verified) > _CACHE_SIZE:
+                self._verified.popitem(last=False)
+        if known.expires <= self._clock():
+            self._verified.pop(token, None)
+            raise TokenRefused("The registry token has expired; the client must ask for a new one.")
+        return known
+
+    def _read(self, token: str) -> GrantedToken:
+        refusal = TokenRefused("The registry token was not issued by this registry; log in again.")
+        if len(token) > _MAX_TOKEN_LENGTH:
+            raise refusal
+        try:
+            claims = jwt.decode(
+                token,
+                key=self._leaf_key(token),
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                options={
+                    "require": ["exp", "nbf", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                },
+            )
+            granted = _granted_token(claims)
+        except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError):
+            raise refusal from None
+        if float(claims["nbf"]) > self._clock() + _CLOCK_SKEW:
+            raise refusal
+        return granted
+
+    def _leaf_key(self, token: str) -> ec.EllipticCurvePublicKey:
+        self._look()
+        chain = jwt.get_unverified_header(token).get("x5c")
+        if not isinstance(chain, list) or len(chain) != 1 or not isinstance(chain[0], str):
+            raise ValueError("a token of ours carries one leaf certificate")
+        leaf = chain[0]
+        known = self._leaves.get(leaf)
+        if known is None:
+            known = self._trust(leaf)
+            self._leaves[leaf] = known
+        key, until = known
+        if until <= self._clock():
+            raise ValueError("the leaf certificate has expired")
+        return key
+
+    def _trust(self, leaf: str) -> tuple[ec.EllipticCurvePublicKey, float]:
+        """The key of a leaf that our CA signed, and the end of its validity. Raises ValueError for any other."""
+        if self._keys is None:
+            raise ValueError("no CA to verify with")
+        try:
+            certificate = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
+            certificate.verify_directly_issued_by(self._keys.authority)
+        except (binascii.Error, InvalidSignature, TypeError) as error:
+            raise ValueError("the leaf certificate is not from our CA") from error
+        key = certificate.public_key()
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        if not isinstance(key, ec.EllipticCurvePublicKey) or now < certificate.not_valid_before_utc:
+            raise ValueError("the leaf certificate is of no use")
+        return key, certificate.not_valid_after_utc.timestamp()
+
+    def _look(self) -> None:
+        """Load the key files when they have changed. A set that does not fit together leaves the present one."""
+        now = self._clock()
+        if now < self._next_look and self._keys is not None:
+            return
+        self._next_look = now + _LOOK_INTERVAL
+        try:
+            stamp = tuple(
+                (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+                for stat in ((self._directory / name).stat() for name in ("tls.crt", "tls.key", "ca.crt"))
+            )
+            if stamp == self._stamp:
+                return
+            keys = _load_keys(self._directory)
+        except (OSError, ValueError, TypeError) as error:
+            self._log.warning(
+                "the signing key could not be loaded", directory=str(self._directory), error=type(error).__name__
+            )
+            return
+        self._keys, self._stamp = keys, stamp
+        self._leaves.clear()
+        self._verified.clear()
+        self._log.info("signing key loaded", directory=str(self._directory))
+
+
+def _load_keys(directory: Path) -> _Keys:
+    certificate = x509.load_pem_x509_certificate((directory / "tls.crt").read_bytes())
+    authority = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
+    private = load_pem_private_key((directory / "tls.key").read_bytes(), password=None)
+    public = certificate.public_key()
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
+        raise ValueError("the signing key is not an elliptic curve key")  # noqa: TRY004 - the file's value is wrong
+    if private.curve.name != "secp256r1" or private.public_key() != public:
+        raise ValueError("tls.crt does not certify tls.key, or it is not a P-256 key")
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except InvalidSignature as error:
+        raise ValueError("tls.crt is not signed by ca.crt") from error
+    leaf = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+    return _Keys(private=private, leaf=leaf, authority=authority)
+
+
+def _granted_token(claims: Mapping[str, Any]) -> GrantedToken:
+    own = claims["berth"]
+    granted: dict[str, frozenset[str]] = {}
+    for entry in claims["access"]:
+        if entry["type"] == "repository":
+            granted[entry["name"]] = granted.get(entry["name"], frozenset()) | frozenset(entry["actions"])
+    identity = Identity(
+        credential=CredentialKind(own["cred"]),
+        name=str(claims["sub"]),
+        scopes=frozenset(TokenScope(scope) for scope in own["scopes"]),
+        failure=Reason(own["failure"]) if own["failure"] else None,
+    )
+    asked = {name: frozenset(actions) for name, actions in own["asked"].items()}
+    return GrantedToken(identity=identity, asked=asked, granted=granted, expires=float(claims["exp"]))
