@@ -18,7 +18,7 @@ from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
 from berth.kube.errors import Gone, Invalid, KubeError, NotFound, Unavailable, error_for
-from berth.kube.resources import Manifest, Resource, key_of, resource_of
+from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource_of
 
 PAGE_SIZE: Final = 500
 REQUEST_TIMEOUT: Final = 30.0  # seconds for one request that is not a watch
@@ -173,28 +173,37 @@ class KubeClient:
         query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
         return await self._json("PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml")
 
+    async def merge(
+        self, resource: Resource, key: ObjectKey, patch: Mapping[str, Any], *, field_manager: str
+    ) -> Manifest:
+        """JSON merge patch (RFC 7396): null removes a field, a list replaces the whole list.
+
+        A `metadata.uid` or `metadata.resourceVersion` in the patch is a precondition: Conflict when it does not hold.
+        """
+        namespace, name = key
+        return await self._json(
+            "PATCH",
+            resource.path(namespace or None, name),
+            f"Patching {resource.describe(name, namespace or None)}",
+            query=[("fieldManager", field_manager)],
+            body=patch,
+            content="application/merge-patch+json",
+        )
+
     async def set_finalizers(
         self, manifest: Mapping[str, Any], finalizers: Sequence[str], *, field_manager: str
     ) -> Manifest:
         """Replace the finalizers of the object just read. Raises Conflict when it has changed since."""
         resource = resource_of(manifest)
-        namespace, name = key_of(manifest)
         metadata = manifest["metadata"]
-        body = {
+        patch = {
             "metadata": {
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
                 "finalizers": [*finalizers],
             }
         }
-        return await self._json(
-            "PATCH",
-            resource.path(namespace or None, name),
-            f"Setting the finalizers of {resource.describe(name, namespace or None)}",
-            query=[("fieldManager", field_manager)],
-            body=body,
-            content="application/merge-patch+json",
-        )
+        return await self.merge(resource, key_of(manifest), patch, field_manager=field_manager)
 
     async def delete(
         self,

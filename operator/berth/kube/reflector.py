@@ -75,6 +75,21 @@ class Reflector:
         """The present objects by (namespace or "", name), without managedFields. A live view: do not change it."""
         return MappingProxyType(self._objects)
 
+    def observe(self, written: Manifest) -> None:
+        """Take the answer to one's own write at once, so that the next look does not write it again.
+
+        Nobody is told: whoever wrote knows. Events older than what was taken here are passed over later.
+        """
+        key = key_of(written)
+        if not _newer(self._objects.get(key), written):
+            self._objects[key] = _lean(written)
+
+    def forget(self, key: ObjectKey, uid: str) -> None:
+        """Drop an object that one has deleted oneself, unless another of that name stands there already."""
+        present = self._objects.get(key)
+        if present is not None and present["metadata"]["uid"] == uid:
+            del self._objects[key]
+
     async def run(self) -> None:
         """List, watch, and start over for ever. Ends by cancellation alone."""
         while True:
@@ -110,8 +125,10 @@ class Reflector:
     def _replace(self, listing: Listing) -> None:
         """Take a complete list: what it lacks is gone, whether or not an event said so."""
         fresh = {key_of(item): _lean(item) for item in listing.items}
+        known = int(listing.resource_version)
         for key in [key for key in self._objects if key not in fresh]:
-            self._set(key, None)
+            if _version(self._objects[key]) <= known:  # else it was written after this list was made
+                self._set(key, None)
         for key, item in fresh.items():
             self._set(key, item)
         self._version = listing.resource_version
@@ -124,6 +141,8 @@ class Reflector:
 
     def _set(self, key: ObjectKey, new: Manifest | None) -> None:
         old = self._objects.get(key)
+        if new is not None and _newer(old, new):
+            return
         if new is None:
             self._objects.pop(key, None)
         else:
@@ -140,6 +159,16 @@ def _lean(item: Manifest) -> Manifest:
     """The object without managedFields, which nobody here reads and which are half of its size."""
     metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
     return {**item, "metadata": metadata}
+
+
+def _version(item: Manifest) -> int:
+    """Resource versions are comparable decimal numbers (apimachinery `util/resourceversion`, Kubernetes 1.35)."""
+    return int(item["metadata"]["resourceVersion"])
+
+
+def _newer(present: Manifest | None, other: Manifest) -> bool:
+    """Whether what is here is newer than what comes."""
+    return present is not None and _version(present) > _version(other)
 
 
 def _same(old: Manifest | None, new: Manifest | None) -> bool:

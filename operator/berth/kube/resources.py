@@ -64,10 +64,12 @@ ACCESS_POLICIES: Final = Resource(GROUP, VERSION, "accesspolicies", "AccessPolic
 
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 PERSISTENT_VOLUME_CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True)
+PERSISTENT_VOLUMES: Final = Resource("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 SECRETS: Final = Resource("", "v1", "secrets", "Secret", namespaced=True)
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)
 SERVICES: Final = Resource("", "v1", "services", "Service", namespaced=True)
 PODS: Final = Resource("", "v1", "pods", "Pod", namespaced=True)
+EVENTS: Final = Resource("", "v1", "events", "Event", namespaced=True)
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", namespaced=True)
 ROLES: Final = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", namespaced=True)
@@ -82,10 +84,12 @@ ALL: Final[tuple[Resource, ...]] = (
     ACCESS_POLICIES,
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     SECRETS,
     CONFIG_MAPS,
     SERVICES,
     PODS,
+    EVENTS,
     DEPLOYMENTS,
     NETWORK_POLICIES,
     ROLES,

@@ -1,0 +1,233 @@
+"""Makes a set of objects be as desired: writes what differs, removes what is no longer wanted, nothing else.
+
+An object is written when the hash on it is not that of the manifest, or when it drifted from the manifest; otherwise
+nothing is sent at all, because an apply that changes nothing costs the API server as much as one that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import structlog
+
+from berth.api import names
+from berth.kube.client import KubeClient
+from berth.kube.drift import Drift, desired_hash, find_drift, removal_patch
+from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from berth.kube.resources import (
+    ACCESS_POLICIES,
+    DEPLOYMENTS,
+    NETWORK_POLICIES,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICES,
+    Manifest,
+    ObjectKey,
+    Resource,
+    key_of,
+    resource_of,
+)
+
+PRUNABLE: Final = (DEPLOYMENTS, SERVICES, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, ACCESS_POLICIES)
+"""Kinds that are removed when no longer desired. Namespaces, claims and Secrets hold data and never are."""
+
+# Fields that the API server never lets anybody change: an object that differs in one is replaced.
+_IMMUTABLE: Final = {"RoleBinding": "roleRef", "Deployment": "spec.selector"}
+
+_log = structlog.get_logger(__name__)
+
+
+class Change(StrEnum):
+    """What was done to one object."""
+
+    CREATED = "created"
+    UPDATED = "updated"  # the manifest changed
+    REPAIRED = "repaired"  # somebody else changed the object
+    REPLACED = "replaced"  # an immutable field differed
+    UNCHANGED = "unchanged"
+    PRUNED = "pruned"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """Where an object stands, without its content."""
+
+    resource: Resource = field(compare=False)
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Reference:
+        """The reference of a manifest."""
+        resource = resource_of(manifest)
+        namespace, name = key_of(manifest)
+        return cls(resource, resource.kind, namespace, name)
+
+    def describe(self) -> str:
+        """The object in words."""
+        return self.resource.describe(self.name, self.namespace or None)
+
+    def entry(self) -> dict[str, Any]:
+        """The object as an entry of `status.inventory`."""
+        entry = {
+            "group": self.resource.group,
+            "version": self.resource.version,
+            "kind": self.kind,
+            "namespace": self.namespace,
+            "name": self.name,
+        }
+        return {key: value for key, value in entry.items() if value or key != "namespace"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An object that the API server did not take, and why."""
+
+    reference: Reference
+    error: KubeError
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSet:
+    """What one pass did."""
+
+    changes: tuple[tuple[Reference, Change], ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def writes(self) -> int:
+        """Number of objects that were changed."""
+        return sum(1 for _, change in self.changes if change is not Change.UNCHANGED)
+
+
+class LiveObjects(Protocol):
+    """The present objects as the caches know them, and a way to tell the caches of one's own writes."""
+
+    def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
+        """The object, or None when it does not exist."""
+        ...
+
+    def observe(self, written: Manifest) -> None:
+        """Take the answer to a write."""
+        ...
+
+    def forget(self, resource: Resource, key: ObjectKey, uid: str) -> None:
+        """Take note of a deletion."""
+        ...
+
+
+class Applier:
+    """Applies manifests as one field manager."""
+
+    def __init__(
+        self, client: KubeClient, objects: LiveObjects, *, field_manager: str = names.FIELD_MANAGER_OPERATOR
+    ) -> None:
+        self._client = client
+        self._objects = objects
+        self._manager = field_manager
+
+    async def apply_all(self, desired: Sequence[Manifest]) -> ChangeSet:
+        """Apply manifests in order. An object that is refused does not keep the others from being applied.
+
+        Raises Forbidden and Unavailable: then nothing further would succeed either.
+        """
+        changes: list[tuple[Reference, Change]] = []
+        refusals: list[Refusal] = []
+        for manifest in desired:
+            reference = Reference.of(manifest)
+            try:
+                changes.append((reference, await self.apply(manifest)))
+            except (Invalid, Conflict, NotFound) as error:
+                refusals.append(Refusal(reference, error))
+        return ChangeSet(tuple(changes), tuple(refusals))
+
+    async def apply(self, desired: Manifest) -> Change:
+        """Make one object as desired; send nothing when it is."""
+        resource, key = resource_of(desired), key_of(desired)
+        digest = desired_hash(desired)
+        live = self._objects.live(resource, key)
+        if live is None:
+            await self._write(resource, desired, digest)
+            return Change.CREATED
+        known = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DESIRED_HASH)
+        drift = find_drift(desired, live)
+        if known == digest and not drift:
+            return Change.UNCHANGED
+        if self._immutable_differs(desired, drift):
+            return await self._replace(resource, desired, digest, live)
+        if known != digest or drift.changed:
+            live = await self._write(resource, desired, digest)
+            drift = find_drift(desired, live)
+        if drift.extra:
+            live = await self._remove_extra(resource, desired, live)
+            drift = find_drift(desired, live)
+        if drift:
+            _log.warning(
+                "object is not as desired even after it was written: another controller or a webhook changes it",
+                object=resource.describe(key[1], key[0] or None),
+                fields=[*drift.changed, *drift.extra],
+            )
+        return Change.REPAIRED if known == digest else Change.UPDATED
+
+    async def prune(self, candidates: Iterable[Reference], desired: Iterable[Manifest]) -> ChangeSet:
+        """Delete the candidates that are not desired, by uid, so that never a successor is hit."""
+        wanted = {Reference.of(manifest) for manifest in desired}
+        changes: list[tuple[Reference, Change]] = []
+        refusals: list[Refusal] = []
+        for reference in sorted(set(candidates) - wanted):
+            if reference.resource not in PRUNABLE:
+                continue
+            try:
+                if await self._prune(reference):
+                    changes.append((reference, Change.PRUNED))
+            except (Conflict, Forbidden, Invalid) as error:
+                refusals.append(Refusal(reference, error))
+        return ChangeSet(tuple(changes), tuple(refusals))
+
+    async def _prune(self, reference: Reference) -> bool:
+        key = (reference.namespace, reference.name)
+        live = self._objects.live(reference.resource, key)
+        if live is None:  # its labels may be gone, and with them the caches' knowledge of it
+            live = await self._client.get(reference.resource, reference.name, reference.namespace or None)
+        if live is None or "deletionTimestamp" in live["metadata"] or not _made_by_berth(live):
+            return False
+        await self._delete(reference.resource, key, live)
+        return True
+
+    async def _write(self, resource: Resource, desired: Manifest, digest: str) -> Manifest:
+        metadata = desired["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), names.ANNOTATION_DESIRED_HASH: digest}
+        body = {**desired, "metadata": {**metadata, "annotations": annotations}}
+        written = await self._client.apply(resource, body, field_manager=self._manager)
+        self._objects.observe(written)
+        return written
+
+    async def _remove_extra(self, resource: Resource, desired: Manifest, live: Manifest) -> Manifest:
+        patch = removal_patch(desired, live)
+        patch["metadata"] = {key: live["metadata"][key] for key in ("uid", "resourceVersion")}
+        written = await self._client.merge(resource, key_of(desired), patch, field_manager=self._manager)
+        self._objects.observe(written)
+        return written
+
+    async def _replace(self, resource: Resource, desired: Manifest, digest: str, live: Manifest) -> Change:
+        await self._delete(resource, key_of(desired), live)
+        await self._write(resource, desired, digest)
+        return Change.REPLACED
+
+    async def _delete(self, resource: Resource, key: ObjectKey, live: Manifest) -> None:
+        uid = live["metadata"]["uid"]
+        await self._client.delete(resource, key[1], key[0] or None, uid=uid)
+        self._objects.forget(resource, key, uid)
+
+    @staticmethod
+    def _immutable_differs(desired: Manifest, drift: Drift) -> bool:
+        field_path = _IMMUTABLE.get(desired["kind"])
+        return field_path is not None and any(path.startswith(field_path) for path in (*drift.changed, *drift.extra))
+
+
+def _made_by_berth(live: Manifest) -> bool:
+    return names.ANNOTATION_DESIRED_HASH in (live["metadata"].get("annotations") or {})

@@ -1,0 +1,31 @@
+"""How one pass over one object may end. Anything else is a bug and is treated as one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Everything is as desired. Look again after so many seconds even if nothing happens; None: only when told."""
+
+    resync_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something is under way that Berth can not hasten. A watch usually tells; `after` seconds is the fallback."""
+
+    reason: str
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Only a person can mend it; the next pass is when they have."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Done | Waiting | Stalled
