@@ -81,6 +81,7 @@ def up(settings: Settings) -> int:
         down(settings)
         return code
     (settings.state / "ready").touch()
+    shutil.rmtree(_failed_logs(settings), ignore_errors=True)
     say(f"the cluster is up after {time.monotonic() - started:.1f} s; audit log: {settings.audit_log}")
     return 0
 
@@ -105,8 +106,12 @@ def _prepare(settings: Settings) -> None:
         Path(folder).mkdir()
 
 
+def _failed_logs(settings: Settings) -> Path:
+    return settings.state.with_name(f"{settings.state.name}.failed-logs")
+
+
 def _keep_logs(settings: Settings) -> None:
-    kept = settings.state.with_name(f"{settings.state.name}.failed-logs")
+    kept = _failed_logs(settings)
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(settings.logs, kept)
     say(f"all logs of the failed boot: {kept}")

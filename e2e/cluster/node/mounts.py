@@ -17,6 +17,7 @@ OVER = (
     "/etc/docker",
     "/etc/containers",
     "/etc/containerd",
+    "/opt/containerd",
     "/usr/libexec/kubernetes",
 )
 

@@ -74,19 +74,21 @@ def destroy(settings: Settings) -> None:
     """End every process inside; the mounts and links go with the namespaces."""
     pid = init_pid(settings)
     if pid is not None:
+        holder = int(_fields(pid)[1])
         os.kill(pid, signal.SIGKILL)
         _wait_until_gone(pid)
+        _wait_until_gone(holder)
     _init_file(settings).unlink(missing_ok=True)
 
 
 def _wait_until_gone(pid: int) -> None:
-    """The kernel ends the first process of a PID namespace only after all others in it."""
+    """The kernel ends the first process of a PID namespace only after all others in it; then `unshare` ends."""
     deadline = time.monotonic() + END_LIMIT
     while time.monotonic() < deadline:
-        if not Path(f"/proc/{pid}").exists():
+        if pid <= 1 or not Path(f"/proc/{pid}").exists():
             return
         time.sleep(0.02)
-    raise ClusterError(f"process {pid}, the first of the namespaces, did not end within {END_LIMIT:.0f} s")
+    raise ClusterError(f"process {pid}, which holds the namespaces, did not end within {END_LIMIT:.0f} s")
 
 
 def _fields(pid: int) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 INSTALL_LIMIT_SECONDS = 20 * 60
 POLICY = Path("/usr/sbin/policy-rc.d")
 
-# What stands for a package, if it came by another way, on the left; the package on the right.
+# A file that the package brings (a pattern), so that it may have come by another way, and the package.
 PACKAGES: tuple[tuple[str, str], ...] = (
     ("/usr/sbin/runc", "runc"),
     ("/usr/lib/cni/ptp", "containernetworking-plugins"),
@@ -28,7 +28,7 @@ PACKAGES: tuple[tuple[str, str], ...] = (
     ("/usr/bin/buildah", "buildah"),
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
-    ("/usr/bin/psql", "postgresql"),
+    ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
 )
 
 
@@ -38,7 +38,7 @@ class InstallError(Exception):
 
 def missing() -> list[str]:
     """The packages that this machine lacks."""
-    return [package for sign, package in PACKAGES if not Path(sign).exists()]
+    return [package for sign, package in PACKAGES if not any(Path("/").glob(sign.lstrip("/")))]
 
 
 def install(packages: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from node.agent.cache import Cache
 from node.agent.loadbalancers import assign_addresses
@@ -32,6 +31,7 @@ Task = Callable[[], None]
 
 def run(settings: Settings) -> None:
     """Do the node's chores until the process is ended."""
+    (settings.state / "agent-ready").unlink(missing_ok=True)
     changed = threading.Event()
     caches = {name: Cache(Api(settings, "node-agent"), path, changed) for name, path in PATHS.items()}
     for cache in caches.values():
@@ -42,7 +42,7 @@ def run(settings: Settings) -> None:
     while True:
         changed.clear()
         if _all(tasks):
-            Path(settings.state / "agent-ready").touch()
+            (settings.state / "agent-ready").touch()
             changed.wait()
         else:
             changed.wait(RETRY)
