@@ -1,0 +1,1 @@
+"""Writes the gateway's nginx configuration and keeps it current."""

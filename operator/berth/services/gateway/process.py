@@ -1,0 +1,107 @@
+"""`berth gateway-config`: write the gateway's configuration once, or stay and keep it current."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from berth.render.gateway import PID_FILE
+from berth.services.gateway.files import RESOLV_CONF, CannotConfigureError, read_inputs, write_files
+from berth.services.gateway.nginx import Reload, reload
+from berth.services.logs import configure_logs
+from berth.settings import GatewaySettings
+
+__all__ = ["CannotConfigureError", "Watcher", "run"]
+
+# The kubelet replaces a token 12 minutes before its end at the latest; a certificate is replaced weeks before.
+LOOK_SECONDS = 5.0
+RETRY_SECONDS = 30.0
+NAME_LIMIT_SECONDS = 120.0
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: GatewaySettings, watch: bool) -> None:
+    """Write the configuration; with `watch`, until SIGTERM, write it again and reload nginx when its inputs change.
+
+    Without `watch` it also waits until the name of access is known to DNS, since nginx does not start before.
+    Raises `CannotConfigureError` with one sentence.
+    """
+    configure_logs("gateway-config", settings.log_level)
+    if watch:
+        _watch(Watcher(settings))
+        return
+    inputs = read_inputs(settings)
+    write_files(inputs, settings.output_dir)
+    log.info("configuration written", directory=str(settings.output_dir))
+    await_name(inputs.config.access_name)
+
+
+def await_name(name: str, limit: float = NAME_LIMIT_SECONDS) -> None:
+    """Return when DNS knows the name. Raises `CannotConfigureError` after `limit` seconds."""
+    attempts = Retrying(
+        retry=retry_if_exception_type(socket.gaierror), wait=wait_fixed(0.5), stop=stop_after_delay(limit)
+    )
+    try:
+        attempts(socket.getaddrinfo, name, None)
+    except RetryError:
+        raise CannotConfigureError(
+            f"DNS does not know {name} after {limit:.0f} s: check that the Service exists and that cluster DNS answers."
+        ) from None
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Keeps the files current and nginx told.
+
+    `applied` is the digest of what the running nginx is known to have read; nothing is known at the start, since nginx
+    may have read the files just before they changed. `pause` is the seconds until the next look.
+    """
+
+    settings: GatewaySettings
+    resolv_conf: Path = RESOLV_CONF
+    reload_nginx: Callable[[Path], Reload] = reload
+    applied: str = ""
+    pause: float = LOOK_SECONDS
+
+    def look(self) -> None:
+        """Read the inputs; if they differ from what nginx has read, write them and reload nginx.
+
+        What could not be applied is tried again after a longer pause, each time with a line in the log.
+        """
+        problem = self._renew()
+        if problem:
+            log.error("configuration not renewed", problem=problem)
+        self.pause = RETRY_SECONDS if problem else LOOK_SECONDS
+
+    def _renew(self) -> str | None:
+        try:
+            inputs = read_inputs(self.settings, self.resolv_conf)
+            if inputs.digest == self.applied:
+                return None
+            write_files(inputs, self.settings.output_dir)
+        except CannotConfigureError as error:
+            return str(error)
+        outcome = self.reload_nginx(self.settings.output_dir / PID_FILE)
+        if outcome is Reload.REFUSED:
+            return f"{outcome.value}: the log of the container nginx says why"
+        if outcome is Reload.DONE:
+            log.info("configuration renewed", directory=str(self.settings.output_dir))
+            self.applied = inputs.digest
+        return None
+
+
+def _watch(watcher: Watcher) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watcher.look()
+    while not stop.wait(watcher.pause):
+        watcher.look()
