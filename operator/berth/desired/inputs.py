@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from berth.access.model import Level, State
+from berth.api.policy import PolicyState
+from berth.api.sharing import SharingLevel
 
 
 class MemberKind(StrEnum):
@@ -46,20 +47,37 @@ class ProjectInputs:
     cluster_domain: str
     operator_service_account: str
     project_cluster_role: str
-    members: Mapping[Level, tuple[Member, ...]] = field(default_factory=dict)
+    members: Mapping[SharingLevel, tuple[Member, ...]] = field(default_factory=dict)
     trashed: bool = False  # spec.trashed: everything refused, the registry keeps running
     suspended: bool = False  # spec.suspend: no registry pod
     deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
+    claim_request: str = ""  # what the live claim asks for now; the claim is never asked to shrink below it
     berth_version: str = "0.1.0"
 
     @property
-    def state(self) -> State:
+    def state(self) -> PolicyState:
         """The state that the project's `AccessPolicy` tells; the stricter one wins."""
         if self.trashed or self.deleted:
-            return State.TRASHED
-        return State.SUSPENDED if self.suspended else State.ACTIVE
+            return PolicyState.TRASHED
+        return PolicyState.SUSPENDED if self.suspended else PolicyState.ACTIVE
 
     @property
     def running(self) -> bool:
         """Whether registry pods should exist."""
         return not (self.suspended or self.deleted)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryInputs:
+    """Everything besides the `DockerRepository` that decides what its manifests are."""
+
+    project_id: str
+    instance: str
+    deleted: bool = False  # metadata.deletionTimestamp
+    claimed_by: str = ""  # name of the older DockerRepository that has this path already; then it gets nothing
+    berth_version: str = "0.1.0"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the object owns its path."""
+        return not self.claimed_by

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Protocol
 
 from berth.api import names
-from berth.desired.inputs import ProjectInputs
 
-NAME = "berth"
+NAME: Final = "berth"
 
 
-def child_labels(project_id: str, component: str, inputs: ProjectInputs) -> dict[str, str]:
+class Labelling(Protocol):
+    """What labels say about the installation."""
+
+    @property
+    def instance(self) -> str:
+        """Name of the installation (the Helm release)."""
+
+    @property
+    def berth_version(self) -> str:
+        """Version of Berth."""
+
+
+def child_labels(project_id: str, component: str, inputs: Labelling) -> dict[str, str]:
     """Labels of one child. A label with the version stands on no pod, so an upgrade of Berth restarts no registry."""
     return {
         names.LABEL_NAME: NAME,
@@ -29,7 +40,7 @@ def registry_selector(project_id: str) -> dict[str, str]:
 
 
 def child(
-    api_version: str, kind: str, name: str, project_id: str, component: str, inputs: ProjectInputs, **body: Any
+    api_version: str, kind: str, name: str, project_id: str, component: str, inputs: Labelling, **body: Any
 ) -> dict[str, Any]:
     """One namespaced child with its labels. No owner reference: deleting a custom resource deletes no child."""
     return {

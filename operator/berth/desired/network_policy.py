@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.desired.inputs import ProjectInputs
-from berth.desired.labels import child, registry_selector
+from berth.desired.labels import NAME, child, registry_selector
 
 CALLERS: Final = ("access", "catalog", "gateway", "operator")
 """Components of Berth that call registries: manifests, healing walk, blobs, write probe."""
@@ -39,7 +39,8 @@ def _callers(berth_namespace: str) -> dict[str, Any]:
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": berth_namespace}},
         "podSelector": {
-            "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "In", "values": list(CALLERS)}]
+            "matchLabels": {names.LABEL_NAME: NAME},
+            "matchExpressions": [{"key": names.LABEL_COMPONENT, "operator": "In", "values": list(CALLERS)}],
         },
     }
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from berth.access.model import Level
 from berth.api import names
+from berth.api.sharing import SharingLevel
 from berth.desired.inputs import Member, MemberKind, ProjectInputs
 from berth.desired.labels import child
 
@@ -22,21 +22,21 @@ _READ = ("get", "list", "watch")
 _EDIT = (*_READ, "create", "update", "patch")
 _DELETE = (*_EDIT, "delete")
 
-PERMISSIONS: Final[Mapping[Level, tuple[str, ...]]] = {
-    Level.VIEW: _READ,
-    Level.DOWNLOAD: _READ,
-    Level.EDIT: _EDIT,
-    Level.EDIT_AND_DELETE: _DELETE,
-    Level.ADMINISTER: _DELETE,
+PERMISSIONS: Final[Mapping[SharingLevel, tuple[str, ...]]] = {
+    SharingLevel.VIEW: _READ,
+    SharingLevel.DOWNLOAD: _READ,
+    SharingLevel.EDIT: _EDIT,
+    SharingLevel.EDIT_AND_DELETE: _DELETE,
+    SharingLevel.ADMINISTER: _DELETE,
 }
 """Verbs on `dockerrepositories` for each level. `accesspolicies` are generated: everybody may only read them."""
 
-ROLE_NAMES: Final[Mapping[Level, str]] = {
-    Level.VIEW: "berth-view",
-    Level.DOWNLOAD: "berth-download",
-    Level.EDIT: "berth-edit",
-    Level.EDIT_AND_DELETE: "berth-edit-and-delete",
-    Level.ADMINISTER: "berth-administer",
+ROLE_NAMES: Final[Mapping[SharingLevel, str]] = {
+    SharingLevel.VIEW: "berth-view",
+    SharingLevel.DOWNLOAD: "berth-download",
+    SharingLevel.EDIT: "berth-edit",
+    SharingLevel.EDIT_AND_DELETE: "berth-edit-and-delete",
+    SharingLevel.ADMINISTER: "berth-administer",
 }
 
 
@@ -56,7 +56,7 @@ def build_operator_binding(project_id: str, inputs: ProjectInputs) -> dict[str, 
 def build_member_rbac(project_id: str, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:
     """A Role and a RoleBinding for each level that somebody has, weakest first."""
     manifests: list[dict[str, Any]] = []
-    for level in sorted(Level):
+    for level in SharingLevel:
         members = sorted(set(inputs.members.get(level, ())))
         if not members:
             continue
@@ -70,7 +70,7 @@ def build_member_rbac(project_id: str, inputs: ProjectInputs) -> tuple[dict[str,
     return tuple(manifests)
 
 
-def _rules(level: Level) -> list[dict[str, Any]]:
+def _rules(level: SharingLevel) -> list[dict[str, Any]]:
     return [
         {"apiGroups": [names.GROUP], "resources": ["dockerrepositories"], "verbs": list(PERMISSIONS[level])},
         {"apiGroups": [names.GROUP], "resources": ["accesspolicies"], "verbs": list(_READ)},

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from berth.access.model import State
+from berth.api.policy import PolicyState
+from berth.api.project import InventoryEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class ProbeSeen:
 class AccessSeen:
     """What the access service can know about the project."""
 
-    policy_state: State | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
+    policy_state: PolicyState | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
     service_ready: bool = True  # at least one ready endpoint of berth-access
     signing_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
 
@@ -141,7 +141,7 @@ class ProjectObserved:
     access: AccessSeen = AccessSeen()
     failure: ApplyFailure | None = None
     repositories: int = 0
-    inventory: tuple[dict[str, Any], ...] = ()  # as kube writes it: one entry per applied child
+    inventory: tuple[InventoryEntry, ...] = ()  # every child that was applied and not pruned
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ class RepositoryObserved:
     host: str
     project: str
     project_exists: bool = True
-    project_state: State = State.ACTIVE
+    project_state: PolicyState = PolicyState.ACTIVE
     claimed_by: str = ""  # name of the older DockerRepository that already claims the same path
-    policy_state: State | None = None  # of its own AccessPolicy; None: none exists
+    policy_state: PolicyState | None = None  # of its own AccessPolicy; None: none exists
     failure: ApplyFailure | None = None
 
 

@@ -1,0 +1,94 @@
+"""`AccessPolicy` objects: the effective permissions of a project, and of each repository with local sharing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from berth.api import names
+from berth.api.policy import PolicyAction, PolicyState, RuleSource
+from berth.api.project import Project
+from berth.api.repository import DockerRepository
+from berth.api.sharing import Share, SharingLevel
+from berth.desired.inputs import ProjectInputs, RepositoryInputs
+from berth.desired.labels import child
+
+_ORDER = (
+    (SharingLevel.VIEW, PolicyAction.VIEW),
+    (SharingLevel.DOWNLOAD, PolicyAction.PULL),
+    (SharingLevel.EDIT, PolicyAction.PUSH),
+    (SharingLevel.EDIT_AND_DELETE, PolicyAction.DELETE),
+    (SharingLevel.ADMINISTER, PolicyAction.ADMINISTER),
+)
+
+ACTIONS: Final[Mapping[SharingLevel, tuple[PolicyAction, ...]]] = {
+    level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
+}
+"""What each level lets somebody do: its own action and those of the levels before it."""
+
+_COMPONENT = "access"
+
+
+def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
+    """The policy `project`. Rules stay as they are in the trash, so that a restore brings back the exact sharing."""
+    spec = {
+        "project": project.project_id,
+        "state": inputs.state.value,
+        "rules": _rules(project.spec.sharing, RuleSource.SHARING),
+    }
+    return child(
+        names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
+    )
+
+
+def build_repository_policy(repository: DockerRepository, inputs: RepositoryInputs) -> dict[str, Any] | None:
+    """The policy of a repository with local sharing, else None: then the project's holds.
+
+    Its state is the repository's own; that of the project stands in the project's policy, and the stricter one counts.
+    """
+    if repository.spec.local_sharing is None or not inputs.accepted:
+        return None
+    trashed = repository.spec.trashed or inputs.deleted
+    spec = {
+        "project": inputs.project_id,
+        "repository": repository.path,
+        "state": (PolicyState.TRASHED if trashed else PolicyState.ACTIVE).value,
+        "rules": _rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING),
+    }
+    name = repository_policy_name(repository.metadata.name)
+    made = child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
+    made["metadata"]["labels"][names.LABEL_REPOSITORY] = repository_label(repository.metadata.name)
+    return made
+
+
+def repository_policy_name(object_name: str) -> str:
+    """The policy is named like its `DockerRepository`, unless that is the name of the project's own policy."""
+    return _with_digest(object_name) if object_name == names.PROJECT_POLICY_NAME else object_name
+
+
+def repository_label(object_name: str) -> str:
+    """Value of the label `berth.dev/repository`: the object's name, shortened where a label can not hold it (63)."""
+    return object_name if len(object_name) <= 63 else _with_digest(object_name)
+
+
+def _with_digest(object_name: str) -> str:
+    digest = hashlib.sha256(object_name.encode()).hexdigest()[:8]
+    return f"{object_name[:52].rstrip('-._')}-{digest}"
+
+
+def _rules(shares: Iterable[Share], source: RuleSource) -> list[dict[str, Any]]:
+    """One rule for each share, in the order in which people wrote them."""
+    return [_rule(share, source) for share in shares]
+
+
+def _rule(share: Share, source: RuleSource) -> dict[str, Any]:
+    named = {"name": share.name} if share.name is not None else {}
+    actions = [action.value for action in ACTIONS[share.level]]
+    return {
+        "kind": share.kind.value,
+        **named,
+        "level": share.level.value,
+        "actions": actions,
+        "source": source.value,
+    }

@@ -1,0 +1,40 @@
+"""`Project` -> its manifests, in order of application."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from berth.api.project import Project
+from berth.desired.access_policy import build_project_policy
+from berth.desired.claim import build_claim
+from berth.desired.deployment import build_deployment
+from berth.desired.inputs import ProjectInputs
+from berth.desired.namespace import build_namespace
+from berth.desired.network_policy import build_default_deny, build_registry_policy
+from berth.desired.rbac import build_member_rbac, build_operator_binding
+from berth.desired.registry_secret import build_registry_secret
+from berth.desired.service import build_service
+
+NEVER_PRUNED: Final = frozenset({"Namespace", "PersistentVolumeClaim", "Secret"})
+"""Kinds that hold data or names. They leave with a purge alone, never because a set of manifests lacks them."""
+
+
+def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:
+    """All children of a project. What a later one needs stands before it.
+
+    The operator's own binding comes right after the namespace, because without it nothing else may be written there;
+    the network policies and the access policy come before the registry, so that no pod ever runs without them.
+    """
+    project_id = project.project_id
+    return (
+        build_namespace(project_id, inputs),
+        build_operator_binding(project_id, inputs),
+        build_default_deny(project_id, inputs),
+        build_registry_policy(project_id, inputs),
+        build_project_policy(project, inputs),
+        build_registry_secret(project_id, inputs),
+        build_claim(project, inputs),
+        build_service(project_id, inputs),
+        build_deployment(project, inputs),
+        *build_member_rbac(project_id, inputs),
+    )

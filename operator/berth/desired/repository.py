@@ -1,0 +1,19 @@
+"""`DockerRepository` -> its manifests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from berth.api.repository import DockerRepository
+from berth.desired.access_policy import build_repository_policy
+from berth.desired.inputs import RepositoryInputs
+
+
+def desired_repository(repository: DockerRepository, inputs: RepositoryInputs) -> tuple[dict[str, Any], ...]:
+    """The children of a repository: its `AccessPolicy` while it has local sharing, else nothing.
+
+    They carry the label `berth.dev/repository` besides `berth.dev/project`, so that a project's own prune, which looks
+    at children without that label, leaves them alone.
+    """
+    policy = build_repository_policy(repository, inputs)
+    return () if policy is None else (policy,)
