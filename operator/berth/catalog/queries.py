@@ -1,0 +1,180 @@
+"""Reading the catalog. Nothing here changes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from berth.catalog.records import (
+    LastPush,
+    Referrer,
+    RepositoryKey,
+    RepositoryView,
+    Sync,
+    Tag,
+    TagMove,
+    Write,
+    WriteState,
+)
+from berth.catalog.schema import ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow, WriteRow
+from berth.catalog.store import write_of
+
+NEWEST_TAGS: Final = 30
+"""How many tags an object's status carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the catalog knows of one repository: tags with their digests, and all digests."""
+
+    tags: dict[str, str]
+    digests: frozenset[str]
+
+
+async def repositories(session: AsyncSession, project: str, after: str = "", limit: int = 100) -> Sequence[str]:
+    """Paths of a project's repositories in byte order, those behind `after`, at most `limit`."""
+    found = await session.scalars(
+        select(RepositoryRow.path)
+        .where(RepositoryRow.project == project, RepositoryRow.path > after)
+        .order_by(RepositoryRow.path)
+        .limit(limit)
+    )
+    return found.all()
+
+
+async def repository_id(session: AsyncSession, key: RepositoryKey) -> int | None:
+    """The row of a repository; None when nothing was ever recorded of it."""
+    found: int | None = await session.scalar(
+        select(RepositoryRow.id).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
+    )
+    return found
+
+
+async def all_repositories(session: AsyncSession) -> Sequence[RepositoryKey]:
+    """Every repository of every project."""
+    rows = await session.execute(select(RepositoryRow.project, RepositoryRow.path).order_by(RepositoryRow.id))
+    return [RepositoryKey(project, path) for project, path in rows]
+
+
+async def tags(session: AsyncSession, repository: int, after: str = "", limit: int = 1000) -> Sequence[Tag]:
+    """Present tags in byte order of their names, those behind `after`, at most `limit`."""
+    rows = await session.execute(_tags(repository).where(TagRow.name > after).order_by(TagRow.name).limit(limit))
+    return [_tag(tag, manifest) for tag, manifest in rows]
+
+
+async def history(
+    session: AsyncSession, repository: int, tag: str | None = None, before: int | None = None, limit: int = 100
+) -> Sequence[TagMove]:
+    """Moves, newest first: of one tag or of all, those with a smaller id than `before`, at most `limit`."""
+    chosen = select(TagEventRow).where(TagEventRow.repository_id == repository)
+    if tag is not None:
+        chosen = chosen.where(TagEventRow.tag == tag)
+    if before is not None:
+        chosen = chosen.where(TagEventRow.id < before)
+    rows = await session.scalars(chosen.order_by(TagEventRow.id.desc()).limit(limit))
+    return [
+        TagMove(row.id, row.tag, row.at, row.by, row.client, row.from_digest, row.to_digest, row.cause) for row in rows
+    ]
+
+
+async def referrers(
+    session: AsyncSession, key: RepositoryKey, digest: str, artifact_type: str | None = None, limit: int = 1000
+) -> Sequence[Referrer]:
+    """Manifests of the repository whose `subject` is `digest`, oldest first; of one artifact type or of all."""
+    chosen = (
+        select(ManifestRow)
+        .join(RepositoryRow, RepositoryRow.id == ManifestRow.repository_id)
+        .where(
+            RepositoryRow.project == key.project,
+            RepositoryRow.path == key.path,
+            ManifestRow.subject == digest,
+        )
+    )
+    if artifact_type is not None:
+        chosen = chosen.where(ManifestRow.artifact_type == artifact_type)
+    rows = await session.scalars(chosen.order_by(ManifestRow.id).limit(limit))
+    return [Referrer(row.media_type, row.digest, row.manifest_size, row.artifact_type, row.annotations) for row in rows]
+
+
+async def repository_view(session: AsyncSession, key: RepositoryKey) -> RepositoryView | None:
+    """What a repository's object shows; None when nothing was ever recorded of it."""
+    row = await session.scalar(
+        select(RepositoryRow).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
+    )
+    if row is None:
+        return None
+    newest = await session.execute(_tags(row.id).order_by(TagRow.pushed_at.desc(), TagRow.name).limit(NEWEST_TAGS))
+    tag_count = await session.scalar(select(func.count()).where(TagRow.repository_id == row.id))
+    digest_count = await session.scalar(select(func.count()).where(ManifestRow.repository_id == row.id))
+    return RepositoryView(
+        key=key,
+        tags=tuple(_tag(tag, manifest) for tag, manifest in newest),
+        tag_count=tag_count or 0,
+        digest_count=digest_count or 0,
+        last_push=_last_push(row),
+        sync=await project_sync(session, key.project),
+        object_due=row.object_due,
+    )
+
+
+async def project_sync(session: AsyncSession, project: str) -> Sync:
+    """What the latest walk of the project's registry found."""
+    row = await session.get(ProjectRow, project)
+    return Sync(row.in_sync, row.sync_reason, row.sync_message, row.walked_at) if row else Sync()
+
+
+async def known(session: AsyncSession, key: RepositoryKey) -> Known:
+    """What the catalog knows of one repository."""
+    repository = await repository_id(session, key)
+    if repository is None:
+        return Known({}, frozenset())
+    names = await session.execute(select(TagRow.name, TagRow.digest).where(TagRow.repository_id == repository))
+    digests = await session.scalars(select(ManifestRow.digest).where(ManifestRow.repository_id == repository))
+    return Known(dict(names.tuples().all()), frozenset(digests.all()))
+
+
+async def repositories_with_content(session: AsyncSession, project: str) -> frozenset[str]:
+    """Paths of the repositories that hold at least one manifest, as far as the catalog knows."""
+    found = await session.scalars(
+        select(RepositoryRow.path)
+        .where(RepositoryRow.project == project)
+        .where(select(ManifestRow.id).where(ManifestRow.repository_id == RepositoryRow.id).exists())
+    )
+    return frozenset(found.all())
+
+
+async def unsettled(session: AsyncSession, announced_before: datetime) -> Sequence[Write]:
+    """Writes that nobody settled in time, and those of which only the registry knows how they ended; oldest first."""
+    overdue = (WriteRow.state == WriteState.OPEN) & (WriteRow.created_at < announced_before)
+    rows = await session.scalars(
+        select(WriteRow).where(overdue | WriteRow.doubtful.is_(True)).order_by(WriteRow.created_at).limit(500)
+    )
+    return [write_of(row) for row in rows]
+
+
+def _tags(repository: int) -> Select[TagRow, ManifestRow]:
+    joined = (TagRow.repository_id == ManifestRow.repository_id) & (TagRow.digest == ManifestRow.digest)
+    return select(TagRow, ManifestRow).outerjoin(ManifestRow, joined).where(TagRow.repository_id == repository)
+
+
+def _tag(tag: TagRow, manifest: ManifestRow | None) -> Tag:
+    return Tag(
+        name=tag.name,
+        digest=tag.digest,
+        media_type=manifest.media_type if manifest else "",
+        artifact_type=manifest.artifact_type if manifest else None,
+        size=manifest.size if manifest else 0,
+        pushed_at=tag.pushed_at,
+        pushed_by=tag.pushed_by,
+    )
+
+
+def _last_push(row: RepositoryRow) -> LastPush | None:
+    if row.last_push_at is None or row.last_push_digest is None:
+        return None
+    return LastPush(row.last_push_tag, row.last_push_digest, row.last_push_at, row.last_push_by or "")

@@ -1,0 +1,185 @@
+"""The tables of the catalog. A change here needs a migration; a test compares the two.
+
+Names are compared byte by byte on both databases, so that order and paging do not depend on the server's locale.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from berth.catalog.records import Cause, WriteKind, WriteState
+
+DIGEST_LENGTH: Final = 135  # sha512: and 128 hexadecimal digits
+TAG_LENGTH: Final = 128
+PATH_LENGTH: Final = 255
+PERSON_LENGTH: Final = 253
+MEDIA_TYPE_LENGTH: Final = 255
+CLIENT_LENGTH: Final = 256
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, kept in UTC. SQLite keeps no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuses a naive time, which would mean another moment on another machine."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone can not be recorded")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The same moment, aware."""
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def text(length: int) -> String:
+    """A string that is compared byte by byte."""
+    plain: String = String(length).with_variant(String(length, collation="C"), "postgresql")
+    return plain
+
+
+def word(kind: type[StrEnum]) -> Enum:
+    """One word of a closed list, kept as its text."""
+    return Enum(
+        kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
+    )
+
+
+NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in an INTEGER key alone
+
+
+class Base(DeclarativeBase):
+    """All tables; constraints have names, so that migrations can speak of them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ProjectRow(Base):
+    """A project that anything was ever recorded of, and what its latest walk found."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[str] = mapped_column(text(64), primary_key=True)
+    in_sync: Mapped[bool | None] = mapped_column(Boolean)
+    sync_reason: Mapped[str] = mapped_column(String(64), default="")
+    sync_message: Mapped[str] = mapped_column(String(1024), default="")
+    walked_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class RepositoryRow(Base):
+    """A repository. `object_due`: a push was recorded and no object in the cluster has shown it yet."""
+
+    __tablename__ = "repositories"
+    __table_args__ = (UniqueConstraint("project", "path"),)
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=True)
+    project: Mapped[str] = mapped_column(text(64), ForeignKey("projects.id"))
+    path: Mapped[str] = mapped_column(text(PATH_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    object_due: Mapped[bool] = mapped_column(Boolean, default=True)
+    last_push_tag: Mapped[str | None] = mapped_column(text(TAG_LENGTH))
+    last_push_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
+    last_push_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    last_push_by: Mapped[str | None] = mapped_column(text(PERSON_LENGTH))
+
+
+class ManifestRow(Base):
+    """A manifest that the registry holds. `size` is that of everything it names, `manifest_size` its own bytes."""
+
+    __tablename__ = "manifests"
+    __table_args__ = (UniqueConstraint("repository_id", "digest"), Index(None, "repository_id", "subject"))
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=True)
+    repository_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("repositories.id"))
+    digest: Mapped[str] = mapped_column(text(DIGEST_LENGTH))
+    media_type: Mapped[str] = mapped_column(text(MEDIA_TYPE_LENGTH))
+    artifact_type: Mapped[str | None] = mapped_column(text(MEDIA_TYPE_LENGTH))
+    manifest_size: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    subject: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
+    annotations: Mapped[dict[str, Any]] = mapped_column(JSON)
+    pushed_at: Mapped[datetime] = mapped_column(UtcTime)
+    pushed_by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+
+
+class TagRow(Base):
+    """A tag that is present."""
+
+    __tablename__ = "tags"
+    __table_args__ = (Index(None, "repository_id", "digest"), Index(None, "repository_id", "pushed_at"))
+
+    repository_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("repositories.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(text(TAG_LENGTH), primary_key=True)
+    digest: Mapped[str] = mapped_column(text(DIGEST_LENGTH))
+    pushed_at: Mapped[datetime] = mapped_column(UtcTime)
+    pushed_by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+
+
+class TagEventRow(Base):
+    """One move of a tag. Rows are only ever added."""
+
+    __tablename__ = "tag_events"
+    __table_args__ = (Index(None, "repository_id", "tag", "id"),)
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True, autoincrement=True)
+    repository_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("repositories.id"))
+    tag: Mapped[str] = mapped_column(text(TAG_LENGTH))
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    client: Mapped[str] = mapped_column(text(CLIENT_LENGTH))
+    from_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
+    to_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
+    cause: Mapped[Cause] = mapped_column(word(Cause))
+
+
+class WriteRow(Base):
+    """An intent: what somebody is about to do, is doing or has lately done to one reference."""
+
+    __tablename__ = "writes"
+    __table_args__ = (Index(None, "project", "repository", "reference"), Index(None, "state", "created_at"))
+
+    id: Mapped[str] = mapped_column(text(64), primary_key=True)
+    kind: Mapped[WriteKind] = mapped_column(word(WriteKind))
+    project: Mapped[str] = mapped_column(text(64))
+    repository: Mapped[str] = mapped_column(text(PATH_LENGTH))
+    reference: Mapped[str] = mapped_column(text(DIGEST_LENGTH))
+    digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
+    media_type: Mapped[str] = mapped_column(text(MEDIA_TYPE_LENGTH))
+    by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    client: Mapped[str] = mapped_column(text(CLIENT_LENGTH))
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    settled_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    state: Mapped[WriteState] = mapped_column(word(WriteState))
+    doubtful: Mapped[bool] = mapped_column(Boolean, default=False)
