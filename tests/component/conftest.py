@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from berth.api.crd import crds
 from tests.component.controlplane import ControlPlane, running
 
 
@@ -15,6 +16,16 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
     """A real etcd and kube-apiserver, without any of Berth's kinds."""
     with running(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def berth_crds(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with all of Berth's kinds, made from the models."""
+    made = crds()
+    control_plane.apply(*made.values())
+    names = [f"crd/{each['metadata']['name']}" for each in made.values()]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names, check=True)
+    return control_plane
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """A real etcd and kube-apiserver on loopback for component tests: RBAC, ServiceAccount tokens, an audit log.
 
 There is no kube-controller-manager: a deleted namespace stays Terminating, owner references collect nothing, a
-Deployment makes no pod, no namespace gets a default ServiceAccount or `kube-root-ca.crt`, and the aggregated ClusterRoles
-(`view`, `edit`, `admin`) are empty. Use names of your own.
+Deployment makes no pod, no namespace gets a default ServiceAccount or `kube-root-ca.crt`, and the aggregated
+ClusterRoles (`view`, `edit`, `admin`) are empty. Use names of your own.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from berth.api.base import ApiModel, Resource
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, RESERVED_PROJECT_IDS
-from berth.api.schema import ATOMIC, DNS_SUBDOMAIN_PATTERN, ComputeQuantity, SizeText, rule, rules
+from berth.api.schema import ATOMIC, ComputeQuantity, ObjectName, SizeText, rule, rules
 from berth.api.sharing import Share, sharing_field
 from berth.api.status import ObjectStatus
 
@@ -36,11 +36,11 @@ class RepositoryCreation(StrEnum):
     DECLARED = "Declared"
 
 
-def _size(field: str, example: str) -> dict[str, str]:
+def _size(example: str) -> dict[str, str]:
     """The rule that a size is a quantity above zero."""
     return rule(
         "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
-        f"{field} must be a size above zero: write a number and a unit, for example {example}",
+        f"must be a size above zero: write a number and a unit, for example {example}",
     )
 
 
@@ -52,14 +52,16 @@ class PersistentVolumeClaimStorage(ApiModel):
             rule(
                 """has(self.storageClassName) == has(oldSelf.storageClassName)
                    && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)""",
-                "storageClassName can not be changed, a volume stays in its class: undo the change, "
+                "can not be changed, a volume stays in its class: undo the change, "
                 "or make a new Project and copy the images",
+                at=".storageClassName",
             ),
             rule(
                 """(has(self.accessMode) ? self.accessMode : 'ReadWriteOnce')
                    == (has(oldSelf.accessMode) ? oldSelf.accessMode : 'ReadWriteOnce')""",
-                "accessMode can not be changed, a volume keeps its mode: undo the change, "
+                "can not be changed, a volume keeps its mode: undo the change, "
                 "or make a new Project and copy the images",
+                at=".accessMode",
             ),
         )
     )
@@ -69,23 +71,20 @@ class PersistentVolumeClaimStorage(ApiModel):
         Field(
             description="Size of the claim in bytes, as a quantity (50Gi). May only grow. No default.",
             json_schema_extra=rules(
-                _size("spec.storage.persistentVolumeClaim.size", "50Gi"),
+                _size("50Gi"),
                 rule(
                     """!isQuantity(self) || !isQuantity(oldSelf)
                        || !quantity(self).isLessThan(quantity(oldSelf))""",
-                    "spec.storage.persistentVolumeClaim.size may only grow: write the former size or more",
-                    message_expression="""'spec.storage.persistentVolumeClaim.size may only grow: write ' + oldSelf
+                    "may only grow: write the former size or more",
+                    message_expression="""'may only grow: write ' + oldSelf
                        + ' or more, or make a smaller Project and copy the images'""",
                 ),
             ),
         ),
     ]
     storage_class_name: Annotated[
-        str | None,
+        ObjectName | None,
         Field(
-            min_length=1,
-            max_length=253,
-            pattern=DNS_SUBDOMAIN_PATTERN,
             description="StorageClass of the claim; can not be changed. Default: the cluster's default class.",
         ),
     ] = None
@@ -100,15 +99,6 @@ class PersistentVolumeClaimStorage(ApiModel):
 
 class Storage(ApiModel):
     """Where a project's bytes are."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "self.type != 'PersistentVolumeClaim' || has(self.persistentVolumeClaim)",
-                "type PersistentVolumeClaim needs spec.storage.persistentVolumeClaim: write at least its size",
-            ),
-        )
-    )
 
     type: Annotated[StorageType, Field(description="Kind of storage: PersistentVolumeClaim. No default.")]
     persistent_volume_claim: Annotated[
@@ -158,7 +148,7 @@ class Limits(ApiModel):
         Field(
             description="Largest layer that may be pushed, in bytes as a quantity (decimal: 100G). "
             "Default: of the installation.",
-            json_schema_extra=rules(_size("spec.limits.layerSize", "100G")),
+            json_schema_extra=rules(_size("100G")),
         ),
     ] = None
 
@@ -173,8 +163,9 @@ class ProjectSpec(ApiModel):
                    || !has(self.storage.persistentVolumeClaim)
                    || (has(self.storage.persistentVolumeClaim.accessMode)
                        && self.storage.persistentVolumeClaim.accessMode == 'ReadWriteMany')""",
-                "more than one replica needs a volume that several pods can write: set registry.replicas to 1, "
-                "or make the Project with storage.persistentVolumeClaim.accessMode ReadWriteMany",
+                "above 1 needs a volume that several pods can write: set it to 1, "
+                "or make the Project with spec.storage.persistentVolumeClaim.accessMode ReadWriteMany",
+                at=".registry.replicas",
             ),
         )
     )
@@ -268,17 +259,20 @@ class Project(Resource):
         json_schema_extra=rules(
             rule(
                 f"size(self.metadata.name) <= {PROJECT_ID_MAX_LENGTH}",
-                f"metadata.name is the project id in every image name: use at most {PROJECT_ID_MAX_LENGTH} characters",
+                f"is the project id in every image name: use at most {PROJECT_ID_MAX_LENGTH} characters",
+                at=".metadata.name",
             ),
             rule(
                 f"size(self.metadata.name) > {PROJECT_ID_MAX_LENGTH} "
                 f"|| self.metadata.name.matches('{PROJECT_ID_PATTERN}')",
-                "metadata.name is the project id in every image name: use lower-case letters, digits and hyphens, "
+                "is the project id in every image name: use lower-case letters, digits and hyphens, "
                 "and begin and end with a letter or digit",
+                at=".metadata.name",
             ),
             rule(
                 f"!(self.metadata.name in [{_RESERVED}])",
-                "metadata.name is reserved for Berth's own addresses: choose another project id",
+                "is reserved for Berth's own addresses: choose another project id",
+                at=".metadata.name",
             ),
         )
     )

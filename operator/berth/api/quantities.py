@@ -52,7 +52,7 @@ def format_quantity(value: int) -> str:
 
 
 def format_size(value: int) -> str:
-    """`value` bytes for people, rounded up to four digits at most (641728635 -> `613Mi`); for status, not for limits."""
+    """`value` bytes for people, rounded up to four digits at most (641728635: `613Mi`); for status, not for limits."""
     power = 0
     while value >= 10_000 and power < len(_BINARY) - 1:
         value, power = -(-value // 1024), power + 1

@@ -8,13 +8,22 @@ from pydantic import ConfigDict, Field
 
 from berth.api.base import ApiModel, Resource, Time
 from berth.api.names import REPOSITORY_MAX_LENGTH
-from berth.api.schema import Digest, RepositoryPath, TagName, keyed_by, rule, rules
+from berth.api.schema import ATOMIC, Digest, RepositoryPath, TagName, keyed_by, matching, rule, rules
 from berth.api.sharing import Share, sharing_field
 from berth.api.status import ObjectStatus
 
 STATUS_TAGS_MAX_ITEMS: Final = 30
 EXTERNAL_TAGS_MAX_ITEMS: Final = 200
-IMAGE_PATTERN: Final = r"^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9._-]+)+$"
+
+ImageName = Annotated[
+    str,
+    matching(
+        r"^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9._-]+)+$",
+        "must be an image with its registry and without tag, for example example.org/tools/aligner: "
+        "the tags stand in external.tags",
+        max_length=400,
+    ),
+]
 
 _EFFECTIVE_PATH = "(has({0}.spec.repository) ? {0}.spec.repository : {0}.metadata.name)"
 
@@ -30,10 +39,8 @@ class External(ApiModel):
     """An image that is catalogued here and hosted elsewhere."""
 
     image: Annotated[
-        str,
+        ImageName,
         Field(
-            max_length=400,
-            pattern=IMAGE_PATTERN,
             description="Name of the image with its registry and without tag (example.org/tools/aligner). No default.",
         ),
     ]
@@ -121,7 +128,7 @@ class DockerRepositoryStatus(ObjectStatus):
             max_length=STATUS_TAGS_MAX_ITEMS,
             description=f"The newest {STATUS_TAGS_MAX_ITEMS} tags, last moved first; the catalog has all. "
             "Default: none.",
-            json_schema_extra=keyed_by("name"),
+            json_schema_extra=ATOMIC,
         ),
     ] = ()
     tag_count: Annotated[int | None, Field(ge=0, description="Number of tags. Absent: not counted yet.")] = None
@@ -138,13 +145,15 @@ class DockerRepository(Resource):
         json_schema_extra=rules(
             rule(
                 f"has(self.spec.repository) || size(self.metadata.name) <= {REPOSITORY_MAX_LENGTH}",
-                f"without spec.repository the path is metadata.name: use at most {REPOSITORY_MAX_LENGTH} characters",
+                f"is the repository's path when spec.repository is absent: use at most {REPOSITORY_MAX_LENGTH} characters",
+                at=".metadata.name",
             ),
             rule(
                 f"{_EFFECTIVE_PATH.format('self')} == {_EFFECTIVE_PATH.format('oldSelf')}",
-                "spec.repository can not be changed, image names would break",
-                message_expression=f"""'spec.repository can not be changed, image names would break: keep '
+                "can not be changed, image names would break",
+                message_expression=f"""'can not be changed, image names would break: keep '
                    + {_EFFECTIVE_PATH.format("oldSelf")} + ', or make another DockerRepository and copy the images'""",
+                at=".spec.repository",
             ),
         )
     )

@@ -20,7 +20,7 @@ USER_NAME_MAX_LENGTH: Final = 63
 def rule(expression: str, message: str = "", *, message_expression: str = "", at: str = "") -> dict[str, str]:
     """One CEL validation (`x-kubernetes-validations`).
 
-    `message` is the sentence people see: the field and the fix. `message_expression` (CEL, a string) replaces it where
+    `message` is what people see after the name of the field: what is wrong and the fix. `message_expression` (CEL, a string) replaces it where
     the sentence names a value; `message` is then what is shown if it fails. `at` is the field path that is blamed.
     """
     made = {"rule": " ".join(expression.split())}
@@ -50,6 +50,23 @@ def keyed_by(*keys: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
+def matching(pattern: str, message: str, *, max_length: int) -> Any:
+    """A string field of that form. People see `message`, the form and the fix, never the regular expression."""
+
+    def as_rule(schema: dict[str, Any]) -> None:
+        del schema["pattern"]
+        schema |= rules(rule(f"self.matches({_quoted(pattern)})", message))
+
+    return Field(min_length=1, max_length=max_length, pattern=pattern, json_schema_extra=as_rule)
+
+
+def _quoted(text: str) -> str:
+    """A CEL raw string."""
+    if "'" in text:
+        raise ValueError(f"{text!r} can not stand between single quotes")
+    return f"r'{text}'"
+
+
 def _text(value: object) -> object:
     """Manifests may say `cpu: 1`; inside Berth a quantity is text."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -58,13 +75,19 @@ def _text(value: object) -> object:
 ComputeQuantity = Annotated[
     str,
     BeforeValidator(_text),
+    Field(pattern=QUANTITY_PATTERN),
     WithJsonSchema(
         {
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,
-            "pattern": QUANTITY_PATTERN,
             "maxLength": 32,
         }
+        | rules(
+            rule(
+                "type(self) == int ? self > 0 : (isQuantity(self) && quantity(self).isGreaterThan(quantity('0')))",
+                "must be a quantity above zero, for example 500m for cpu or 256Mi for memory",
+            )
+        )
     ),
 ]
 """A Kubernetes quantity that may be written as a number, as in any container's resources."""
@@ -72,7 +95,47 @@ ComputeQuantity = Annotated[
 SizeText = Annotated[str, Field(max_length=32)]
 """A size as text; the field's CEL rule checks that it is a quantity, because its sentence is the better one."""
 
-Digest = Annotated[str, Field(max_length=135, pattern=DIGEST_PATTERN)]
-TagName = Annotated[str, Field(max_length=128, pattern=TAG_PATTERN)]
-RepositoryPath = Annotated[str, Field(min_length=1, max_length=REPOSITORY_MAX_LENGTH, pattern=REPOSITORY_PATTERN)]
-UserName = Annotated[str, Field(min_length=1, max_length=USER_NAME_MAX_LENGTH, pattern=DNS_SUBDOMAIN_PATTERN)]
+ObjectName = Annotated[
+    str,
+    matching(
+        DNS_SUBDOMAIN_PATTERN,
+        "must be the name of an object: use lower-case letters, digits, hyphens and dots, "
+        "and begin and end with a letter or digit",
+        max_length=253,
+    ),
+]
+"""metadata.name of some other object."""
+
+UserName = Annotated[
+    str,
+    matching(
+        DNS_SUBDOMAIN_PATTERN,
+        "must be the metadata.name of a RegistryUser: use lower-case letters, digits, hyphens and dots",
+        max_length=USER_NAME_MAX_LENGTH,
+    ),
+]
+RepositoryPath = Annotated[
+    str,
+    matching(
+        REPOSITORY_PATTERN,
+        "must be a repository path like tools/aligner: use lower-case letters and digits, within a component parted "
+        "by one dot, one or two underscores, or hyphens; no slash at the begin or end",
+        max_length=REPOSITORY_MAX_LENGTH,
+    ),
+]
+TagName = Annotated[
+    str,
+    matching(
+        TAG_PATTERN,
+        "must be a tag: use letters, digits, underscores, dots and hyphens, and begin with none of the last two",
+        max_length=128,
+    ),
+]
+Digest = Annotated[
+    str,
+    matching(
+        DIGEST_PATTERN,
+        "must be a digest: write sha256: and 64 hexadecimal digits, or sha512: and 128, in lower case",
+        max_length=135,
+    ),
+]

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field
 
 from berth.api.base import ApiModel, Resource, Time
-from berth.api.schema import DNS_SUBDOMAIN_PATTERN, SET, USER_NAME_MAX_LENGTH, rule, rules
+from berth.api.schema import SET, USER_NAME_MAX_LENGTH, ObjectName, matching, rule, rules
 from berth.api.status import ObjectStatus
 
 DEFAULT_PASSWORD_KEY: Final = "passwordHash"
@@ -16,7 +16,19 @@ DEFAULT_PASSWORD_KEY: Final = "passwordHash"
 KubernetesName = Annotated[str, Field(min_length=1, max_length=256)]
 ServiceAccountName = Annotated[
     str,
-    Field(max_length=317, pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"),
+    matching(
+        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        "must be the namespace and name of a ServiceAccount: write namespace/name, for example builders/ci",
+        max_length=317,
+    ),
+]
+SecretKey = Annotated[
+    str,
+    matching(
+        r"^[-._a-zA-Z0-9]+$",
+        "must be a key of a Secret: use letters, digits, hyphens, dots and underscores",
+        max_length=253,
+    ),
 ]
 
 
@@ -30,21 +42,10 @@ class UserType(StrEnum):
 class SecretKeyReference(ApiModel):
     """A key of a Secret in Berth's namespace."""
 
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=DNS_SUBDOMAIN_PATTERN,
-            description="Name of the Secret in Berth's namespace. No default.",
-        ),
-    ]
+    name: Annotated[ObjectName, Field(description="Name of the Secret in Berth's namespace. No default.")]
     key: Annotated[
-        str,
+        SecretKey,
         Field(
-            min_length=1,
-            max_length=253,
-            pattern=r"^[-._a-zA-Z0-9]+$",
             description=f"Key with the argon2id or bcrypt hash. Default: {DEFAULT_PASSWORD_KEY}.",
         ),
     ] = DEFAULT_PASSWORD_KEY
@@ -108,7 +109,8 @@ class RegistryUser(Resource):
         json_schema_extra=rules(
             rule(
                 f"size(self.metadata.name) <= {USER_NAME_MAX_LENGTH}",
-                f"metadata.name is the user name for docker login: use at most {USER_NAME_MAX_LENGTH} characters",
+                f"is the user name for docker login: use at most {USER_NAME_MAX_LENGTH} characters",
+                at=".metadata.name",
             ),
         )
     )
