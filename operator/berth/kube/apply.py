@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from berth.api import names
+from berth.api.project import InventoryEntry
 from berth.kube.client import KubeClient
 from berth.kube.drift import Drift, desired_hash, find_drift, removal_patch
 from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
@@ -71,16 +72,25 @@ class Reference:
         """The object in words."""
         return self.resource.describe(self.name, self.namespace or None)
 
-    def entry(self) -> dict[str, Any]:
+    @classmethod
+    def from_entry(cls, entry: InventoryEntry) -> Reference | None:
+        """The reference of an entry of `status.inventory`; None for a kind that this version does not know."""
+        api_version = f"{entry.group}/{entry.version}" if entry.group else entry.version
+        try:
+            resource = resource_of({"apiVersion": api_version, "kind": entry.kind})
+        except ValueError:
+            return None
+        return cls(resource, entry.kind, entry.namespace or "", entry.name)
+
+    def entry(self) -> InventoryEntry:
         """The object as an entry of `status.inventory`."""
-        entry = {
-            "group": self.resource.group,
-            "version": self.resource.version,
-            "kind": self.kind,
-            "namespace": self.namespace,
-            "name": self.name,
-        }
-        return {key: value for key, value in entry.items() if value or key != "namespace"}
+        return InventoryEntry(
+            group=self.resource.group,
+            version=self.resource.version,
+            kind=self.kind,
+            namespace=self.namespace or None,
+            name=self.name,
+        )
 
 
 @dataclass(frozen=True, slots=True)

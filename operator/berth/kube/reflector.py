@@ -68,12 +68,17 @@ class Reflector:
         self._sleep = sleep
         self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._objects: dict[ObjectKey, Manifest] = {}
+        self._spaces: dict[str, dict[ObjectKey, Manifest]] = {}
         self._version = ""
 
     @property
     def objects(self) -> Mapping[ObjectKey, Manifest]:
         """The present objects by (namespace or "", name), without managedFields. A live view: do not change it."""
         return MappingProxyType(self._objects)
+
+    def in_namespace(self, namespace: str) -> Mapping[ObjectKey, Manifest]:
+        """The present objects of one namespace, found without looking at the others."""
+        return MappingProxyType(self._spaces.get(namespace, {}))
 
     def observe(self, written: Manifest) -> None:
         """Take the answer to one's own write at once, so that the next look does not write it again.
@@ -82,13 +87,13 @@ class Reflector:
         """
         key = key_of(written)
         if not _newer(self._objects.get(key), written):
-            self._objects[key] = _lean(written)
+            self._store(key, _lean(written))
 
     def forget(self, key: ObjectKey, uid: str) -> None:
         """Drop an object that one has deleted oneself, unless another of that name stands there already."""
         present = self._objects.get(key)
         if present is not None and present["metadata"]["uid"] == uid:
-            del self._objects[key]
+            self._store(key, None)
 
     async def run(self) -> None:
         """List, watch, and start over for ever. Ends by cancellation alone."""
@@ -143,16 +148,24 @@ class Reflector:
         old = self._objects.get(key)
         if new is not None and _newer(old, new):
             return
-        if new is None:
-            self._objects.pop(key, None)
-        else:
-            self._objects[key] = new
+        self._store(key, new)
         if self._on_change is None or _same(old, new):
             return
         try:
             self._on_change(old, new)
         except Exception:
             _log.exception("a callback on a change failed", resource=self.selection.resource.plural, object=key)
+
+    def _store(self, key: ObjectKey, new: Manifest | None) -> None:
+        if new is not None:
+            self._objects[key] = new
+            self._spaces.setdefault(key[0], {})[key] = new
+            return
+        self._objects.pop(key, None)
+        space = self._spaces.get(key[0], {})
+        space.pop(key, None)
+        if not space:
+            self._spaces.pop(key[0], None)
 
 
 def _lean(item: Manifest) -> Manifest:

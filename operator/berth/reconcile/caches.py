@@ -1,0 +1,168 @@
+"""Everything that the operator knows of the cluster, kept true by watches; reconciling reads nothing else.
+
+Which watch covers what:
+
+- Berth's own kinds, Namespaces and StorageClasses: all of them.
+- What Berth makes, and the registries' pods: everywhere, by the label `berth.dev/project`.
+- Secrets: in Berth's own namespace (not Helm's release records), and one watch for each project's namespace, because
+  the operator has no right to Secrets of the whole cluster (docs/adr/0002-watching-secrets.md).
+- PersistentVolumes: all, because they carry no label of Berth's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from berth.api import names
+from berth.kube.client import KubeClient
+from berth.kube.reflector import Reflector
+from berth.kube.resources import (
+    ACCESS_POLICIES,
+    CERTIFICATIONS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    DOCKER_REPOSITORIES,
+    NAMESPACES,
+    NETWORK_POLICIES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    PROJECTS,
+    REGISTRY_USERS,
+    ROLE_BINDINGS,
+    ROLES,
+    SECRETS,
+    SERVICES,
+    STORAGE_CLASSES,
+    Manifest,
+    ObjectKey,
+    Resource,
+    key_of,
+    resource_of,
+)
+
+Change: TypeAlias = Callable[[Resource, Manifest | None, Manifest | None], None]
+"""Called with (resource, old, new) for each change that Berth did not make itself."""
+
+WHOLE: Final = (
+    PROJECTS,
+    DOCKER_REPOSITORIES,
+    REGISTRY_USERS,
+    CERTIFICATIONS,
+    NAMESPACES,
+    STORAGE_CLASSES,
+    PERSISTENT_VOLUMES,
+)
+LABELLED: Final = (
+    PERSISTENT_VOLUME_CLAIMS,
+    DEPLOYMENTS,
+    SERVICES,
+    NETWORK_POLICIES,
+    ROLES,
+    ROLE_BINDINGS,
+    ACCESS_POLICIES,
+    PODS,
+)
+NOT_HELM: Final = "type!=helm.sh/release.v1"
+
+
+class Caches:
+    """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`."""
+
+    def __init__(self, client: KubeClient, namespace: str, public_ca: str, on_change: Change) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._on_change = on_change
+        self._cluster = {resource: self._reflector(resource) for resource in WHOLE}
+        self._cluster |= {resource: self._reflector(resource, labels=names.LABEL_PROJECT) for resource in LABELLED}
+        own_maps = self._reflector(CONFIG_MAPS, namespace=namespace, fields=f"metadata.name={public_ca}")
+        self._cluster[CONFIG_MAPS] = own_maps
+        self._secrets = {namespace: self._reflector(SECRETS, namespace=namespace, fields=NOT_HELM)}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def _reflector(
+        self, resource: Resource, *, namespace: str | None = None, labels: str | None = None, fields: str | None = None
+    ) -> Reflector:
+        def changed(old: Manifest | None, new: Manifest | None) -> None:
+            self._on_change(resource, old, new)
+
+        return Reflector(self._client, resource, namespace, labels, fields, changed)
+
+    async def run(self) -> None:
+        """Keep everything true, for ever. Ends by cancellation, or with the error of a broken watch."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for reflector in (*self._cluster.values(), self._secrets[self._namespace]):
+                group.create_task(reflector.run(), name=f"watch {reflector.selection.resource.plural}")
+
+    async def wait_synced(self) -> None:
+        """Return when every watch but those of the projects' Secrets has listed once."""
+        for reflector in (*self._cluster.values(), self._secrets[self._namespace]):
+            await reflector.synced.wait()
+
+    @property
+    def synced(self) -> bool:
+        """Whether reconciling may begin."""
+        return all(r.synced.is_set() for r in (*self._cluster.values(), self._secrets[self._namespace]))
+
+    def failing(self) -> Mapping[str, str]:
+        """Watches that fail right now, and how, for the readiness probe and the log."""
+        return {
+            f"{r.selection.resource.plural} {r.selection.namespace or ''}".strip(): r.last_error
+            for r in self._all_reflectors()
+            if r.last_error
+        }
+
+    def follow_secrets(self, namespace: str) -> asyncio.Event:
+        """Watch the Secrets of a project's namespace from now on; the event tells when they are known."""
+        reflector = self._secrets.get(namespace)
+        if reflector is None:
+            if self._group is None:
+                raise RuntimeError("the caches are not running")
+            reflector = self._reflector(SECRETS, namespace=namespace, labels=names.LABEL_PROJECT)
+            self._secrets[namespace] = reflector
+            self._tasks[namespace] = self._group.create_task(reflector.run(), name=f"watch secrets in {namespace}")
+        return reflector.synced
+
+    def unfollow_secrets(self, namespace: str) -> None:
+        """Stop watching the Secrets of a namespace that is gone."""
+        task = self._tasks.pop(namespace, None)
+        if task is not None:
+            task.cancel()
+            del self._secrets[namespace]
+
+    def objects(self, resource: Resource) -> Mapping[ObjectKey, Manifest]:
+        """All known objects of a resource (Secrets: of Berth's own namespace)."""
+        return (self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]).objects
+
+    def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
+        """The known objects of a resource in one namespace."""
+        reflector = self._of(resource, namespace)
+        return reflector.in_namespace(namespace) if reflector else {}
+
+    def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
+        """The object, or None when it does not exist (as far as the watches tell)."""
+        reflector = self._of(resource, key[0])
+        return reflector.objects.get(key) if reflector else None
+
+    def observe(self, written: Manifest) -> None:
+        """Take the answer to one's own write."""
+        reflector = self._of(resource_of(written), key_of(written)[0])
+        if reflector is not None:
+            reflector.observe(written)
+
+    def forget(self, resource: Resource, key: ObjectKey, uid: str) -> None:
+        """Take note of one's own deletion."""
+        reflector = self._of(resource, key[0])
+        if reflector is not None:
+            reflector.forget(key, uid)
+
+    def _of(self, resource: Resource, namespace: str) -> Reflector | None:
+        return self._secrets.get(namespace) if resource == SECRETS else self._cluster.get(resource)
+
+    def _all_reflectors(self) -> Iterator[Reflector]:
+        yield from self._cluster.values()
+        yield from self._secrets.values()

@@ -1,0 +1,114 @@
+"""Write probes of registries: which were made, which are due. In memory; nothing of it is ever written to the cluster.
+
+A registry counts as probed only while the pods that were probed run. After a restart of the operator a project that
+said it was writable keeps saying so while the first probe runs, so that a restart changes no status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+import structlog
+
+from berth.status.observed import ProbeOutcome, ProbeSeen
+
+Prober: TypeAlias = Callable[[str], Awaitable[ProbeSeen]]
+"""Writes to the registry of a project id, reads it back and cancels it; never raises for what the registry answers."""
+
+Pods: TypeAlias = frozenset[str]
+"""What tells the pods that run now from earlier ones."""
+
+AT_ONCE: Final = 4  # probes
+RETRY: Final = 5.0  # seconds after a probe that did not succeed
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    pods: Pods
+    seen: ProbeSeen | None
+    due: float
+    running: bool = False
+
+
+class Probes:
+    """Remembers the last probe of each project and runs those that are due."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        wake: Callable[[str], None],
+        interval: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._prober = prober
+        self._wake = wake
+        self._interval = interval
+        self._clock = clock
+        self._entries: dict[str, _Entry] = {}
+        self._due: asyncio.Queue[str] = asyncio.Queue()
+
+    def look(self, project_id: str, pods: Pods, *, said_ready: bool) -> ProbeSeen | None:
+        """The last probe of these pods, or None; asks for a new one when that is due.
+
+        `said_ready`: whether the project's present status says that its storage is writable. It counts only when
+        this process has not looked at the project before.
+        """
+        if not pods:
+            return None
+        entry = self._entries.get(project_id)
+        if entry is None:
+            assumed = ProbeSeen(ProbeOutcome.WRITTEN) if said_ready else None
+            entry = _Entry(pods, assumed, self._clock())
+        elif entry.pods != pods:
+            entry = _Entry(pods, None, self._clock(), entry.running)
+        if entry.due <= self._clock() and not entry.running:
+            entry = replace(entry, running=True)
+            self._due.put_nowait(project_id)
+        self._entries[project_id] = entry
+        return entry.seen
+
+    def next_due(self, project_id: str) -> float:
+        """Seconds until the project should be looked at again for its probe."""
+        entry = self._entries.get(project_id)
+        return self._interval if entry is None else max(1.0, entry.due - self._clock())
+
+    def forget(self, project_id: str) -> None:
+        """The project is gone."""
+        self._entries.pop(project_id, None)
+
+    async def run(self) -> None:
+        """Run probes as they come due, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            project_id = await self._due.get()
+            asked = self._entries.get(project_id)
+            if asked is None:
+                continue
+            try:
+                seen = await self._prober(project_id)
+            except Exception as error:
+                _log.exception("a write probe failed in an unforeseen way", project=project_id)
+                seen = ProbeSeen(ProbeOutcome.UNREACHABLE, f"the probe failed: {type(error).__name__}")
+            self._record(project_id, asked.pods, seen)
+
+    def _record(self, project_id: str, pods: Pods, seen: ProbeSeen) -> None:
+        entry = self._entries.get(project_id)
+        if entry is None:
+            return
+        if entry.pods == pods:
+            pause = self._interval if seen.outcome is ProbeOutcome.WRITTEN else RETRY
+            self._entries[project_id] = _Entry(pods, seen, self._clock() + pause)
+        else:  # it answers for pods that are gone: the present ones are due at once
+            self._entries[project_id] = _Entry(entry.pods, None, self._clock())
+        self._wake(project_id)

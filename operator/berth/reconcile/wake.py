@@ -1,0 +1,201 @@
+"""Which keys a change concerns: the object itself, its owner (by labels), and what depends on it (by index)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from berth.api import names
+from berth.desired.access_policy import repository_label
+from berth.desired.installation import GATEWAY_TLS, SEED, TLS_CA, TOKEN_CA, TOKEN_SIGNING
+from berth.kube.resources import (
+    CERTIFICATIONS,
+    CONFIG_MAPS,
+    DOCKER_REPOSITORIES,
+    NAMESPACES,
+    PERSISTENT_VOLUMES,
+    PROJECTS,
+    REGISTRY_USERS,
+    SECRETS,
+    STORAGE_CLASSES,
+    Manifest,
+    ObjectKey,
+    Resource,
+    key_of,
+)
+from berth.reconcile.queue import Key
+
+INSTALLATION: Final = Key("Installation", "")
+INSTALLATION_SECRETS: Final = frozenset({TOKEN_CA, TOKEN_SIGNING, TLS_CA, GATEWAY_TLS, SEED})
+
+Reader: TypeAlias = Callable[[Resource], Mapping[ObjectKey, Manifest]]
+
+
+def project_key(name: str) -> Key:
+    """The key of a Project."""
+    return Key(PROJECTS.kind, name)
+
+
+def object_key(manifest: Manifest) -> Key:
+    """The key of an object of one of Berth's own kinds."""
+    namespace, name = key_of(manifest)
+    return Key(manifest["kind"], f"{namespace}/{name}" if namespace else name)
+
+
+class Waker:
+    """Turns changes into keys. Keeps small indices, so that no change costs a look at every object."""
+
+    def __init__(self, berth_namespace: str, add: Callable[[Key], None]) -> None:
+        self._berth_namespace = berth_namespace
+        self._add = add
+        self._projects_of_user = _Index()
+        self._certifications_of_user = _Index()
+        self._users_of_secret = _Index()
+        self._repositories_in = _Index()
+        self._repositories_labelled = _Index()
+        self._projects = _Index()
+
+    def certifications_of(self, user: str) -> frozenset[str]:
+        """Names of the Certifications that name a user."""
+        return self._certifications_of_user.get(user)
+
+    def changed(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> None:
+        """Take one change, keep the indices, wake whom it concerns."""
+        for key in set(self._concerned(resource, old, new)):
+            self._add(key)
+
+    def _concerned(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> Iterator[Key]:
+        both = [manifest for manifest in (old, new) if manifest is not None]
+        if resource == PROJECTS:
+            yield from self._project(old, new, both)
+        elif resource == DOCKER_REPOSITORIES:
+            yield from self._repository(old, new, both)
+        elif resource == REGISTRY_USERS:
+            yield from self._user(old, new, both)
+        elif resource == CERTIFICATIONS:
+            yield from self._certification(old, new, both)
+        elif resource == STORAGE_CLASSES:
+            yield from (project_key(name) for name in self._projects.get(""))
+        elif resource == PERSISTENT_VOLUMES:
+            spaces = {(m["spec"].get("claimRef") or {}).get("namespace", "") for m in both}
+            yield from (project_key(found) for found in map(_project_of_namespace, spaces) if found)
+        elif resource == NAMESPACES:
+            yield from self._namespace(both)
+        elif resource == CONFIG_MAPS:
+            yield INSTALLATION
+        elif resource == SECRETS and both[0]["metadata"]["namespace"] == self._berth_namespace:
+            yield from self._own_secret(both[0]["metadata"]["name"])
+        else:
+            yield from self._child(both)
+
+    def _project(self, old: Manifest | None, new: Manifest | None, both: Iterable[Manifest]) -> Iterator[Key]:
+        name = next(iter(both))["metadata"]["name"]
+        self._projects_of_user.move(name, _shared_with(old), _shared_with(new))
+        self._projects.move(name, {""} if old else set(), {""} if new else set())
+        yield project_key(name)
+        if _spec(old) != _spec(new) or _deleted(old) != _deleted(new):
+            yield from self._repositories_of(names.project_namespace(name))
+
+    def _repository(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
+        namespace, name = key_of(both[0])
+        before, after = ({namespace} if old else set()), ({namespace} if new else set())
+        self._repositories_in.move(name, before, after)
+        label = f"{namespace}/{repository_label(name)}"
+        self._repositories_labelled.move(name, {label} if old else set(), {label} if new else set())
+        yield object_key(both[0])
+        if before != after or _deleted(old) != _deleted(new):
+            yield from self._repositories_of(namespace)  # another may claim the same path
+            project = _project_of_namespace(namespace)
+            if project:
+                yield project_key(project)  # it counts its repositories
+
+    def _user(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
+        name = both[0]["metadata"]["name"]
+        self._users_of_secret.move(name, _password_secret(old), _password_secret(new))
+        yield object_key(both[0])
+        if _spec(old) != _spec(new):
+            yield from (project_key(project) for project in self._projects_of_user.get(name))
+            yield from (Key(CERTIFICATIONS.kind, found) for found in self._certifications_of_user.get(name))
+
+    def _certification(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
+        before, after = _certified(old), _certified(new)
+        self._certifications_of_user.move(both[0]["metadata"]["name"], before, after)
+        yield object_key(both[0])
+        yield from (Key(REGISTRY_USERS.kind, user) for user in before | after)
+
+    def _namespace(self, both: list[Manifest]) -> Iterator[Key]:
+        name = both[0]["metadata"]["name"]
+        project = _project_of_namespace(name)
+        if project:
+            yield project_key(project)
+            yield from self._repositories_of(name)
+
+    def _own_secret(self, name: str) -> Iterator[Key]:
+        if name in INSTALLATION_SECRETS:
+            yield INSTALLATION
+        if name in (TOKEN_CA, SEED):
+            yield from (project_key(project) for project in self._projects.get(""))
+        yield from (Key(REGISTRY_USERS.kind, user) for user in self._users_of_secret.get(name))
+
+    def _child(self, both: list[Manifest]) -> Iterator[Key]:
+        for manifest in both:
+            labels = manifest["metadata"].get("labels") or {}
+            project = labels.get(names.LABEL_PROJECT)
+            repository = labels.get(names.LABEL_REPOSITORY)
+            if repository:
+                namespace = manifest["metadata"]["namespace"]
+                found = self._repositories_labelled.get(f"{namespace}/{repository}")
+                yield from (Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{name}") for name in found)
+            elif project:
+                yield project_key(project)
+
+    def _repositories_of(self, namespace: str) -> Iterator[Key]:
+        return (Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{name}") for name in self._repositories_in.get(namespace))
+
+
+class _Index:
+    """Which names stand under which word."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def get(self, word: str) -> frozenset[str]:
+        return frozenset(self._names.get(word, ()))
+
+    def move(self, name: str, before: set[str], after: set[str]) -> None:
+        for word in before - after:
+            names_there = self._names.get(word, set())
+            names_there.discard(name)
+            if not names_there:
+                self._names.pop(word, None)
+        for word in after:
+            self._names.setdefault(word, set()).add(name)
+
+
+def _project_of_namespace(namespace: str) -> str:
+    """The id of the project that a namespace belongs to by its name; empty for a namespace of something else."""
+    prefix = names.project_namespace("")
+    return namespace[len(prefix) :] if namespace.startswith(prefix) else ""
+
+
+def _spec(manifest: Manifest | None) -> Any:
+    return manifest.get("spec") if manifest else None
+
+
+def _deleted(manifest: Manifest | None) -> bool:
+    return manifest is None or "deletionTimestamp" in manifest["metadata"]
+
+
+def _shared_with(project: Manifest | None) -> set[str]:
+    shares = (project or {}).get("spec", {}).get("sharing") or ()
+    return {share["name"] for share in shares if share.get("kind") == "User" and share.get("name")}
+
+
+def _password_secret(user: Manifest | None) -> set[str]:
+    reference = (user or {}).get("spec", {}).get("passwordSecretRef")
+    return {reference["name"]} if reference else set()
+
+
+def _certified(certification: Manifest | None) -> set[str]:
+    subject = (certification or {}).get("spec", {}).get("subject")
+    return {subject["name"]} if subject else set()
