@@ -1,0 +1,42 @@
+"""The status of a `Certification`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from berth.api.certification import Certification, CertificationStatus
+from berth.api.conditions import ConditionReason
+from berth.status.conditions import Finding, conclude, settled, stalled, status_time
+from berth.status.observed import CertificationObserved
+
+
+def compute_certification_status(
+    certification: Certification, observed: CertificationObserved, now: datetime
+) -> dict[str, Any]:
+    """The whole status. It changes by time alone at `spec.validUntil`."""
+    finding = _judge(certification, observed, now)
+    generation = certification.metadata.generation
+    status = CertificationStatus(
+        observed_generation=generation,
+        conditions=conclude([finding], finding, certification.status.conditions, generation, now),
+    )
+    return status.to_dict()
+
+
+def _judge(certification: Certification, observed: CertificationObserved, now: datetime) -> Finding:
+    name, until = certification.spec.subject.name, certification.spec.valid_until
+    if not observed.subject_exists:
+        sentence = f"RegistryUser {name} does not exist: create it, or correct spec.subject.name."
+        return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
+    if until is not None and now >= until:
+        sentence = (
+            f"It ended at {status_time(until)}: set a later spec.validUntil when {name} is certified again, "
+            "or remove this Certification."
+        )
+        return stalled(None, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
+    end = "it is withdrawn" if until is None else status_time(until)
+    if observed.subject_disabled:
+        sentence = f"{name} is certified until {end}, and disabled: every request of this user is refused."
+        return settled(None, "True", ConditionReason.DISABLED, sentence)
+    return settled(None, "True", ConditionReason.VALID, f"{name} may push until {end}.")

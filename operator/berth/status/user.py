@@ -1,0 +1,93 @@
+"""The status of a `RegistryUser`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from berth.api.conditions import ConditionReason, ConditionType
+from berth.api.user import RegistryUser, RegistryUserStatus
+from berth.status.conditions import Finding, conclude, settled, stalled, status_time
+from berth.status.observed import CertificationSeen, PasswordSeen, UserObserved
+
+
+def compute_user_status(user: RegistryUser, observed: UserObserved, now: datetime) -> dict[str, Any]:
+    """The whole status. `now` decides whether a certification holds; see `next_change`."""
+    findings = [judge_certified(user.metadata.name, observed.certifications, now)]
+    password = _password_problem(user, observed)
+    if password is not None:
+        findings.insert(0, password)
+    generation = user.metadata.generation
+    status = RegistryUserStatus(
+        observed_generation=generation,
+        conditions=conclude(findings, _ready(user), user.status.conditions, generation, now),
+        certified_until=latest_end(observed.certifications),
+    )
+    return status.to_dict()
+
+
+def next_change(certifications: Iterable[CertificationSeen], now: datetime) -> datetime | None:
+    """When the status changes by time alone: at the next end of a certification. None: never."""
+    ends = [entry.valid_until for entry in certifications if entry.valid_until is not None and entry.valid_until > now]
+    return min(ends, default=None)
+
+
+def latest_end(certifications: Iterable[CertificationSeen]) -> datetime | None:
+    """The latest end of all; None when there is none, or one holds until withdrawn."""
+    ends: list[datetime] = []
+    for entry in certifications:
+        if entry.valid_until is None:
+            return None
+        ends.append(entry.valid_until)
+    return max(ends, default=None)
+
+
+def judge_certified(name: str, certifications: tuple[CertificationSeen, ...], now: datetime) -> Finding:
+    """`Certified`: somebody who is not certified is a good user all the same, so the finding is always settled."""
+    about = ConditionType.CERTIFIED
+    if not certifications:
+        sentence = f"No Certification names {name}, so pushes are refused; pulls are not."
+        return settled(about, "False", ConditionReason.NO_CERTIFICATION, sentence)
+    end = latest_end(certifications)
+    if end is None:
+        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until it is withdrawn.")
+    if now < end:
+        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until {status_time(end)}.")
+    sentence = f"The certification of {name} ended at {status_time(end)}, so pushes are refused: certify again."
+    return settled(about, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
+
+
+def _password_problem(user: RegistryUser, observed: UserObserved) -> Finding | None:
+    """Why the password can not be checked; None when it can, or there is none."""
+    reference = user.spec.password_secret_ref
+    if reference is None or observed.password in (PasswordSeen.USABLE, PasswordSeen.NOT_ASKED):
+        return None
+    this = f"Secret {reference.name} in namespace {observed.berth_namespace}"
+    problems = {
+        PasswordSeen.SECRET_MISSING: (
+            ConditionReason.SECRET_NOT_FOUND,
+            f"{this} does not exist: create it with the password's argon2id or bcrypt hash under {reference.key}.",
+        ),
+        PasswordSeen.KEY_MISSING: (
+            ConditionReason.SECRET_KEY_MISSING,
+            f"{this} has no key {reference.key}: add it with the password's argon2id or bcrypt hash.",
+        ),
+        PasswordSeen.EMPTY: (
+            ConditionReason.SECRET_EMPTY,
+            f"Key {reference.key} of {this} is empty: write the password's argon2id or bcrypt hash.",
+        ),
+        PasswordSeen.UNKNOWN_SCHEME: (
+            ConditionReason.UNKNOWN_HASH_SCHEME,
+            f"Key {reference.key} of {this} is neither an argon2id nor a bcrypt hash: write one, never the password.",
+        ),
+    }
+    reason, sentence = problems[observed.password]
+    return stalled(None, "False", reason, sentence)
+
+
+def _ready(user: RegistryUser) -> Finding:
+    if user.spec.disabled:
+        sentence = "spec.disabled is true: every request of this user is refused."
+        return settled(None, "True", ConditionReason.DISABLED, sentence)
+    return settled(None, "True", ConditionReason.READY, f"docker login knows {user.metadata.name}.")
