@@ -51,15 +51,7 @@ REQUIRED_SCOPES: Final = {
 SERVICE_LEVEL: Final = Level.EDIT_AND_DELETE
 """What Berth's own processes have everywhere: they probe, walk and clean, and never administer."""
 
-_FAILURES: Final = frozenset(
-    {
-        Reason.BAD_CREDENTIALS,
-        Reason.TOO_MANY_ATTEMPTS,
-        Reason.TOKEN_EXPIRED,
-        Reason.TOKEN_REVOKED,
-        Reason.USER_DISABLED,
-    }
-)
+_FAILURES: Final = (Reason.BAD_CREDENTIALS, Reason.TOO_MANY_ATTEMPTS, Reason.TOKEN_REVOKED, Reason.USER_DISABLED)
 _PROJECT = re.compile(names.PROJECT_ID_PATTERN)
 _REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
 
@@ -191,8 +183,8 @@ def _understood(case: Case) -> Denial | str:
 def _credential(case: Case) -> Denial | str:
     identity = case.identity
     if identity.credential is CredentialKind.FAILED:
-        reason = identity.failure if identity.failure in _FAILURES else None
-        return Denial(reason or Reason.BAD_CREDENTIALS, _facts(case))
+        told = next((reason for reason in _FAILURES if reason is identity.failure), Reason.BAD_CREDENTIALS)
+        return Denial(told, _facts(case))
     if identity.credential is CredentialKind.NONE:
         return "no credentials were given"
     if case.service:

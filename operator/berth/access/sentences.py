@@ -69,11 +69,6 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "So many wrong passwords came that further ones are not even tried for a while.",
             "Wait a few minutes. If you did not try yourself, look for a machine that still uses an old password.",
         ),
-        Reason.TOKEN_EXPIRED: Wording(
-            "This login has expired; log in again.",
-            "The credential was right, and its time is over.",
-            "Log in again.",
-        ),
         Reason.TOKEN_REVOKED: Wording(
             "This login is no longer valid, because its user was removed; log in again.",
             "The credential was right, and whoever it belonged to is no longer known to the registry.",

@@ -1,0 +1,52 @@
+"""The documentation of the reasons, from the sentences that are told. Pure.
+
+`python -m berth.access.reasons_page < docs/reasons.md` prints the page with the part between its markers made anew;
+a test compares that with the page itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from berth.access.sentences import WORDINGS, Wording
+from berth.api.reasons import Reason
+
+BEGIN: Final = "<!-- generated: begin (python -m berth.access.reasons_page) -->"
+END: Final = "<!-- generated: end -->"
+
+_PLACEHOLDERS: Final = {
+    "name": "<project>/<repository>",
+    "project": "<project>",
+    "who": "<user>",
+    "action": "<action>",
+    "have": "<level>",
+    "need": "<higher level>",
+    "until": "<date and time>",
+    "missing": "<scope>",
+    "layer": "<size>",
+    "limit": "<size>",
+}
+
+
+def reasons() -> str:
+    """The generated part: a section for each reason that this version tells, in the order of the chain."""
+    return "\n".join(_section(reason, wording) for reason, wording in WORDINGS.items())
+
+
+def renew(page: str) -> str:
+    """`page` with what stands between its markers made anew; raises `ValueError` when a marker is missing."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"The page lacks a marker; it needs the lines {BEGIN} and {END}.")
+    return f"{head}{BEGIN}\n\n{reasons()}\n{END}{tail}"
+
+
+def _section(reason: Reason, wording: Wording) -> str:
+    told = wording.pattern.format(**_PLACEHOLDERS)
+    return f"## {reason.value}\n\n> `{told}`\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(renew(sys.stdin.read()))

@@ -1,0 +1,374 @@
+"""Each check of the chain: what it refuses, with which reason, and that it lets pass what it should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+
+from berth.access.decide import CHAIN, decide, effective_level, visible_repositories
+from berth.access.model import (
+    ANONYMOUS,
+    AccessRequest,
+    Action,
+    Creation,
+    CredentialKind,
+    Identity,
+    Level,
+    ProjectPolicy,
+    RepositoryPolicy,
+    Snapshot,
+    State,
+    TokenScope,
+    User,
+)
+from berth.api.reasons import Reason
+from tests.unit.access.worlds import NOW, SECOND, SERVICE, certified, everybody, lab, person, shared
+
+ALIGNER = RepositoryPolicy("aligner", has_content=True)
+
+
+def reason(
+    snapshot: Snapshot,
+    identity: Identity,
+    action: Action,
+    repository: str = "aligner",
+    *,
+    project: str = "genomics",
+    layer: int | None = None,
+) -> Reason | None:
+    """Why it is refused; None when it is allowed."""
+    decision = decide(snapshot, identity, AccessRequest(action, project, repository, layer), NOW)
+    assert decision.allowed is (decision.reason is None)
+    return decision.reason
+
+
+def with_repository(repository: RepositoryPolicy, **changes: object) -> Snapshot:
+    return lab(repositories={repository.path: repository}, **changes)
+
+
+# understood
+
+
+@pytest.mark.parametrize(
+    ("project", "repository"),
+    [
+        ("", "aligner"),
+        ("Genomics", "aligner"),
+        ("genomics\n", "aligner"),
+        ("g" * 51, "aligner"),
+        ("genomics", "Aligner"),
+        ("genomics", "a//b"),
+        ("genomics", "/a"),
+        ("genomics", "a/"),
+        ("genomics", "../secret"),
+        ("genomics", "aligner\n"),
+        ("genomics", "a" * 201),
+        ("genomics", "a b"),
+        ("genomics", "ä"),
+    ],
+)
+def test_a_malformed_name_is_not_understood(project: str, repository: str) -> None:
+    assert reason(lab(), person("admin"), Action.PULL, repository, project=project) is Reason.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("action", [Action.PULL, Action.PUSH, Action.DELETE])
+def test_images_are_pulled_pushed_and_deleted_below_a_project_only(action: Action) -> None:
+    assert reason(lab(), person("admin"), action, "") is Reason.INVALID_REQUEST
+
+
+def test_a_project_itself_can_be_viewed_and_administered() -> None:
+    assert reason(lab(), person("viewer"), Action.VIEW, "") is None
+    assert reason(lab(), person("viewer"), Action.ADMINISTER, "") is Reason.LEVEL_TOO_LOW
+    assert reason(lab(), person("admin"), Action.ADMINISTER, "") is None
+
+
+# credential
+
+
+@pytest.mark.parametrize(
+    "failure", [Reason.BAD_CREDENTIALS, Reason.TOO_MANY_ATTEMPTS, Reason.TOKEN_REVOKED, Reason.USER_DISABLED]
+)
+def test_refused_credentials_tell_why_they_were_refused(failure: Reason) -> None:
+    identity = Identity(CredentialKind.FAILED, "admin", failure=failure)
+    assert reason(lab(), identity, Action.VIEW) is failure
+
+
+@pytest.mark.parametrize("failure", [None, Reason.NOT_FOUND])
+def test_refused_credentials_without_a_proper_reason_are_bad_credentials(failure: Reason | None) -> None:
+    identity = Identity(CredentialKind.FAILED, "admin", failure=failure)
+    assert reason(lab(), identity, Action.VIEW) is Reason.BAD_CREDENTIALS
+
+
+def test_a_user_who_is_gone_is_told_to_log_in_again() -> None:
+    decision = decide(lab(), person("former"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
+    assert decision.reason is Reason.TOKEN_REVOKED
+    assert "log in again" in decision.sentence
+
+
+def test_a_disabled_user_may_nothing_whatever_their_level() -> None:
+    for action in Action:
+        assert reason(lab(), person("disabled"), action) is Reason.USER_DISABLED
+
+
+# visible
+
+
+def test_without_login_nothing_is_visible_and_absent_looks_the_same() -> None:
+    snapshot = lab(rules=(everybody(Level.ADMINISTER),))
+    there = decide(snapshot, ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
+    absent = decide(Snapshot(1), ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
+    assert there.reason is Reason.NOT_AUTHENTICATED
+    assert there == absent
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("repository", ["aligner", "new"])
+def test_what_is_not_shared_looks_absent_to_the_letter(action: Action, repository: str) -> None:
+    wish = AccessRequest(action, "genomics", repository)
+    stranger = {"stranger": User("stranger")}
+    answers = [
+        decide(snapshot, person("stranger"), wish, NOW)
+        for snapshot in (
+            lab(),
+            lab(state=State.TRASHED),
+            lab(state=State.SUSPENDED),
+            lab(creation=Creation.DECLARED),
+            with_repository(replace(ALIGNER, external=True)),
+            with_repository(replace(ALIGNER, state=State.TRASHED)),
+            with_repository(replace(ALIGNER, rules=())),
+            Snapshot(1, users=stranger),
+        )
+    ]
+    assert answers[0].reason is Reason.NOT_FOUND
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_local_rule_shows_a_repository_of_a_project_that_is_not_shared() -> None:
+    snapshot = with_repository(replace(ALIGNER, rules=(shared("stranger", Level.DOWNLOAD),)))
+    assert reason(snapshot, person("stranger"), Action.PULL) is None
+    assert reason(snapshot, person("stranger"), Action.VIEW, "") is Reason.NOT_FOUND
+
+
+def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
+    snapshot = with_repository(replace(ALIGNER, rules=(shared("reader", Level.VIEW),)))
+    assert reason(snapshot, person("admin"), Action.VIEW) is Reason.NOT_FOUND
+    assert reason(snapshot, person("reader"), Action.PULL) is Reason.LEVEL_TOO_LOW
+    assert reason(with_repository(replace(ALIGNER, rules=())), person("admin"), Action.VIEW) is Reason.NOT_FOUND
+    assert reason(with_repository(replace(ALIGNER, rules=None)), person("admin"), Action.VIEW) is None
+
+
+def test_the_highest_of_several_rules_counts() -> None:
+    project = ProjectPolicy("p", (everybody(Level.VIEW), shared("ann", Level.EDIT), shared("ann", Level.DOWNLOAD)))
+    assert effective_level(project, None, person("ann")) is Level.EDIT
+    assert effective_level(project, None, person("bob")) is Level.VIEW
+    assert effective_level(project, None, ANONYMOUS) is None
+
+
+# trash and suspension
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_in_the_trash_every_operation_fails_for_everyone(action: Action) -> None:
+    assert reason(lab(state=State.TRASHED), person("admin"), action) is Reason.PROJECT_TRASHED
+    trashed = with_repository(replace(ALIGNER, state=State.TRASHED))
+    assert reason(trashed, person("admin"), action) is Reason.REPOSITORY_TRASHED
+
+
+def test_one_repository_in_the_trash_leaves_the_others_alone() -> None:
+    other = RepositoryPolicy("other", state=State.TRASHED)
+    assert reason(lab(repositories={"aligner": ALIGNER, "other": other}), person("reader"), Action.PULL) is None
+
+
+@pytest.mark.parametrize("action", list(Action))
+def test_a_suspended_project_refuses_everything(action: Action) -> None:
+    assert reason(lab(state=State.SUSPENDED), person("admin"), action) is Reason.PROJECT_SUSPENDED
+
+
+def test_the_trash_is_told_before_the_suspension() -> None:
+    snapshot = with_repository(replace(ALIGNER, state=State.TRASHED), state=State.SUSPENDED)
+    assert reason(snapshot, person("admin"), Action.PULL) is Reason.REPOSITORY_TRASHED
+
+
+# hosted and creation
+
+
+def test_an_external_repository_can_be_seen_and_holds_nothing() -> None:
+    snapshot = with_repository(replace(ALIGNER, external=True))
+    assert reason(snapshot, person("viewer"), Action.VIEW) is None
+    assert reason(snapshot, person("admin"), Action.ADMINISTER) is None
+    for action in (Action.PULL, Action.PUSH, Action.DELETE):
+        assert reason(snapshot, person("admin"), action) is Reason.EXTERNAL_REPOSITORY
+
+
+def test_a_push_makes_a_repository_only_where_the_project_says_so() -> None:
+    assert reason(lab(creation=Creation.ON_PUSH), person("editor"), Action.PUSH, "new") is None
+    declared = lab(creation=Creation.DECLARED)
+    assert reason(declared, person("editor"), Action.PUSH, "new") is Reason.CREATION_DECLARED
+    assert reason(declared, person("editor"), Action.PUSH) is None
+    assert reason(declared, person("reader"), Action.PULL, "new") is None
+
+
+# level
+
+
+@pytest.mark.parametrize(
+    ("action", "weakest"),
+    [
+        (Action.VIEW, Level.VIEW),
+        (Action.PULL, Level.DOWNLOAD),
+        (Action.PUSH, Level.EDIT),
+        (Action.DELETE, Level.EDIT_AND_DELETE),
+        (Action.ADMINISTER, Level.ADMINISTER),
+    ],
+)
+def test_each_action_needs_its_level_or_a_stronger_one(action: Action, weakest: Level) -> None:
+    for level in Level:
+        snapshot = Snapshot(
+            1, {"p": ProjectPolicy("p", (shared("ann", level),), repositories={})}, {"ann": certified("ann")}
+        )
+        expected = None if level >= weakest else Reason.LEVEL_TOO_LOW
+        assert reason(snapshot, person("ann"), action, "r", project="p") is expected
+
+
+# certification
+
+
+def test_a_push_needs_a_certification_and_a_pull_does_not() -> None:
+    assert reason(lab(), person("novice"), Action.PUSH) is Reason.NOT_CERTIFIED
+    assert reason(lab(), person("novice"), Action.PULL) is None
+
+
+def test_a_certification_lapses_at_the_very_second() -> None:
+    users = {"editor": certified("editor", NOW)}
+    snapshot = replace(lab(), users=users)
+    push = AccessRequest(Action.PUSH, "genomics", "aligner")
+    assert decide(snapshot, person("editor"), push, NOW - SECOND / 1_000_000).allowed
+    assert decide(snapshot, person("editor"), push, NOW).reason is Reason.CERTIFICATION_EXPIRED
+    assert decide(snapshot, person("editor"), push, NOW + SECOND).reason is Reason.CERTIFICATION_EXPIRED
+
+
+def test_the_time_zone_of_a_certification_does_not_matter() -> None:
+    elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))
+    snapshot = replace(lab(), users={"editor": certified("editor", elsewhere)})
+    decision = decide(snapshot, person("editor"), AccessRequest(Action.PUSH, "genomics", "aligner"), NOW)
+    assert decision.reason is Reason.CERTIFICATION_EXPIRED
+    assert "2026-12-01 12:00:00 UTC" in decision.sentence
+
+
+def test_the_level_is_told_before_the_certification() -> None:
+    assert reason(lab(), person("reader"), Action.PUSH) is Reason.LEVEL_TOO_LOW
+
+
+# token scope
+
+
+@pytest.mark.parametrize(
+    ("action", "needed"),
+    [
+        (Action.VIEW, {TokenScope.VIEW}),
+        (Action.PULL, {TokenScope.DOWNLOAD}),
+        (Action.PUSH, {TokenScope.DOWNLOAD, TokenScope.MODIFY}),
+        (Action.DELETE, {TokenScope.MODIFY}),
+        (Action.ADMINISTER, {TokenScope.MODIFY}),
+    ],
+)
+def test_a_token_needs_every_scope_of_the_action(action: Action, needed: set[TokenScope]) -> None:
+    assert reason(lab(), person("admin", *needed), action) is None
+    for scope in needed:
+        decision = decide(
+            lab(),
+            Identity(CredentialKind.PASSWORD, "admin", frozenset(TokenScope) - {scope}),
+            AccessRequest(action, "genomics", "aligner"),
+            NOW,
+        )
+        assert decision.reason is Reason.TOKEN_SCOPE_MISSING
+        assert f"the scope {scope}," in decision.sentence
+
+
+# layer size
+
+
+@pytest.mark.parametrize(
+    ("limit", "layer", "expected"),
+    [
+        (1000, 1000, None),
+        (1000, 1001, Reason.LAYER_TOO_LARGE),
+        (1000, None, None),
+        (None, 10**15, None),
+        (0, 1, Reason.LAYER_TOO_LARGE),
+    ],
+)
+def test_no_layer_above_the_limit_is_taken(limit: int | None, layer: int | None, expected: Reason | None) -> None:
+    assert reason(lab(layer_size_limit=limit), person("editor"), Action.PUSH, layer=layer) is expected
+
+
+# Berth's own processes
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_own_processes_view_pull_push_and_delete_in_every_state(state: State) -> None:
+    snapshot = with_repository(replace(ALIGNER, state=state, rules=()), state=state, creation=Creation.DECLARED)
+    for action in (Action.VIEW, Action.PULL, Action.PUSH, Action.DELETE):
+        assert reason(snapshot, SERVICE, action) is None
+        assert reason(snapshot, SERVICE, action, "probe") is None
+    assert reason(snapshot, SERVICE, Action.ADMINISTER) is Reason.LEVEL_TOO_LOW
+
+
+def test_own_processes_find_no_project_that_does_not_exist() -> None:
+    assert reason(Snapshot(1), SERVICE, Action.PULL) is Reason.NOT_FOUND
+
+
+# the chain as a whole
+
+
+def test_the_checks_stand_in_the_order_in_which_reasons_are_told() -> None:
+    assert [check.name for check in CHAIN] == [
+        "understood",
+        "credential",
+        "visible",
+        "trash",
+        "suspended",
+        "hosted",
+        "creation",
+        "level",
+        "certification",
+        "token scope",
+        "layer size",
+    ]
+
+
+def test_the_trace_shows_every_check_up_to_the_one_that_refuses() -> None:
+    decision = decide(lab(), person("novice"), AccessRequest(Action.PUSH, "genomics", "aligner"), NOW)
+    assert [step.check for step in decision.trace] == [check.name for check in CHAIN[:9]]
+    assert [step.passed for step in decision.trace] == [True] * 8 + [False]
+    assert decision.trace[-1].detail == decision.sentence
+
+
+def test_an_allowed_request_has_passed_every_check_and_has_no_sentence() -> None:
+    decision = decide(lab(), person("editor"), AccessRequest(Action.PUSH, "genomics", "aligner"), NOW)
+    assert decision.allowed
+    assert decision.sentence == ""
+    assert [step.check for step in decision.trace] == [check.name for check in CHAIN]
+
+
+# listing
+
+
+def test_the_list_has_what_may_be_viewed_and_holds_content_in_order() -> None:
+    repositories = {
+        "z": RepositoryPolicy("z", has_content=True),
+        "a/b": RepositoryPolicy("a/b", has_content=True),
+        "empty": RepositoryPolicy("empty"),
+        "hidden": RepositoryPolicy("hidden", rules=(), has_content=True),
+        "trashed": RepositoryPolicy("trashed", state=State.TRASHED, has_content=True),
+    }
+    other = ProjectPolicy(
+        "alpha", (everybody(Level.VIEW),), repositories={"x": RepositoryPolicy("x", has_content=True)}
+    )
+    snapshot = lab(repositories=repositories)
+    snapshot = replace(snapshot, projects={**snapshot.projects, "alpha": other})
+    assert visible_repositories(snapshot, person("viewer"), NOW) == ("alpha/x", "genomics/a/b", "genomics/z")
+    assert visible_repositories(snapshot, person("stranger"), NOW) == ("alpha/x",)
+    assert visible_repositories(snapshot, ANONYMOUS, NOW) == ()

@@ -1,0 +1,71 @@
+"""What a registry token grants of what was asked."""
+
+from __future__ import annotations
+
+import pytest
+
+from berth.access.grant import Grant, grant
+from berth.access.model import ANONYMOUS, CredentialKind, Identity, TokenScope
+from berth.access.scope import Scope, parse_scopes
+from berth.api.reasons import Reason
+from tests.unit.access.worlds import NOW, SERVICE, lab, person
+
+EVERYTHING = Scope("repository", "genomics/aligner", ("pull", "push", "delete"))
+
+
+@pytest.mark.parametrize(
+    ("identity", "actions"),
+    [
+        (person("stranger"), ()),
+        (person("viewer"), ()),
+        (person("reader"), ("pull",)),
+        (person("novice"), ("pull",)),
+        (person("editor"), ("pull", "push")),
+        (person("deleter"), ("pull", "push", "delete")),
+        (person("admin"), ("pull", "push", "delete")),
+        (person("admin", TokenScope.DOWNLOAD), ("pull",)),
+        (person("admin", TokenScope.MODIFY), ("delete",)),
+        (person("disabled"), ()),
+        (person("former"), ()),
+        (ANONYMOUS, ()),
+        (Identity(CredentialKind.FAILED, "admin", failure=Reason.BAD_CREDENTIALS), ()),
+        (SERVICE, ("pull", "push", "delete")),
+    ],
+)
+def test_a_grant_is_the_intersection(identity: Identity, actions: tuple[str, ...]) -> None:
+    granted = grant(lab(), identity, [EVERYTHING], NOW)
+    assert granted.access == ((Grant("repository", "genomics/aligner", actions),) if actions else ())
+    assert granted.asked == {"genomics/aligner": ("pull", "push", "delete")}
+
+
+def test_the_order_and_the_number_asked_for_stay() -> None:
+    granted = grant(lab(), person("editor"), parse_scopes(["repository:genomics/aligner:push,pull"]), NOW)
+    assert granted.access == (Grant("repository", "genomics/aligner", ("push", "pull")),)
+    assert granted.access[0].project == "genomics"
+
+
+def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
+    scopes = parse_scopes(["registry:catalog:*"])
+    granted = grant(lab(), SERVICE, scopes, NOW)
+    assert granted.access == (Grant("registry", "catalog", ("*",)),)
+    assert granted.access[0].project == ""
+    assert granted.asked == {}
+    for identity in (person("admin"), ANONYMOUS, Identity(CredentialKind.FAILED)):
+        assert grant(lab(), identity, scopes, NOW).access == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "repository:aligner:pull",
+        "repository:other/aligner:pull",
+        "repository:host:5000/genomics/aligner:pull",
+        "repository:genomics/aligner:fly,*",
+        "repository:genomics/aligner:",
+        "image:genomics/aligner:pull",
+        "registry:other:*",
+        "registry:catalog:pull",
+    ],
+)
+def test_what_nobody_can_have_is_left_out_without_an_error(text: str) -> None:
+    assert grant(lab(), SERVICE, parse_scopes([text]), NOW).access == ()

@@ -1,0 +1,144 @@
+"""Sentences: word for word where people rely on them, and short and plain whatever the names are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from berth.access.decide import decide
+from berth.access.explain import explain
+from berth.access.model import AccessRequest, Action, Level, TokenScope
+from berth.access.reasons_page import BEGIN, END, renew
+from berth.access.sentences import WORDINGS, Facts, phrase, sentence, shorten, size_text
+from berth.api import names
+from berth.api.reasons import Reason
+from tests.unit.access.worlds import NOW, lab, person
+
+EXTREME = Facts(
+    who="system-serviceaccount." + "u" * 231,
+    project="p" * names.PROJECT_ID_MAX_LENGTH,
+    repository="r" * names.REPOSITORY_MAX_LENGTH,
+    action=Action.ADMINISTER,
+    have=Level.EDIT_AND_DELETE,
+    need=Level.ADMINISTER,
+    until=datetime(2027, 6, 30, tzinfo=UTC),
+    missing=(TokenScope.DOWNLOAD, TokenScope.MODIFY),
+    layer=100_000_000_001,
+    limit=100_000_000_000,
+)
+
+
+@pytest.mark.parametrize("reason", list(WORDINGS))
+@pytest.mark.parametrize("facts", [EXTREME, Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")])
+def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: Reason, facts: Facts) -> None:
+    text = sentence(reason, facts)
+    assert 30 <= len(text) <= 200
+    assert text.isascii()
+    assert text.isprintable()
+    assert '"' not in text
+    assert "\\" not in text
+    assert text.endswith(".")
+    assert "{" not in text
+
+
+@pytest.mark.parametrize("reason", list(WORDINGS))
+def test_names_are_shortened_no_more_than_needed_and_stay_recognizable(reason: Reason) -> None:
+    text = sentence(reason, EXTREME)
+    if "..." in text:
+        assert len(text) > 180
+        pieces = [word for word in text.split() if "..." in word]
+        assert all(len(piece) >= 13 for piece in pieces)
+        assert "bytes" not in "".join(pieces)
+
+
+@pytest.mark.parametrize("reason", list(WORDINGS))
+def test_a_sentence_names_the_next_step(reason: Reason) -> None:
+    steps = ("ask", "log in", "use", "apply", "try again", "wait")
+    assert any(step in sentence(reason, EXTREME).partition(";")[2] for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "told"),
+    [
+        (
+            "novice",
+            Action.PUSH,
+            "novice may edit genomics/aligner but is not certified to push; ask your registry office for a "
+            "Certification.",
+        ),
+        (
+            "viewer",
+            Action.PULL,
+            "viewer has View on genomics/aligner, and pull needs Download; ask somebody with Administer on project "
+            "genomics for Download.",
+        ),
+        (
+            "stranger",
+            Action.PULL,
+            "genomics/aligner does not exist or is not shared with stranger; check the name, or ask somebody with "
+            "Administer on project genomics for access.",
+        ),
+    ],
+)
+def test_the_sentence_says_what_whose_and_what_to_do(name: str, action: Action, told: str) -> None:
+    assert decide(lab(), person(name), AccessRequest(action, "genomics", "aligner"), NOW).sentence == told
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (1_500_000, "1.5 MB"),
+        (999_999, "1 MB"),
+        (100_000_000_000, "100 GB"),
+        (2_345_000_000_000, "2.35 TB"),
+        (5 * 10**18, "5000 PB"),
+    ],
+)
+def test_sizes_are_in_decimal_units(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_sizes_that_round_to_the_same_are_told_to_the_byte() -> None:
+    facts = Facts(project="p", repository="r", layer=2_000_000_001, limit=2_000_000_000)
+    assert "a layer of 2000000001 bytes, and its project allows 2000000000 bytes" in sentence(
+        Reason.LAYER_TOO_LARGE, facts
+    )
+    facts = Facts(project="p", repository="r", layer=3_200_000_000, limit=2_000_000_000)
+    assert "a layer of 3.2 GB, and its project allows 2 GB" in sentence(Reason.LAYER_TOO_LARGE, facts)
+
+
+def test_a_name_is_shortened_in_the_middle() -> None:
+    assert shorten("abcdefghij", 10) == "abcdefghij"
+    assert shorten("abcdefghijk", 10) == "abcd...ijk"
+
+
+def test_a_filled_in_text_is_never_read_as_a_pattern() -> None:
+    assert phrase("{name} is wrong", name="{other} {0} %s") == "{other} {0} %s is wrong"
+
+
+def test_the_page_of_reasons_is_what_the_code_tells() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
+    assert renew(page) == page, "run: python -m berth.access.reasons_page < docs/reasons.md"
+    sections = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    assert sections == [reason.value for reason in Reason if reason in WORDINGS]
+
+
+def test_a_page_without_its_markers_is_refused() -> None:
+    for page in ("", BEGIN, f"{END} {BEGIN}"):
+        with pytest.raises(ValueError, match="lacks a marker"):
+            renew(page)
+
+
+def test_an_explanation_shows_each_check_and_the_outcome() -> None:
+    lines = explain(decide(lab(), person("viewer"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))
+    assert lines[2] == "ok   visible: the sharing in force gives View"
+    assert lines[-2].startswith("DENY level: viewer has View on genomics/aligner")
+    assert lines[-1] == "denied: LevelTooLow"
+    allowed = explain(decide(lab(), person("reader"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))
+    assert allowed[-1] == "allowed"
+    assert all(line.startswith("ok   ") for line in allowed[:-1])
