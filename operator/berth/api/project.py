@@ -75,7 +75,7 @@ class PersistentVolumeClaimStorage(ApiModel):
                 rule(
                     """!isQuantity(self) || !isQuantity(oldSelf)
                        || !quantity(self).isLessThan(quantity(oldSelf))""",
-                    "may only grow: write the former size or more",
+                    "may only grow: write the former size or more, or make a smaller Project and copy the images",
                     message_expression="""'may only grow: write ' + oldSelf
                        + ' or more, or make a smaller Project and copy the images'""",
                 ),
@@ -211,7 +211,8 @@ class StorageStatus(ApiModel):
     """The project's storage as it is."""
 
     capacity: Annotated[
-        str | None, Field(max_length=32, description="Capacity of the bound volume as a quantity. Absent: not bound.")
+        str | None,
+        Field(max_length=32, description="Capacity of the bound volume in bytes, as a quantity. Absent: not bound."),
     ] = None
 
 

@@ -145,12 +145,12 @@ class DockerRepository(Resource):
         json_schema_extra=rules(
             rule(
                 f"has(self.spec.repository) || size(self.metadata.name) <= {REPOSITORY_MAX_LENGTH}",
-                f"is the repository's path when spec.repository is absent: use at most {REPOSITORY_MAX_LENGTH} characters",
+                f"is the path when spec.repository is absent: use at most {REPOSITORY_MAX_LENGTH} characters",
                 at=".metadata.name",
             ),
             rule(
                 f"{_EFFECTIVE_PATH.format('self')} == {_EFFECTIVE_PATH.format('oldSelf')}",
-                "can not be changed, image names would break",
+                "can not be changed, image names would break: keep it, or make another DockerRepository and copy the images",
                 message_expression=f"""'can not be changed, image names would break: keep '
                    + {_EFFECTIVE_PATH.format("oldSelf")} + ', or make another DockerRepository and copy the images'""",
                 at=".spec.repository",

@@ -20,8 +20,9 @@ USER_NAME_MAX_LENGTH: Final = 63
 def rule(expression: str, message: str = "", *, message_expression: str = "", at: str = "") -> dict[str, str]:
     """One CEL validation (`x-kubernetes-validations`).
 
-    `message` is what people see after the name of the field: what is wrong and the fix. `message_expression` (CEL, a string) replaces it where
-    the sentence names a value; `message` is then what is shown if it fails. `at` is the field path that is blamed.
+    `message` is what people see after the name of the field: what is wrong and the fix. `message_expression` (CEL, a
+    string) replaces it where the sentence names a value; `message` is then what is shown if it fails. `at` is the path
+    below this schema that is blamed, for example `.metadata.name`.
     """
     made = {"rule": " ".join(expression.split())}
     if message:
