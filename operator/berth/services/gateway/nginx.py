@@ -26,7 +26,8 @@ def reload(pid_file: Path, wait: Callable[[float], object] = time.sleep, limit: 
     """Send SIGHUP to the nginx of a pid file and see whether new workers come.
 
     nginx starts new workers only for a configuration that it accepts; for any other it logs why and goes on with the
-    old one (https://nginx.org/en/docs/control.html). Needs a process namespace shared with nginx. `limit` is in seconds.
+    old one (https://nginx.org/en/docs/control.html). Needs a process namespace shared with nginx.
+    `limit` is in seconds.
     """
     master = _master(pid_file)
     if master is None:

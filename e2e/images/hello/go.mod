@@ -1,0 +1,3 @@
+module berth.dev/e2e/images/hello
+
+go 1.24

@@ -1,0 +1,19 @@
+# The gateway: nginx as it is; its configuration is written by `berth gateway-config` into a volume both share.
+#
+#   docker build -f operator/gateway.Dockerfile -t berth-gateway .
+#
+# Any nginx 1.22 or later with http_ssl, http_v2 and http_auth_request. Releases pin the base by digest.
+ARG BASE_IMAGE=docker.io/nginxinc/nginx-unprivileged:1.28-bookworm
+FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="Berth gateway" \
+      org.opencontainers.image.description="nginx in front of the registries of Berth" \
+      org.opencontainers.image.vendor="Berth" \
+      org.opencontainers.image.base.name="docker.io/nginxinc/nginx-unprivileged:1.28-bookworm"
+USER 65532:65532
+WORKDIR /
+EXPOSE 8443 8080
+# nginx finishes what is open, then quits.
+STOPSIGNAL SIGQUIT
+# The configuration is checked first, so that a bad one is told before the port is taken.
+ENTRYPOINT ["/bin/sh", "-c", "nginx -e stderr -t -q -c \"$0\" && exec nginx -e stderr -c \"$0\""]
+CMD ["/run/berth-gateway/nginx.conf"]
