@@ -85,6 +85,9 @@ class AccessSettings(Common):
     manifest_size_limit: int = Field(
         4 * 1024 * 1024, description="Largest manifest in bytes (Distribution's own limit)."
     )
+    layer_size_limit: int = Field(
+        100_000_000_000, gt=0, description="Largest layer in bytes, in projects that set no spec.limits.layerSize."
+    )
     upstream_self: str = Field(
         "http://berth-access.berth-system.svc", description="Address under which the gateway reaches access."
     )

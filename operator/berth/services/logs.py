@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -60,3 +60,17 @@ def _named(process: str) -> Processor:
         return event
 
     return add
+
+
+def decision_logger(process: str, stream: TextIO) -> Any:
+    """A structlog logger for lines that are written with each request: straight to the stream, at any level."""
+    return structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.BoundLogger,
+    ).bind(process=process, logger="berth.audit")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,10 +22,24 @@ import structlog
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
 _REFRESH_INTERVAL: Final = 10.0  # seconds between two reads of the keys, however many unknown key ids arrive
+_FIRST_INTERVAL: Final = 1.0  # the same, as long as no keys are known at all
 _CLOCK_SKEW: Final = 10.0  # seconds by which the clock of this node and the API server's may differ
 _CACHE_SIZE: Final = 1024
 
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
+    """Reads the keys and the issuer of a cluster from its API server, given a way to read one of its paths.
+
+    The document has the members `issuer` (OpenID Connect Discovery 1.0) and `keys` (RFC 7517).
+    """
+
+    async def fetch() -> Mapping[str, Any]:
+        discovery = json.loads(await raw_get("/.well-known/openid-configuration"))
+        return {"issuer": discovery["issuer"], "keys": json.loads(await raw_get("/openid/v1/jwks"))["keys"]}
+
+    return fetch
 
 
 class NotServed(Exception):  # noqa: N818 - named for what it tells the caller
@@ -44,19 +59,21 @@ class _Verified:
 class ServiceAccountVerifier:
     """Verifies tokens of one cluster.
 
-    `issuer` is the API server's `--service-account-issuer`; `fetch_keys` returns its JWKS document (RFC 7517) and may
-    raise; `clock` is seconds since the epoch, `monotonic` seconds since any moment.
+    `fetch_keys` returns its JWKS document (RFC 7517) and may raise; see `cluster_keys`. `issuer` is the API server's
+    `--service-account-issuer`; empty: what the document's member `issuer` says. `clock` is seconds since the epoch,
+    `monotonic` seconds since any moment.
     """
 
     def __init__(
         self,
         *,
-        issuer: str,
+        issuer: str = "",
         fetch_keys: FetchKeys,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
+        self._learn_issuer = not issuer
         self._fetch_keys = fetch_keys
         self._clock = clock
         self._monotonic = monotonic
@@ -69,10 +86,10 @@ class ServiceAccountVerifier:
     @property
     def ready(self) -> bool:
         """Whether the cluster's keys have been read at least once."""
-        return bool(self._keys)
+        return bool(self._keys and self._issuer)
 
     async def load(self) -> bool:
-        """Read the keys, unless that was tried in the last ten seconds; true when there are keys to verify with."""
+        """Read the keys, unless that was tried a moment ago; true when there are keys to verify with."""
         await self._refresh()
         return self.ready
 
@@ -105,7 +122,8 @@ class ServiceAccountVerifier:
 
     async def _refresh(self) -> None:
         async with self._fetching:
-            if self._last_fetch is not None and self._monotonic() - self._last_fetch < _REFRESH_INTERVAL:
+            interval = _REFRESH_INTERVAL if self.ready else _FIRST_INTERVAL
+            if self._last_fetch is not None and self._monotonic() - self._last_fetch < interval:
                 return
             self._last_fetch = self._monotonic()
             try:
@@ -114,6 +132,8 @@ class ServiceAccountVerifier:
                 self._log.warning("the cluster's ServiceAccount keys could not be read", error=type(error).__name__)
                 return
             self._keys = _usable_keys(document) or self._keys
+            if self._learn_issuer:
+                self._issuer = str(document.get("issuer") or self._issuer)
 
     def _read(self, token: str, key: jwt.PyJWK, audience: str) -> _Verified:
         try:
@@ -122,7 +142,7 @@ class ServiceAccountVerifier:
                 key=key,
                 algorithms=list(ALGORITHMS),
                 audience=audience,
-                issuer=self._issuer,
+                issuer=[self._issuer],
                 options={
                     "require": ["exp", "iss", "aud", "sub"],
                     "verify_exp": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,27 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
+from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 
 ISSUER = "https://kubernetes.default.svc"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
 NOW = 1_800_000_000.0
+
+
+async def test_the_issuer_is_learned_from_the_cluster() -> None:
+    cluster = Cluster()
+
+    async def raw_get(path: str) -> bytes:
+        if path == "/.well-known/openid-configuration":
+            return json.dumps({"issuer": "https://learned"}).encode()
+        return json.dumps(await cluster.fetch()).encode()
+
+    verifier = ServiceAccountVerifier(fetch_keys=cluster_keys(raw_get), clock=lambda: NOW)
+    assert await verifier.verify(token(iss="https://learned"), "berth-access") == "berth-system/berth-gateway"
+    with pytest.raises(NotServed):
+        await verifier.verify(token(), "berth-access")
 
 
 class Cluster:

@@ -1,0 +1,102 @@
+"""The ASGI application of the access service: routing, and what holds for every answer."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from berth.access.reference import InvalidReference, Route, parse_request
+from berth.services.access.answers import internal_error, malformed, method_not_allowed, not_found
+from berth.services.access.authz_endpoint import AuthzEndpoint
+from berth.services.access.deps import Deps
+from berth.services.access.exchange import (
+    Answer,
+    App,
+    ClientGone,
+    Receive,
+    Request,
+    Scope,
+    Send,
+    json_answer,
+    read_request,
+    send_answer,
+)
+from berth.services.access.listing import Listings
+from berth.services.access.manifests import ManifestWrites
+from berth.services.access.token_endpoint import TokenEndpoint
+
+_PROBES = frozenset({"/healthz", "/readyz"})
+
+
+def create_app(deps: Deps) -> App:
+    """The application made of these parts. It holds no state beyond them."""
+    return _Application(deps)
+
+
+class _Application:
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._authz = AuthzEndpoint(deps)
+        self._token = TokenEndpoint(deps)
+        self._writes = ManifestWrites(deps)
+        self._listings = Listings(deps)
+        self._log = structlog.get_logger("berth.access.app")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the access service speaks HTTP alone, not {scope['type']}")
+        started = time.perf_counter()
+        request = read_request(scope, receive)
+        endpoint = _endpoint(request.path)
+        try:
+            answer = await self._answer(endpoint, request)
+        except ClientGone:
+            return
+        except Exception:
+            # The target stays out of the log: a client may have put anything into it.
+            self._log.exception("request failed", endpoint=endpoint, method=request.method)
+            answer = internal_error()
+        await send_answer(send, answer, head=request.method == "HEAD")
+        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+
+    async def _answer(self, endpoint: str, request: Request) -> Answer:
+        if endpoint == "authz":
+            return await self._authz.answer(request)
+        if endpoint == "token":
+            return await self._token.answer(request)
+        if endpoint == "registry":
+            return await self._registry(request)
+        if endpoint in ("healthz", "readyz"):
+            return self._probe(endpoint, request.method)
+        return not_found()
+
+    async def _registry(self, request: Request) -> Answer:
+        try:
+            asked = parse_request(request.method, request.target)
+        except InvalidReference as invalid:
+            return malformed(invalid.sentence).answer
+        if asked.route is Route.MANIFEST and asked.method in ("PUT", "DELETE"):
+            return await self._writes.answer(request, asked)
+        if asked.route in (Route.BASE, Route.CATALOG, Route.REFERRERS):
+            return await self._listings.answer(request, asked)
+        return not_found()
+
+    def _probe(self, endpoint: str, method: str) -> Answer:
+        if method not in ("GET", "HEAD"):
+            return method_not_allowed("GET, HEAD")
+        if endpoint == "healthz":
+            return json_answer(200, {"healthy": True})
+        parts = dict(self._deps.ready())
+        self._deps.metrics.policy(self._deps.snapshot().generation)
+        return json_answer(200 if all(parts.values()) else 503, parts)
+
+
+def _endpoint(path: str) -> str:
+    if path == "/authz":
+        return "authz"
+    if path == "/token":
+        return "token"
+    if path == "/v2" or path.startswith("/v2/"):
+        return "registry"
+    return path[1:] if path in _PROBES else "other"

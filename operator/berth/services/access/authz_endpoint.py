@@ -1,0 +1,51 @@
+"""`/authz`: the gateway asks before every request, and is told where to forward it or what to answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
+from berth.services.access.answers import malformed, not_served
+from berth.services.access.deps import Deps
+from berth.services.access.door import client_address
+from berth.services.access.exchange import Answer, Request
+from berth.services.access.judgement import Judge, Judged
+from berth.services.serviceaccount import NotServed
+
+_METHOD: Final = "berth-original-method"
+_TARGET: Final = "berth-original-uri"
+_OWN_ROUTES: Final = frozenset({Route.BASE, Route.CATALOG, Route.REFERRERS})
+_WRITES: Final = frozenset({"PUT", "DELETE"})
+
+
+class AuthzEndpoint:
+    """Answers 200 with `Berth-Upstream`, or a refusal in the form that the gateway hands on."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._judge = Judge(deps, endpoint="authz")
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to one question of the gateway."""
+        try:
+            await self._deps.gateway.admit(request.headers)
+        except NotServed as refused:
+            return not_served(refused.sentence)
+        client = client_address(request.headers)
+        try:
+            asked = parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
+        except InvalidReference as invalid:
+            return malformed(invalid.sentence).gateway_answer
+        verdict = self._judge.judge(asked, request.headers.get("authorization", ""), client)
+        if not isinstance(verdict, Judged):
+            return verdict.gateway_answer
+        return Answer(200, (("berth-upstream", self._upstream(asked, verdict)),))
+
+    def _upstream(self, asked: RegistryRequest, judged: Judged) -> str:
+        if asked.route in _OWN_ROUTES or (asked.route is Route.MANIFEST and asked.method in _WRITES):
+            return self._deps.upstream_self + asked.target
+        target = asked.target
+        if asked.asks_mount and not self._judge.may_mount(asked, judged):
+            # Without its query the registry opens an ordinary upload, and the client sends the bytes.
+            target = target.partition("?")[0]
+        return self._deps.registry_base(asked.project) + target

@@ -1,0 +1,112 @@
+"""The client of the catalog: announces writes, reports how they ended, asks for referrers.
+
+Each call is tried again for as long as a write may wait, because a push that the catalog can not record is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import structlog
+import tenacity
+
+from berth.services.access.deps import CatalogAway, WriteIntent
+
+_ATTEMPT_SECONDS: Final = 3.0
+_RETRY_STATUSES: Final = frozenset({401, 408, 425, 429})
+
+
+class _TryAgain(Exception):  # noqa: N818 - named for what follows from it
+    """This attempt failed in a way that the next one may not."""
+
+
+class CatalogClient:
+    """Calls one catalog. `read_token` gives the present ServiceAccount token and may raise OSError.
+
+    `patience` is the time in seconds after which a call gives up and raises CatalogAway.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        base_url: str,
+        read_token: Callable[[], str],
+        patience: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._session = session
+        self._base = base_url.rstrip("/")
+        self._read_token = read_token
+        self._patience = patience
+        self._sleep = sleep
+        self._log = structlog.get_logger("berth.access.catalog")
+
+    async def announce(self, intent: WriteIntent) -> str:
+        """Record that a write begins; its id."""
+        body = {
+            "kind": intent.kind,
+            "project": intent.project,
+            "repository": intent.repository,
+            "reference": intent.reference,
+            "digest": intent.digest,
+            "mediaType": intent.media_type,
+            "by": intent.by,
+            "client": intent.client,
+        }
+        document = await self._call("POST", "/v1/writes", body)
+        write_id = document.get("id")
+        if not isinstance(write_id, str | int) or not str(write_id):
+            raise CatalogAway("the catalog answered without an id")
+        return str(write_id)
+
+    async def commit(self, write_id: str, manifest: bytes | None) -> None:
+        """Record that the registry has done it; a push brings the manifest's bytes."""
+        body = {} if manifest is None else {"manifest": base64.b64encode(manifest).decode("ascii")}
+        await self._call("POST", f"/v1/writes/{quote(write_id, safe='')}/commit", body)
+
+    async def abandon(self, write_id: str) -> None:
+        """Record that the registry has not done it."""
+        await self._call("POST", f"/v1/writes/{quote(write_id, safe='')}/abandon", {})
+
+    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
+        """OCI descriptors of the manifests whose subject is this digest."""
+        document = await self._call("GET", f"/v1/projects/{project}/repositories/{repository}/referrers/{digest}", None)
+        found = document.get("referrers")
+        return found if isinstance(found, list) else []
+
+    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(_TryAgain),
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return await asyncio.wait_for(attempts(self._attempt, method, path, body), self._patience + 1.0)
+        except (_TryAgain, TimeoutError) as error:
+            self._log.warning("the catalog does not answer", method=method, error=str(error))
+            raise CatalogAway("the catalog does not answer") from error
+
+    async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=min(_ATTEMPT_SECONDS, self._patience))
+        try:
+            headers = {"authorization": f"Bearer {self._read_token()}"}
+            async with self._session.request(
+                method, self._base + path, json=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
+                if response.status >= 500 or response.status in _RETRY_STATUSES:
+                    raise _TryAgain(f"status {response.status}")
+                if response.status >= 300:
+                    self._log.error("the catalog refused a call", method=method, status=response.status)
+                    raise CatalogAway(f"the catalog answered {response.status}")
+                document = await response.json()
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _TryAgain(type(error).__name__) from error
+        return document if isinstance(document, dict) else {}

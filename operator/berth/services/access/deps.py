@@ -1,0 +1,94 @@
+"""What the application is made of. Built once by the process, and by tests with their own parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from berth.access.model import Snapshot
+from berth.services.access.audit import AuditLog
+from berth.services.access.credentials import Authenticator
+from berth.services.access.door import GatewayDoor
+from berth.services.access.exchange import Answer
+from berth.services.access.metrics import AccessMetrics
+from berth.services.access.tokens import TokenService
+
+
+class CatalogAway(Exception):  # noqa: N818 - named for the state that it reports
+    """The catalog did not do what it was asked for within the time allowed."""
+
+
+class RegistryAway(Exception):  # noqa: N818 - named for the state that it reports
+    """A registry gave no answer. `untouched`: it can not have carried the request out."""
+
+    def __init__(self, *, untouched: bool) -> None:
+        super().__init__("the registry gave no answer")
+        self.untouched = untouched
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIntent:
+    """A write of a manifest that is about to happen. `digest` is None where only the registry knows it."""
+
+    kind: str  # push or delete
+    project: str
+    repository: str
+    reference: str
+    digest: str | None
+    media_type: str
+    by: str
+    client: str  # address of the client, empty when unknown
+
+
+class Catalog(Protocol):
+    """What this service needs of the catalog. Every call raises CatalogAway when it can not be done in time."""
+
+    async def announce(self, intent: WriteIntent) -> str:
+        """Record that a write begins; its id."""
+        ...
+
+    async def commit(self, write_id: str, manifest: bytes | None) -> None:
+        """Record that the registry has done it; a push brings the manifest's bytes."""
+        ...
+
+    async def abandon(self, write_id: str) -> None:
+        """Record that the registry has not done it."""
+        ...
+
+    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
+        """OCI descriptors of the manifests whose subject is this digest."""
+        ...
+
+
+class Registries(Protocol):
+    """What this service needs of the projects' registries."""
+
+    async def forward(
+        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """Send a request on, byte for byte, and return the answer. Raises RegistryAway when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """The parts of the application."""
+
+    host: str
+    snapshot: Callable[[], Snapshot]
+    now: Callable[[], datetime]
+    ready: Callable[[], Mapping[str, bool]]  # by part; the service is ready when all are true
+    tokens: TokenService
+    authenticator: Authenticator
+    gateway: GatewayDoor
+    catalog: Catalog
+    registries: Registries
+    audit: AuditLog
+    metrics: AccessMetrics
+    upstream_self: str
+    registry_base: Callable[[str], str]  # base address of a project's registry
+    manifest_size_limit: int  # bytes
+    running_writes: set[asyncio.Task[Answer]] = field(default_factory=set)

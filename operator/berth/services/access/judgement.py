@@ -1,0 +1,160 @@
+"""One judgement of a request to the registry API, for the gateway and for what this service serves itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from berth.access.decide import allows, decide
+from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Snapshot
+from berth.access.reference import RegistryRequest, Route
+from berth.access.sentences import Facts, sentence
+from berth.api.reasons import Reason
+from berth.services.access.answers import Refusal, challenge, denied
+from berth.services.access.deps import Deps
+from berth.services.access.tokens import GrantedToken, TokenRefused
+
+_NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A request that may be carried out, and the token that it came with."""
+
+    token: GrantedToken
+    snapshot: Snapshot
+
+
+class Judge:
+    """Judges requests on the present policy and writes each judgement to the audit log.
+
+    `endpoint` is the name of the caller there; `client` the client's address, empty when unknown.
+    """
+
+    def __init__(self, deps: Deps, *, endpoint: str) -> None:
+        self._deps = deps
+        self._endpoint = endpoint
+
+    def judge(
+        self,
+        request: RegistryRequest,
+        authorization: str,
+        client: str,
+        *,
+        largest_layer: int | None = None,
+        final: bool = True,
+    ) -> Judged | Refusal:
+        """Whether the bearer of this token may make this request now; otherwise what to answer.
+
+        With `final=False` more of the request is still to be judged: that it may go on is not written to the log.
+        """
+        snapshot = self._deps.snapshot()
+        token = self._token(request, authorization)
+        if isinstance(token, Refusal):
+            self._note(request, _NO_TOKEN, snapshot, client, allowed=False, reason="Challenge")
+            self._deps.metrics.refused(self._endpoint, None)
+            return token
+        if request.route is Route.BASE:
+            return Judged(token, snapshot)
+        if request.route is Route.CATALOG:
+            return self._catalog(request, token, snapshot, client)
+        now = self._deps.now()
+        wish = request.wish(largest_layer)
+        if not allows(snapshot, token.identity, wish, now):
+            decision = decide(snapshot, token.identity, wish, now)
+            return self._refused(request, token, snapshot, client, decision.reason, decision.sentence)
+        if not token.grants(request.name, request.token_actions):
+            # Allowed now, and was not (or was not asked for) when the token was made: a new one will do.
+            self._note(request, token, snapshot, client, allowed=False, reason="Challenge")
+            self._deps.metrics.refused(self._endpoint, None)
+            return challenge(self._deps.host, request)
+        if final:
+            self._note(request, token, snapshot, client, allowed=True, reason=None)
+        return Judged(token, snapshot)
+
+    def may_mount(self, request: RegistryRequest, judged: Judged) -> bool:
+        """Whether the registry may take the blob from where the client says it is.
+
+        Only within one project, and only from what the bearer may pull now and holds a grant for.
+        """
+        if not request.mountable or request.mount_from is None:
+            return False
+        source = AccessRequest(Action.PULL, *request.mount_from)
+        return judged.token.grants("/".join(request.mount_from), ("pull",)) and allows(
+            judged.snapshot, judged.token.identity, source, self._deps.now()
+        )
+
+    def _token(self, request: RegistryRequest, authorization: str) -> GrantedToken | Refusal:
+        bearer = bearer_token(authorization)
+        if not bearer:
+            return challenge(self._deps.host, request)
+        try:
+            return self._deps.tokens.verify(bearer)
+        except TokenRefused as refused:
+            return challenge(self._deps.host, request, invalid=refused.sentence)
+
+    def _catalog(
+        self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, client: str
+    ) -> Judged | Refusal:
+        """The list itself holds only what the bearer may View; here it is enough to be somebody."""
+        reason = _who_failed(token, snapshot)
+        if reason is None:
+            self._note(request, token, snapshot, client, allowed=True, reason=None)
+            return Judged(token, snapshot)
+        facts = Facts(who=token.identity.name, project="the list of repositories")
+        return self._refused(request, token, snapshot, client, reason, sentence(reason, facts))
+
+    def _refused(
+        self,
+        request: RegistryRequest,
+        token: GrantedToken,
+        snapshot: Snapshot,
+        client: str,
+        reason: Reason | None,
+        text: str,
+    ) -> Refusal:
+        self._note(request, token, snapshot, client, allowed=False, reason=reason)
+        self._deps.metrics.refused(self._endpoint, reason)
+        return denied(request, text, token.asked.get(request.name, frozenset()))
+
+    def _note(
+        self,
+        request: RegistryRequest,
+        token: GrantedToken,
+        snapshot: Snapshot,
+        client: str,
+        *,
+        allowed: bool,
+        reason: Reason | str | None,
+    ) -> None:
+        self._deps.audit.decided(
+            self._endpoint,
+            token.identity,
+            action=request.action.value,
+            repository=request.name,
+            allowed=allowed,
+            reason=reason,
+            client=client,
+            generation=snapshot.generation,
+        )
+
+
+def bearer_token(authorization: str) -> str:
+    """The token of an `Authorization: Bearer …` header; empty for any other."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _who_failed(token: GrantedToken, snapshot: Snapshot) -> Reason | None:
+    """Why the bearer is nobody whom a list could be made for; the credential check of the chain, without a project."""
+    identity = token.identity
+    if identity.credential is CredentialKind.FAILED:
+        return identity.failure or Reason.BAD_CREDENTIALS
+    if identity.credential is CredentialKind.NONE:
+        return Reason.NOT_AUTHENTICATED
+    if identity.credential is CredentialKind.SERVICE:
+        return None
+    user = snapshot.users.get(identity.name)
+    if user is None:
+        return Reason.TOKEN_REVOKED
+    return Reason.USER_DISABLED if user.disabled else None

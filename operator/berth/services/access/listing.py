@@ -1,0 +1,88 @@
+"""What this service answers itself: `/v2/`, `_catalog` over all projects, and the referrers of a manifest.
+
+Sources: OCI distribution specification 1.1 ("Listing Referrers"), Distribution "HTTP API V2" (`_catalog`, pagination).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs, quote
+
+from berth.access.decide import visible_repositories
+from berth.access.model import Identity
+from berth.access.reference import RegistryRequest, Route
+from berth.access.sentences import Facts, sentence
+from berth.api.reasons import Reason
+from berth.registry.manifest import OCI_INDEX
+from berth.services.access.answers import Refusal, denied
+from berth.services.access.deps import CatalogAway, Deps
+from berth.services.access.exchange import Answer, Request, json_answer
+from berth.services.access.judgement import Judge, Judged
+
+_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1000
+_REMEMBERED_LISTS: Final = 64
+
+
+class Listings:
+    """Answers reads that no single registry could."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._judge = Judge(deps, endpoint="listing")
+        self._lists: OrderedDict[tuple[int, Identity], tuple[str, ...]] = OrderedDict()
+
+    async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
+        """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
+        client = await self._deps.gateway.vouched_address(request.headers)
+        judged = self._judge.judge(asked, request.headers.get("authorization", ""), client)
+        if isinstance(judged, Refusal):
+            return judged.answer
+        if asked.route is Route.BASE:
+            return json_answer(200, {}, (("docker-distribution-api-version", "registry/2.0"),))
+        if asked.route is Route.CATALOG:
+            return self._catalog(asked, judged)
+        return await self._referrers(asked, judged)
+
+    def _catalog(self, asked: RegistryRequest, judged: Judged) -> Answer:
+        names = self._visible(judged)
+        size = min(_PAGE if asked.n is None else asked.n, _LARGEST_PAGE)
+        start = bisect_right(names, asked.last) if asked.last else 0
+        page = names[start : start + size]
+        headers: tuple[tuple[str, str], ...] = ()
+        if page and start + size < len(names):
+            headers = (("link", f'</v2/_catalog?n={size}&last={quote(page[-1], safe="/")}>; rel="next"'),)
+        return json_answer(200, {"repositories": list(page)}, headers)
+
+    def _visible(self, judged: Judged) -> tuple[str, ...]:
+        """Every page of one listing comes from one list, as long as the policy does not change.
+
+        Nothing in it depends on the clock: certifications gate pushes alone.
+        """
+        key = (judged.snapshot.generation, judged.token.identity)
+        known = self._lists.get(key)
+        if known is None:
+            known = visible_repositories(judged.snapshot, judged.token.identity, self._deps.now())
+            self._lists[key] = known
+            if len(self._lists) > _REMEMBERED_LISTS:
+                self._lists.popitem(last=False)
+        return known
+
+    async def _referrers(self, asked: RegistryRequest, judged: Judged) -> Answer:
+        try:
+            found = await self._deps.catalog.referrers(asked.project, asked.repository, asked.reference)
+        except CatalogAway:
+            facts = Facts(project=asked.project, repository=asked.repository, who=judged.token.identity.name)
+            return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ()).answer
+        wanted = parse_qs(asked.query).get("artifactType", [""])[0]
+        headers = (("oci-filters-applied", "artifactType"),) if wanted else ()
+        index: Mapping[str, Any] = {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "manifests": [entry for entry in found if not wanted or entry.get("artifactType") == wanted],
+        }
+        answer = json_answer(200, index, headers)
+        return Answer(200, (("content-type", OCI_INDEX), *headers), answer.body)

@@ -1,0 +1,157 @@
+"""PUT and DELETE of manifests: judged, announced to the catalog, done by the registry, recorded, only then answered.
+
+The order makes every outcome safe. What the catalog does not know of does not happen; what happened and was not
+reported, it finds out from the registry. A client that goes away in the middle stops none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from berth.access.reference import RegistryRequest
+from berth.access.sentences import Facts, sentence
+from berth.api.reasons import Reason
+from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.services.access.answers import (
+    Refusal,
+    denied,
+    invalid_manifest,
+    manifest_too_large,
+    registry_away,
+)
+from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.exchange import Answer, BodyTooLarge, Request
+from berth.services.access.judgement import Judge, Judged
+
+_PASSED_ON: Final = ("authorization", "content-type", "accept", "user-agent", "host", "x-forwarded-proto")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A write that may happen."""
+
+    asked: RegistryRequest
+    judged: Judged
+    headers: Mapping[str, str]
+    client: str
+    body: bytes | None = None
+    manifest: Manifest | None = None
+
+    @property
+    def intent(self) -> WriteIntent:
+        """What the catalog is told before the registry is."""
+        digest = self.asked.reference if self.asked.by_digest else None
+        if self.body is not None:
+            digest = "sha256:" + hashlib.sha256(self.body).hexdigest()
+        return WriteIntent(
+            kind="delete" if self.manifest is None else "push",
+            project=self.asked.project,
+            repository=self.asked.repository,
+            reference=self.asked.reference,
+            digest=digest,
+            media_type=self.manifest.media_type if self.manifest else "",
+            by=self.judged.token.identity.name,
+            client=self.client,
+        )
+
+
+class ManifestWrites:
+    """Carries out writes of manifests."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._judge = Judge(deps, endpoint="manifest")
+        self._log = structlog.get_logger("berth.access.manifests")
+
+    async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
+        """The answer to a PUT or DELETE of a manifest. Raises ClientGone when the body ends early."""
+        write = await self._permitted(request, asked)
+        if isinstance(write, Refusal):
+            return write.answer
+        task = asyncio.create_task(self._carry_out(write), name=f"{asked.method} {asked.name}")
+        self._deps.running_writes.add(task)
+        task.add_done_callback(self._deps.running_writes.discard)
+        return await asyncio.shield(task)
+
+    async def _permitted(self, request: Request, asked: RegistryRequest) -> _Write | Refusal:
+        """Judged twice: before the body is read, so that nobody else is listened to, and with what it says."""
+        authorization = request.headers.get("authorization", "")
+        client = await self._deps.gateway.vouched_address(request.headers)
+        is_delete = asked.method == "DELETE"
+        judged = self._judge.judge(asked, authorization, client, final=is_delete)
+        if isinstance(judged, Refusal):
+            return judged
+        if is_delete:
+            return _Write(asked, judged, request.headers, client)
+        try:
+            body = await request.body(self._deps.manifest_size_limit)
+            manifest = parse_manifest(body, request.headers.get("content-type", ""))
+        except BodyTooLarge:
+            return manifest_too_large(self._deps.manifest_size_limit)
+        except InvalidManifest as invalid:
+            return invalid_manifest(str(invalid))
+        judged = self._judge.judge(asked, authorization, client, largest_layer=manifest.largest_layer)
+        if isinstance(judged, Refusal):
+            return judged
+        return _Write(asked, judged, request.headers, client, body, manifest)
+
+    async def _carry_out(self, write: _Write) -> Answer:
+        asked = write.asked
+        try:
+            write_id = await self._deps.catalog.announce(write.intent)
+        except CatalogAway:
+            return self._unrecorded(write).answer
+        headers = {name: write.headers[name] for name in _PASSED_ON if name in write.headers}
+        try:
+            answer = await self._deps.registries.forward(asked.project, asked.method, asked.target, headers, write.body)
+        except RegistryAway as away:
+            if away.untouched:
+                await self._abandon(write_id)
+            return registry_away(asked.project).answer
+        if answer.status >= 300:
+            # After a 5xx the registry may have done a part of it: the catalog looks for itself.
+            if answer.status < 500:
+                await self._abandon(write_id)
+            return answer
+        try:
+            await self._deps.catalog.commit(write_id, write.body)
+        except CatalogAway:
+            return self._unrecorded(write).answer
+        return self._with_subject(write, answer)
+
+    async def _abandon(self, write_id: str) -> None:
+        try:
+            await self._deps.catalog.abandon(write_id)
+        except CatalogAway:
+            self._log.warning("a write that did not happen was left to the catalog to settle")
+
+    def _unrecorded(self, write: _Write) -> Refusal:
+        asked, token = write.asked, write.judged.token
+        self._deps.audit.decided(
+            "manifest",
+            token.identity,
+            action=asked.action.value,
+            repository=asked.name,
+            allowed=False,
+            reason=Reason.CATALOG_UNAVAILABLE,
+            client=write.client,
+            generation=write.judged.snapshot.generation,
+        )
+        self._deps.metrics.refused("manifest", Reason.CATALOG_UNAVAILABLE)
+        facts = Facts(who=token.identity.name, project=asked.project, repository=asked.repository, action=asked.action)
+        return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ())
+
+    @staticmethod
+    def _with_subject(write: _Write, answer: Answer) -> Answer:
+        """`OCI-Subject` tells the client that referrers are listed (OCI distribution spec, "Pushing Manifests")."""
+        subject = write.manifest.subject if write.manifest else None
+        if subject is None:
+            return answer
+        headers = [(name, value) for name, value in answer.headers if name != "oci-subject"]
+        return Answer(answer.status, (*headers, ("oci-subject", subject.digest)), answer.body)

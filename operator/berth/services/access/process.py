@@ -1,0 +1,179 @@
+"""The access process: parts wired together, served, watched over, and shut down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import aiohttp
+import structlog
+import uvicorn
+import uvloop
+from prometheus_client import start_http_server
+
+from berth.api.names import registry_host
+from berth.kube.client import KubeClient
+from berth.services.access.app import create_app
+from berth.services.access.audit import AuditLog
+from berth.services.access.catalog_client import CatalogClient
+from berth.services.access.credentials import Authenticator
+from berth.services.access.deps import Deps
+from berth.services.access.door import GatewayDoor
+from berth.services.access.metrics import AccessMetrics
+from berth.services.access.passwords import Passwords
+from berth.services.access.registry_proxy import RegistryProxy
+from berth.services.access.snapshot_feed import SnapshotFeed
+from berth.services.access.tokens import TokenService
+from berth.services.logs import configure_logs, decision_logger
+from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
+from berth.services.tokenfile import TokenFile
+from berth.settings import AccessSettings
+
+_GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause
+_ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
+
+
+def run(settings: AccessSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
+    configure_logs("access", settings.log_level)
+    if not uvloop.run(_serve(settings)):
+        sys.exit(1)
+
+
+async def _serve(settings: AccessSettings) -> bool:
+    async with KubeClient.connect(user_agent="berth-access") as kube:
+        feed = SnapshotFeed(kube, namespace=settings.namespace, layer_size_limit=settings.layer_size_limit)
+        verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
+        async with _parts(settings, feed, verifier) as deps:
+            return await _run_all(settings, deps, feed, verifier)
+
+
+@contextlib.asynccontextmanager
+async def _parts(settings: AccessSettings, feed: SnapshotFeed, verifier: ServiceAccountVerifier) -> AsyncIterator[Deps]:
+    tokens = TokenService(
+        directory=settings.signing_dir,
+        lifetime=settings.token_lifetime,
+        clock=time.time,
+        token_id=partial(secrets.token_urlsafe, 16),
+    )
+    passwords = Passwords(monotonic=time.monotonic)
+    async with (
+        aiohttp.ClientSession() as to_catalog,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as to_registries,
+    ):
+        try:
+            yield _deps(settings, feed, verifier, tokens, passwords, to_catalog, to_registries)
+        finally:
+            passwords.close()
+
+
+def _deps(
+    settings: AccessSettings,
+    feed: SnapshotFeed,
+    verifier: ServiceAccountVerifier,
+    tokens: TokenService,
+    passwords: Passwords,
+    to_catalog: aiohttp.ClientSession,
+    to_registries: aiohttp.ClientSession,
+) -> Deps:
+    base = partial(_registry_base, cluster_domain=settings.cluster_domain)
+    return Deps(
+        host=settings.host,
+        snapshot=lambda: feed.snapshot,
+        now=lambda: datetime.now(UTC),
+        ready=lambda: {"policy": feed.ready, "signingKey": tokens.ready, "clusterKeys": verifier.ready},
+        tokens=tokens,
+        authenticator=Authenticator(
+            verifier=verifier,
+            service_accounts=_accounts(settings.namespace, settings.service_accounts),
+            passwords=passwords,
+        ),
+        gateway=GatewayDoor(verifier=verifier, accounts=_accounts(settings.namespace, settings.gateway_accounts)),
+        catalog=CatalogClient(
+            to_catalog,
+            base_url=settings.catalog_url,
+            read_token=TokenFile(settings.catalog_token_file).read,
+            patience=settings.record_timeout,
+        ),
+        registries=RegistryProxy(to_registries, base=base),
+        audit=AuditLog(decision_logger("access", sys.stderr)),
+        metrics=AccessMetrics(),
+        upstream_self=settings.upstream_self.rstrip("/"),
+        registry_base=base,
+        manifest_size_limit=settings.manifest_size_limit,
+    )
+
+
+async def _run_all(settings: AccessSettings, deps: Deps, feed: SnapshotFeed, verifier: ServiceAccountVerifier) -> bool:
+    """Run everything until the server stops; False when it had to stop because a part of it ended."""
+    server = _Server(server_config(deps, settings.port))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    exporter, thread = start_http_server(settings.metrics_port, registry=deps.metrics.registry)
+    watches = asyncio.create_task(feed.run(), name="policy")
+    watches.add_done_callback(lambda _ended: server.handle_exit(signal.SIGTERM, None))
+    keys = asyncio.create_task(_load_keys(verifier), name="cluster keys")
+    try:
+        await server.serve()
+        if deps.running_writes:
+            await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
+        return not watches.done()
+    finally:
+        for task in (watches, keys):
+            task.cancel()
+        results = await asyncio.gather(watches, keys, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                structlog.get_logger("berth.access").error("a part of the process ended", exc_info=result)
+        exporter.shutdown()
+        thread.join()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which ends the process before running writes are awaited."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_config(deps: Deps, port: int) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        create_app(deps),
+        host=_ALL_INTERFACES,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,  # the gateway closes idle connections before that
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+async def _load_keys(verifier: ServiceAccountVerifier) -> None:
+    while not await verifier.load():  # noqa: ASYNC110 - nothing tells when the API server is back
+        await asyncio.sleep(1)
+
+
+def _registry_base(project: str, *, cluster_domain: str) -> str:
+    return f"http://{registry_host(project, cluster_domain)}"
+
+
+def _accounts(namespace: str, names: str) -> frozenset[str]:
+    return frozenset(f"{namespace}/{name.strip()}" for name in names.split(",") if name.strip())

@@ -1,0 +1,68 @@
+"""Forwards manifest writes to the projects' registries, with the client's own token and byte for byte.
+
+The registry verifies that token itself, so this service has no right of its own there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from berth.services.access.deps import RegistryAway
+from berth.services.access.exchange import Answer
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=5)  # seconds; the registry may be on slow storage
+# RFC 9110, 7.6.1, and what is said about this connection or its body alone.
+_NOT_PASSED_ON: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-connection",
+        "server",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class RegistryProxy:
+    """Calls registries at the address that `base` gives for a project (`http://host:port`)."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, base: Callable[[str], str]) -> None:
+        self._session = session
+        self._base = base
+        self._log = structlog.get_logger("berth.access.registry")
+
+    async def forward(
+        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """Send a request on and return the answer. Raises RegistryAway when there is none."""
+        try:
+            async with self._session.request(
+                method,
+                URL(self._base(project) + target, encoded=True),
+                headers=dict(headers),
+                data=body,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+            ) as response:
+                passed = [
+                    (name.lower(), value)
+                    for name, value in response.headers.items()
+                    if name.lower() not in _NOT_PASSED_ON
+                ]
+                return Answer(response.status, tuple(passed), await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._log.warning("a registry does not answer", project=project, method=method, error=type(error).__name__)
+            # No connection, no request: the registry has seen nothing of it.
+            raise RegistryAway(untouched=isinstance(error, aiohttp.ClientConnectorError)) from error
