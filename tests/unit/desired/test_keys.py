@@ -1,0 +1,115 @@
+"""Keys, certificates and what is derived."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.verification import PolicyBuilder, Store
+
+from berth.desired import keys
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+CA = keys.make_ca("test CA", NOW)
+
+
+def load(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def test_an_authority_signs_leaves_and_nothing_below_them() -> None:
+    constraints = load(CA.certificate).extensions.get_extension_for_class(x509.BasicConstraints)
+    assert constraints.critical
+    assert constraints.value.ca
+    assert constraints.value.path_length == 0
+    assert load(CA.certificate).not_valid_after_utc == NOW + timedelta(days=3650)
+
+
+def test_a_token_leaf_is_a_p256_key_of_ninety_days() -> None:
+    leaf = load(keys.make_token_leaf(CA, NOW).certificate)
+    public = leaf.public_key()
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    assert isinstance(public.curve, ec.SECP256R1)
+    assert leaf.not_valid_after_utc == NOW + timedelta(days=90)
+    assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("images.example.org", "images.example.org"), ("images.example.org:8443", "images.example.org")],
+)
+def test_a_tls_client_that_trusts_the_authority_accepts_the_gateway(host: str, name: str) -> None:
+    leaf = load(keys.make_server_leaf(CA, host, NOW).certificate)
+    verifier = PolicyBuilder().store(Store([load(CA.certificate)])).time(NOW).build_server_verifier(x509.DNSName(name))
+    assert verifier.verify(leaf, [])
+
+
+def test_addresses_become_addresses_in_the_certificate() -> None:
+    for host in ("192.0.2.7:8443", "192.0.2.7", "[2001:db8::1]:8443", "2001:db8::1"):
+        leaf = keys.make_server_leaf(CA, host, NOW)
+        assert keys.covers_host(leaf.certificate, host)
+        names = load(leaf.certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.IPAddress)
+
+
+def test_a_name_longer_than_a_common_name_still_gets_a_certificate() -> None:
+    host = f"{'a' * 60}.{'b' * 60}.example.org"
+    assert keys.covers_host(keys.make_server_leaf(CA, host, NOW).certificate, host)
+
+
+def test_a_certificate_covers_its_host_alone() -> None:
+    leaf = keys.make_server_leaf(CA, "images.example.org", NOW).certificate
+    assert not keys.covers_host(leaf, "other.example.org")
+    assert not keys.covers_host(CA.certificate, "images.example.org")
+    assert not keys.covers_host("nonsense", "images.example.org")
+
+
+def test_renewal_is_due_after_two_thirds_of_the_life() -> None:
+    leaf = keys.make_token_leaf(CA, NOW).certificate
+    assert not keys.needs_renewal(leaf, NOW)
+    assert not keys.needs_renewal(leaf, NOW + timedelta(days=59))
+    assert keys.needs_renewal(leaf, NOW + timedelta(days=61))
+    assert keys.needs_renewal(leaf, NOW - timedelta(days=1))
+
+
+def test_no_leaf_outlives_its_authority() -> None:
+    late = NOW + timedelta(days=3640)
+    leaf = keys.make_token_leaf(CA, late).certificate
+    assert load(leaf).not_valid_after_utc == load(CA.certificate).not_valid_after_utc
+
+
+def test_a_pair_is_usable_only_when_both_halves_belong_together() -> None:
+    first, second = keys.make_token_leaf(CA, NOW), keys.make_token_leaf(CA, NOW)
+    assert keys.is_usable(first)
+    assert not keys.is_usable(keys.KeyPair(first.certificate, second.key))
+    assert not keys.is_usable(keys.KeyPair("", ""))
+    assert not keys.is_usable(keys.KeyPair(first.certificate, "nonsense"))
+
+
+def test_only_the_authority_that_signed_counts_as_issuer() -> None:
+    leaf = keys.make_token_leaf(CA, NOW).certificate
+    assert keys.is_issued_by(leaf, CA)
+    assert not keys.is_issued_by(leaf, keys.make_ca("test CA", NOW))
+
+
+def test_a_key_never_shows_in_a_repr() -> None:
+    assert CA.key not in repr(CA)
+    assert "PRIVATE" not in repr(CA)
+
+
+def test_the_secret_of_a_registry_is_its_own_and_stays() -> None:
+    seed = bytes(range(32))
+    first = keys.http_secret(seed, "uid-1")
+    assert keys.http_secret(seed, "uid-1") == first
+    assert keys.http_secret(seed, "uid-2") != first
+    assert keys.http_secret(bytes(32), "uid-1") != first
+    assert len(bytes.fromhex(first)) == 32
+
+
+def test_no_secret_is_derived_from_nothing() -> None:
+    with pytest.raises(ValueError, match="seed"):
+        keys.http_secret(b"", "uid-1")
+    with pytest.raises(ValueError, match="uid"):
+        keys.http_secret(bytes(32), "")

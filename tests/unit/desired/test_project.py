@@ -1,0 +1,191 @@
+"""The set of a project's manifests as a whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from berth.api import names
+from berth.api.policy import AccessPolicy
+from berth.api.sharing import SharingLevel
+from berth.desired.inputs import Member, MemberKind
+from berth.desired.members import members_by_level
+from berth.desired.project import NEVER_PRUNED, desired_project
+from tests.unit.desired.samples import inputs, of_kind, project
+
+ANN = Member(MemberKind.USER, "ann@example.org")
+BOT = Member(MemberKind.SERVICE_ACCOUNT, "ci", "builders")
+SHARING = [{"kind": "User", "name": "ann", "level": "Edit"}, {"kind": "AuthenticatedUsers", "level": "View"}]
+
+
+def manifests(**changed: Any) -> tuple[dict[str, Any], ...]:
+    return desired_project(project(sharing=SHARING), inputs(**changed))
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    members = {SharingLevel.EDIT: (ANN, BOT)}
+    turned = {SharingLevel.EDIT: (BOT, ANN, BOT)}
+    first, second = manifests(members=members), manifests(members=turned)
+    assert json.dumps(first) == json.dumps(second)
+
+
+def test_what_a_child_needs_stands_before_it() -> None:
+    order = [(m["kind"], m["metadata"]["name"]) for m in manifests(members={SharingLevel.VIEW: (ANN,)})]
+    assert order[:2] == [("Namespace", "berth-genomics"), ("RoleBinding", "berth-operator")]
+    deployment = order.index(("Deployment", "registry"))
+    for needed in (
+        ("NetworkPolicy", "default-deny"),
+        ("NetworkPolicy", "registry"),
+        ("AccessPolicy", "project"),
+        ("Secret", "registry"),
+        ("PersistentVolumeClaim", "registry"),
+    ):
+        assert order.index(needed) < deployment
+    assert order.index(("Role", "berth-view")) < order.index(("RoleBinding", "berth-view"))
+
+
+def test_no_object_stands_twice() -> None:
+    every = manifests(members=dict.fromkeys(SharingLevel, (ANN,)))
+    keys = [(m["kind"], m["metadata"]["name"]) for m in every]
+    assert len(set(keys)) == len(keys)
+
+
+def test_nothing_hangs_on_an_owner_so_no_delete_cascades_to_data() -> None:
+    assert all("ownerReferences" not in m["metadata"] for m in manifests())
+    assert {"Namespace", "PersistentVolumeClaim", "Secret"} <= NEVER_PRUNED
+
+
+def test_every_child_carries_all_labels() -> None:
+    keys = {f"app.kubernetes.io/{k}" for k in ("name", "instance", "component", "part-of", "version", "managed-by")}
+    for manifest in manifests(members={SharingLevel.VIEW: (ANN,)}):
+        labels = manifest["metadata"]["labels"]
+        assert keys <= set(labels)
+        assert labels["berth.dev/project"] == "genomics"
+
+
+def test_every_child_but_the_namespace_stands_in_it() -> None:
+    for manifest in manifests():
+        namespace = manifest["metadata"].get("namespace")
+        assert namespace == (None if manifest["kind"] == "Namespace" else "berth-genomics")
+
+
+def test_the_namespace_enforces_the_restricted_profile() -> None:
+    labels = of_kind(manifests(), "Namespace")["metadata"]["labels"]
+    for mode in ("enforce", "warn", "audit"):
+        assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+
+def test_the_claim_is_as_the_spec_says() -> None:
+    given = project(claim={"size": "51200Mi", "storageClassName": "fast", "accessMode": "ReadWriteMany"})
+    claim = of_kind(desired_project(given, inputs()), "PersistentVolumeClaim")["spec"]
+    assert claim["resources"]["requests"]["storage"] == "50Gi"
+    assert claim["storageClassName"] == "fast"
+    assert claim["accessModes"] == ["ReadWriteMany"]
+
+
+def test_a_claim_without_a_class_leaves_the_choice_to_the_cluster() -> None:
+    assert "storageClassName" not in of_kind(manifests(), "PersistentVolumeClaim")["spec"]
+
+
+@pytest.mark.parametrize(("live", "asked"), [("", "10Gi"), ("5Gi", "10Gi"), ("10Gi", "10Gi"), ("20480Mi", "20Gi")])
+def test_a_claim_grows_and_is_never_asked_to_shrink(live: str, asked: str) -> None:
+    claim = of_kind(manifests(claim_request=live), "PersistentVolumeClaim")["spec"]
+    assert claim["resources"]["requests"]["storage"] == asked
+
+
+def test_only_berths_own_processes_reach_the_registry() -> None:
+    (rule,) = of_kind(manifests(), "NetworkPolicy", "registry")["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "berth-system"}
+    (choice,) = peer["podSelector"]["matchExpressions"]
+    assert choice["key"] == names.LABEL_COMPONENT
+    assert set(choice["values"]) == {"gateway", "access", "operator", "catalog"}
+    assert rule["ports"] == [{"protocol": "TCP", "port": 5000}]
+
+
+def test_the_registry_reaches_nothing_but_name_service() -> None:
+    (rule,) = of_kind(manifests(), "NetworkPolicy", "registry")["spec"]["egress"]
+    assert {port["port"] for port in rule["ports"]} == {53}
+    assert all(rule["to"])
+
+
+def test_everything_else_in_the_namespace_is_cut_off() -> None:
+    spec = of_kind(manifests(), "NetworkPolicy", "default-deny")["spec"]
+    assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_the_operator_binds_the_one_role_to_itself() -> None:
+    binding = of_kind(manifests(), "RoleBinding", "berth-operator")
+    assert binding["roleRef"]["name"] == "berth-project-operator"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "berth-operator", "namespace": "berth-system"}]
+
+
+VERBS = {
+    SharingLevel.VIEW: {"get", "list", "watch"},
+    SharingLevel.DOWNLOAD: {"get", "list", "watch"},
+    SharingLevel.EDIT: {"get", "list", "watch", "create", "update", "patch"},
+    SharingLevel.EDIT_AND_DELETE: {"get", "list", "watch", "create", "update", "patch", "delete"},
+    SharingLevel.ADMINISTER: {"get", "list", "watch", "create", "update", "patch", "delete"},
+}
+
+
+@pytest.mark.parametrize("level", list(SharingLevel))
+def test_members_may_do_with_kubectl_what_their_level_allows(level: SharingLevel) -> None:
+    made = manifests(members={level: (ANN, BOT)})
+    (role,) = [m for m in made if m["kind"] == "Role"]
+    verbs = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
+    assert verbs == {"dockerrepositories": VERBS[level], "accesspolicies": {"get", "list", "watch"}}
+    binding = of_kind(made, "RoleBinding", role["metadata"]["name"])
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": "ci", "namespace": "builders"},
+        {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ann@example.org"},
+    ]
+
+
+def test_a_level_that_nobody_has_makes_no_role() -> None:
+    assert [m for m in manifests(members={SharingLevel.EDIT: ()}) if m["kind"] == "Role"] == []
+
+
+def test_members_are_the_cluster_names_of_enabled_users_alone() -> None:
+    from berth.api.user import RegistryUser
+
+    def user(name: str, **spec: Any) -> RegistryUser:
+        identity = {"users": [f"{name}@example.org"], "serviceAccounts": [f"builders/{name}"]}
+        return RegistryUser.model_validate({"metadata": {"name": name}, "spec": {"kubernetes": identity, **spec}})
+
+    users = {name: user(name) for name in ("ann", "bob")} | {"eve": user("eve", disabled=True)}
+    shares = [{"kind": "User", "name": n, "level": "Edit"} for n in ("ann", "eve", "nobody")]
+    given = project(sharing=[*shares, {"kind": "AuthenticatedUsers", "level": "View"}])
+    assert members_by_level(given.spec.sharing, users) == {
+        SharingLevel.EDIT: (
+            Member(MemberKind.SERVICE_ACCOUNT, "ann", "builders"),
+            Member(MemberKind.USER, "ann@example.org"),
+        )
+    }
+
+
+def test_the_policy_says_who_may_do_what_and_where_it_comes_from() -> None:
+    policy = AccessPolicy.model_validate(of_kind(manifests(), "AccessPolicy"))
+    assert [rule.to_dict() for rule in policy.spec.rules] == [
+        {"kind": "User", "name": "ann", "level": "Edit", "actions": ["view", "pull", "push"], "source": "Sharing"},
+        {"kind": "AuthenticatedUsers", "level": "View", "actions": ["view"], "source": "Sharing"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "state"),
+    [
+        ({}, "Active"),
+        ({"suspended": True}, "Suspended"),
+        ({"trashed": True}, "Trashed"),
+        ({"deleted": True}, "Trashed"),
+        ({"trashed": True, "suspended": True}, "Trashed"),
+    ],
+)
+def test_the_stricter_state_is_told_and_the_sharing_stays(flags: dict[str, bool], state: str) -> None:
+    spec = of_kind(manifests(**flags), "AccessPolicy")["spec"]
+    assert spec["state"] == state
+    assert spec["rules"] == of_kind(manifests(), "AccessPolicy")["spec"]["rules"]
