@@ -1,0 +1,131 @@
+"""The registry client against CNCF Distribution, with the configuration and the tokens that it has in a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from berth.registry import manifest as manifests
+from berth.registry.client import RegistryClient
+from berth.registry.errors import RegistryRefused, RegistryUnavailable
+from berth.registry.walk import inspect, survey
+from tests.component.catalog.conftest import digest, image
+from tests.component.catalog.registries import PROJECT, Registry, registry_with_client
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
+    async with registry_with_client(tmp_path) as running:
+        yield running
+
+
+async def push_image(registry: Registry, path: str, tag: str, salt: str = "") -> bytes:
+    """Push an image of one layer; the manifest's bytes."""
+    layer, config = b"layer" + salt.encode(), b"{}" + b" " * len(salt)
+    await registry.push_blob(path, layer)
+    await registry.push_blob(path, config)
+    body = image(
+        config={"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
+        layers=[{"mediaType": "application/octet-stream", "digest": digest(layer), "size": len(layer)}],
+    )
+    await registry.push(path, body, tag, manifests.OCI_MANIFEST)
+    return body
+
+
+async def test_an_empty_registry_lists_nothing(registry: Registry) -> None:
+    assert [name async for name in registry.client.repositories(PROJECT)] == []
+    assert await survey(registry.client, PROJECT) == {}
+
+
+async def test_what_was_pushed_is_listed_and_inspected(registry: Registry) -> None:
+    body = await push_image(registry, "tools/aligner", "v1")
+    await push_image(registry, "tools/aligner", "v2", salt="2")
+    await push_image(registry, "viewer", "latest")
+
+    assert await survey(registry.client, PROJECT) == {"tools/aligner": ["v1", "v2"], "viewer": ["latest"]}
+    name = f"{PROJECT}/tools/aligner"
+    here, gone = [found async for found in inspect(registry.client, name, ["v1", "v3"])]
+    assert here.head is not None
+    assert (here.head.digest, here.head.media_type, here.head.size) == (
+        digest(body),
+        manifests.OCI_MANIFEST,
+        len(body),
+    )
+    assert gone.head is None
+    stored = await registry.client.get_manifest(name, digest(body))
+    assert stored is not None
+    assert stored.body == body
+    assert await registry.client.get_manifest(name, digest(b"other")) is None
+
+
+async def test_long_lists_are_read_page_by_page(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("berth.registry.client.PAGE_SIZE", 2)
+    for n in range(5):
+        await push_image(registry, f"tools/r{n}", "latest")
+        await push_image(registry, "many", f"v{n}")
+
+    found = await survey(registry.client, PROJECT)
+    assert list(found) == ["many", *(f"tools/r{n}" for n in range(5))]
+    assert found["many"] == [f"v{n}" for n in range(5)]
+
+
+async def test_a_tag_or_a_manifest_is_deleted_once(registry: Registry) -> None:
+    body = await push_image(registry, "aligner", "v1")
+    await push_image(registry, "aligner", "v2")
+    name = f"{PROJECT}/aligner"
+
+    assert await registry.client.delete_manifest(name, "v1")
+    assert [tag async for tag in registry.client.tags(name)] == ["v2"]
+    assert await registry.client.delete_manifest(name, digest(body))
+    assert not await registry.client.delete_manifest(name, digest(body))
+    assert await survey(registry.client, PROJECT) == {"aligner": []}
+
+
+def files(registry: Registry) -> set[Path]:
+    return {path.relative_to(registry.server.data) for path in registry.server.data.rglob("*")}
+
+
+async def test_write_probes_show_in_no_listing_and_take_no_more_room_than_one(registry: Registry) -> None:
+    await registry.client.probe_write(PROJECT)
+    after_one = files(registry)
+    await registry.client.probe_write(PROJECT)
+
+    assert files(registry) == after_one
+    assert await survey(registry.client, PROJECT) == {}
+    assert [tag async for tag in registry.client.tags(f"{PROJECT}/berth-probe")] == []
+
+
+async def test_a_write_probe_fails_on_a_volume_that_refuses_writes(registry: Registry) -> None:
+    # Root may write into any directory, but into no file as if it were one.
+    (registry.server.data / "docker").touch()
+    with pytest.raises(RegistryUnavailable, match="the start of an upload with status 500"):
+        await registry.client.probe_write(PROJECT)
+
+
+async def test_tokens_are_asked_for_once_and_used_again(registry: Registry) -> None:
+    await registry.client.probe_write(PROJECT)
+    await registry.client.probe_write(PROJECT)
+    assert registry.tokens.asked == [(f"repository:{PROJECT}/berth-probe:pull,push",)]
+
+
+async def test_a_token_that_grants_nothing_is_told_as_a_refusal(registry: Registry) -> None:
+    registry.tokens.grants = False
+    with pytest.raises(RegistryRefused, match="status 401"):
+        await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
+
+
+async def test_a_registry_that_is_away_is_told_so(registry: Registry) -> None:
+    registry.server.stop()
+    with pytest.raises(RegistryUnavailable, match="gave no answer"):
+        await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
+
+
+async def test_an_access_service_that_is_away_is_told_so(registry: Registry) -> None:
+    from berth.registry.tokens import AccessTokens
+
+    tokens = AccessTokens(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
+    with pytest.raises(RegistryUnavailable, match="access service gave no token") as told:
+        await RegistryClient(registry.session, registry.server.url, tokens).probe_write(PROJECT)
+    assert "hunter2" not in str(told.value)
