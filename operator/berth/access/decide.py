@@ -93,7 +93,7 @@ class Check:
 def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> Decision:
     """Whether `identity` may do `request` under `snapshot` at `now` (with a time zone), and why not.
 
-    Never raises. A denial tells the reason of the first check in `CHAIN` that refuses.
+    Total: every request gets an answer. A denial tells the reason of the first check in `CHAIN` that refuses.
     """
     case = _case(snapshot, identity, request, now)
     trace: list[Step] = []
@@ -292,4 +292,4 @@ CHAIN: Final = (
     Check("token scope", _scope),
     Check("layer size", _layer_size),
 )
-"""Every check, in the order in which reasons are told. All must have nothing against a request for it to be allowed."""
+"""Every check, in the order in which reasons are told. A request is allowed when none of them refuses."""

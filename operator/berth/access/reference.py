@@ -124,7 +124,11 @@ class RegistryRequest:
 
     @property
     def mountable(self) -> bool:
-        """Whether the registry could mount: source and target in the same project, thus in the same registry."""
+        """Whether the registry could mount: source and target in the same project, thus in the same registry.
+
+        A request that asks for a mount which is not possible, or whose source the caller may not pull, is still an
+        upload: it is forwarded without its query.
+        """
         return bool(self.mount_digest) and self.mount_from is not None and self.mount_from[0] == self.project
 
     def wish(self, largest_layer: int | None = None) -> AccessRequest:

@@ -178,7 +178,7 @@ def phrase(pattern: str, **fields: str) -> str:
     """
     safe = {key: _NOT_SAFE.sub("?", value) for key, value in fields.items()}
     text = pattern.format(**safe)
-    longest = max(map(len, safe.values()), default=0)
+    longest = min(max(map(len, safe.values()), default=0), MAX_LENGTH)
     while len(text) > MAX_LENGTH and longest > _SHORTEST:
         longest -= 1
         text = pattern.format(**{key: shorten(value, longest) for key, value in safe.items()})

@@ -232,6 +232,10 @@ def test_each_action_needs_its_level_or_a_stronger_one(action: Action, weakest: 
         assert reason(snapshot, person("ann"), action, "r", project="p") is expected
 
 
+def test_levels_are_written_as_in_manifests() -> None:
+    assert [level.label for level in Level] == ["View", "Download", "Edit", "EditAndDelete", "Administer"]
+
+
 # certification
 
 

@@ -117,6 +117,13 @@ def test_a_name_is_shortened_in_the_middle() -> None:
     assert shorten("abcdefghijk", 10) == "abcd...ijk"
 
 
+def test_however_long_a_name_is_its_beginning_and_end_are_told() -> None:
+    told = phrase("{name} is wrong.", name="a" * 100_000 + "z")
+    assert len(told) == 200
+    assert told.startswith("aaa")
+    assert told.endswith("az is wrong.")
+
+
 def test_a_filled_in_text_is_never_read_as_a_pattern() -> None:
     assert phrase("{name} is wrong", name="{other} {0} %s") == "{other} {0} %s is wrong"
 
