@@ -46,10 +46,6 @@ class Base:
     packages: tuple[str, ...]
     hooks: tuple[str, ...]
 
-    def recipe(self) -> tuple[str, ...]:
-        """Everything that decides what comes out, the versions of Debian's packages aside."""
-        return (SUITE, *_SMALLER, *self.packages, *self.all_hooks())
-
     def all_hooks(self) -> tuple[str, ...]:
         accounts = (f'printf {shlex.quote(text)} > "$1/{path}"' for path, text in _ACCOUNTS.items())
         return (*accounts, _CERTIFICATES, *self.hooks)
@@ -75,7 +71,7 @@ def build_base(base: Base, name: str, scratch: Path, target: Path) -> None:
     layer, log = scratch / f"{base.name}.layer", scratch / f"{base.name}.log"
     with log.open("wb") as output:
         done = subprocess.run(
-            _command(base, layer), stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=LIMIT_SECONDS
+            command(base, layer), stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=LIMIT_SECONDS
         )
     if done.returncode != 0:
         raise BuildFailed(f"{base.name}: mmdebstrap ended with {done.returncode}; the end of {log}:\n{tail(log)}")
@@ -83,11 +79,12 @@ def build_base(base: Base, name: str, scratch: Path, target: Path) -> None:
     layer.unlink()
 
 
-def _command(base: Base, layer: Path) -> Sequence[str]:
-    command = ["mmdebstrap", "--variant=extract", "--format=tar", f"--include={','.join(base.packages)}"]
-    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _SMALLER]
-    command += [f"--customize-hook={hook}" for hook in base.all_hooks()]
-    command += [SUITE, str(layer)]
+def command(base: Base, layer: Path) -> Sequence[str]:
+    """What makes the base; it decides what comes out, the versions of Debian's packages aside."""
+    line = ["mmdebstrap", "--variant=extract", "--format=tar", f"--include={','.join(base.packages)}"]
+    line += [f"--dpkgopt=path-exclude={pattern}" for pattern in _SMALLER]
+    line += [f"--extract-hook={hook}" for hook in base.all_hooks()]
+    line += [SUITE, str(layer)]
     if HOST_SOURCES.exists() and f"Suites: {SUITE}" in HOST_SOURCES.read_text():
-        command.append(str(HOST_SOURCES))
-    return command
+        line.append(str(HOST_SOURCES))
+    return line

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.cache import Cache
@@ -26,11 +26,15 @@ _PIP_KEPT = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout",
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """A Dockerfile below the project's root, the files that it uses, and the argument for each base."""
+    """A Dockerfile below the project's root, the files that it uses, and the argument for each base.
+
+    `trial` is a command that must succeed in a container of the image before the image counts as built.
+    """
 
     path: str
     uses: tuple[str, ...]
-    bases: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, str]
+    trial: tuple[str, ...]
 
 
 def build_dockerfile(
@@ -46,6 +50,7 @@ def build_dockerfile(
         command += [f"--label={key}={value}" for key, value in labels.items()]
         command += [f"--secret=id={key},src={path}" for key, path in secrets.items()]
         _run([*command, f"--tag={name}", str(root)], log)
+        _try(name, dockerfile.trial, cache, log)
         layout = Path(folder) / "layout"
         _run([*buildah(cache), "push", "--disable-compression", name, f"oci:{layout}"], log)
         archive_of_layout(layout, name, cache.archive(_short(name)))
@@ -64,6 +69,15 @@ def buildah(cache: Cache) -> list[str]:
         raise BuildFailed("buildah is missing: run e2e/tools/build, or apt-get install buildah")
     storage = cache.root / "storage"
     return ["buildah", f"--root={storage}", f"--runroot={storage}-run", "--storage-driver=overlay"]
+
+
+def _try(name: str, trial: Sequence[str], cache: Cache, log: Path) -> None:
+    started = [*buildah(cache), "from", "--pull-never", name]
+    container = subprocess.run(started, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    try:
+        _run([*buildah(cache), "run", "--isolation=chroot", container, "--", *trial], log)
+    finally:
+        subprocess.run([*buildah(cache), "rm", container], check=True, capture_output=True, timeout=60)
 
 
 def _short(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild import programs
-from imagebuild.bases import BASES, Base, build_base
+from imagebuild.bases import BASES, Base, build_base, command
 from imagebuild.cache import Cache, hash_of, hash_of_files
 from imagebuild.dockerfiles import Dockerfile, build_dockerfile, load_base
 from imagebuild.failure import BuildFailed
@@ -26,9 +26,13 @@ BERTH = Dockerfile(
         "operator/berth",
     ),
     {"BUILD_IMAGE": "base-build", "BASE_IMAGE": "base-python"},
+    ("berth", "version"),
 )
 GATEWAY = Dockerfile(
-    "operator/gateway.Dockerfile", ("operator/gateway.Dockerfile.dockerignore",), {"BASE_IMAGE": "base-nginx"}
+    "operator/gateway.Dockerfile",
+    ("operator/gateway.Dockerfile.dockerignore",),
+    {"BASE_IMAGE": "base-nginx"},
+    ("nginx", "-v"),
 )
 
 
@@ -41,7 +45,6 @@ class Image:
     key: str
     build: Callable[[Cache], None]
     needs: tuple[str, ...] = ()
-    shown: bool = True
 
 
 def images(root: Path, tools: Path) -> tuple[Image, ...]:
@@ -70,7 +73,7 @@ def select(names: Sequence[str], known: Sequence[Image]) -> tuple[Image, ...]:
 
 
 def _base(base: Base) -> Image:
-    key = hash_of(base.recipe())
+    key = hash_of(command(base, Path("layer")))
     name = f"{REGISTRY_HOST}/{base.name}:{key}"
 
     def build(cache: Cache) -> None:
