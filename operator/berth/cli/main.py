@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings
 
 from berth import settings
 from berth.cli.complaints import complaints
+from berth.cli.password import password_hash
 
 EXIT_BAD_SETTINGS = 2
 
@@ -75,6 +76,9 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     click.echo(f"berth {installed('berth')}")
+
+
+main.add_command(password_hash)
 
 
 def _read(kind: type[SettingsT]) -> SettingsT:
