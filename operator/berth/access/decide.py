@@ -113,6 +113,14 @@ def allows(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
     return not any(isinstance(check.judge(case), Denial) for check in CHAIN)
 
 
+def credential_failure(snapshot: Snapshot, identity: Identity) -> Reason | None:
+    """Why this identity may nothing at all, whatever it asks for: the `credential` check alone; None if it holds.
+
+    For what belongs to no project, like the list of repositories. No credentials at all are no failure.
+    """
+    return _credential_failure(identity, _user(snapshot, identity))
+
+
 def effective_level(project: ProjectPolicy, repository: RepositoryPolicy | None, identity: Identity) -> Level | None:
     """The highest level that the sharing in force gives; None for none at all.
 
@@ -143,11 +151,15 @@ def _case(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: d
         identity=identity,
         request=request,
         now=now,
-        user=snapshot.users.get(identity.name) if identity.credential is CredentialKind.PASSWORD else None,
+        user=_user(snapshot, identity),
         project=project,
         repository=repository,
         level=effective_level(project, repository, identity) if project is not None else None,
     )
+
+
+def _user(snapshot: Snapshot, identity: Identity) -> User | None:
+    return snapshot.users.get(identity.name) if identity.credential is CredentialKind.PASSWORD else None
 
 
 def _names(rule: Rule, identity: Identity) -> bool:
@@ -181,21 +193,18 @@ def _understood(case: Case) -> Denial | str:
 
 
 def _credential(case: Case) -> Denial | str:
-    identity = case.identity
-    if identity.credential is CredentialKind.FAILED:
-        told = next((reason for reason in _FAILURES if reason is identity.failure), Reason.BAD_CREDENTIALS)
-        return Denial(told, _facts(case))
-    if identity.credential is CredentialKind.NONE:
-        return "no credentials were given"
-    if case.service:
-        return "one of Berth's own processes"
+    reason = _credential_failure(case.identity, case.user)
+    return "the credential holds" if reason is None else Denial(reason, _facts(case))
+
+
+def _credential_failure(identity: Identity, user: User | None) -> Reason | None:
+    if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE):
+        return None
     if identity.credential is not CredentialKind.PASSWORD:
-        return Denial(Reason.BAD_CREDENTIALS, _facts(case))
-    if case.user is None:
-        return Denial(Reason.TOKEN_REVOKED, _facts(case))
-    if case.user.disabled:
-        return Denial(Reason.USER_DISABLED, _facts(case))
-    return "the user is known and enabled"
+        return next((reason for reason in _FAILURES if reason is identity.failure), Reason.BAD_CREDENTIALS)
+    if user is None:
+        return Reason.TOKEN_REVOKED
+    return Reason.USER_DISABLED if user.disabled else None
 
 
 def _visible(case: Case) -> Denial | str:

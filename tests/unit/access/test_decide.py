@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from berth.access.decide import CHAIN, decide, effective_level, visible_repositories
+from berth.access.decide import CHAIN, credential_failure, decide, effective_level, visible_repositories
 from berth.access.model import (
     ANONYMOUS,
     AccessRequest,
@@ -110,6 +110,22 @@ def test_a_user_who_is_gone_is_told_to_log_in_again() -> None:
 def test_a_disabled_user_may_nothing_whatever_their_level() -> None:
     for action in Action:
         assert reason(lab(), person("disabled"), action) is Reason.USER_DISABLED
+
+
+@pytest.mark.parametrize(
+    ("identity", "failure"),
+    [
+        (ANONYMOUS, None),
+        (SERVICE, None),
+        (person("stranger"), None),
+        (person("former"), Reason.TOKEN_REVOKED),
+        (person("disabled"), Reason.USER_DISABLED),
+        (Identity(CredentialKind.FAILED, failure=Reason.TOO_MANY_ATTEMPTS), Reason.TOO_MANY_ATTEMPTS),
+        (Identity(CredentialKind.FAILED), Reason.BAD_CREDENTIALS),
+    ],
+)
+def test_whether_a_credential_holds_can_be_asked_without_a_project(identity: Identity, failure: Reason | None) -> None:
+    assert credential_failure(lab(), identity) is failure
 
 
 # visible
