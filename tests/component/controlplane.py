@@ -122,12 +122,13 @@ class ControlPlane:
         kubeconfig: Path | None = None,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as the cluster-admin, or as whom `kubeconfig` says; objects given as `input` become YAML.
+        """Run kubectl as the cluster-admin, or as whom `kubeconfig` says; objects given as `input` become JSON.
 
         With `check`, a failure raises and shows what kubectl said.
         """
         if input is not None and not isinstance(input, str):
-            input = yaml.safe_dump_all([input] if isinstance(input, dict) else list(input))
+            # JSON: YAML libraries do not agree on which strings need quotes ("08", "1e3").
+            input = "\n---\n".join(json.dumps(each) for each in ([input] if isinstance(input, dict) else input))
         done = subprocess.run(
             [tool("kubectl"), "--kubeconfig", str(kubeconfig or self.kubeconfig), *args],
             input=input,

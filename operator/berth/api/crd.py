@@ -79,7 +79,13 @@ def object_schema(kind: Kind) -> Schema:
     properties["metadata"] = {"type": "object", "properties": {"name": name}}
     if kind.has_status:
         properties["status"]["default"] = {"observedGeneration": UNOBSERVED}
-    schema["required"] = ["spec"]
+    if kind.model.model_fields["spec"].is_required():
+        schema["required"] = ["spec"]
+    else:
+        # Not only for brevity: a server-side apply that takes the last field of spec away leaves `spec: null`, which is
+        # refused where no default takes its place.
+        properties["spec"]["default"] = {}
+        schema.pop("required", None)
     order = ("apiVersion", "kind", "metadata", "spec", "status")
     schema["properties"] = {name: properties[name] for name in order if name in properties}
     return schema

@@ -116,8 +116,22 @@ class ComputeResources(ApiModel):
     memory: Annotated[ComputeQuantity | None, Field(description="Memory in bytes (256Mi). Default: none.")] = None
 
 
+def _within_limit(resource: str) -> dict[str, str]:
+    """The rule that a container does not ask for more of a resource than its limit lets it use."""
+    request, limit = f"string(self.requests.{resource})", f"string(self.limits.{resource})"
+    return rule(
+        f"""!has(self.requests) || !has(self.requests.{resource}) || !has(self.limits) || !has(self.limits.{resource})
+           || !isQuantity({request}) || !isQuantity({limit})
+           || !quantity({request}).isGreaterThan(quantity({limit}))""",
+        "is more than its limit: lower it, or raise the limit",
+        at=f".requests.{resource}",
+    )
+
+
 class Resources(ApiModel):
     """Compute resources of a container."""
+
+    model_config = ConfigDict(json_schema_extra=rules(_within_limit("cpu"), _within_limit("memory")))
 
     requests: Annotated[
         ComputeResources | None, Field(description="What is reserved on the node. Default: of the installation.")

@@ -150,7 +150,8 @@ class DockerRepository(Resource):
             ),
             rule(
                 f"{_EFFECTIVE_PATH.format('self')} == {_EFFECTIVE_PATH.format('oldSelf')}",
-                "can not be changed, image names would break: keep it, or make another DockerRepository and copy the images",
+                "can not be changed, image names would break: keep it, or make another DockerRepository and copy the "
+                "images",
                 message_expression=f"""'can not be changed, image names would break: keep '
                    + {_EFFECTIVE_PATH.format("oldSelf")} + ', or make another DockerRepository and copy the images'""",
                 at=".spec.repository",
@@ -159,7 +160,9 @@ class DockerRepository(Resource):
     )
 
     kind: Literal["DockerRepository"] = "DockerRepository"
-    spec: Annotated[DockerRepositorySpec, Field(description="What the repository should be.")]
+    spec: Annotated[
+        DockerRepositorySpec, Field(description="What the repository should be. Default: all defaults.")
+    ] = DockerRepositorySpec()
     status: Annotated[DockerRepositoryStatus, Field(description="What the repository is; written by Berth alone.")] = (
         DockerRepositoryStatus()
     )

@@ -116,7 +116,9 @@ class RegistryUser(Resource):
     )
 
     kind: Literal["RegistryUser"] = "RegistryUser"
-    spec: Annotated[RegistryUserSpec, Field(description="What the user should be.")]
+    spec: Annotated[RegistryUserSpec, Field(description="What the user should be. Default: all defaults.")] = (
+        RegistryUserSpec()
+    )
     status: Annotated[RegistryUserStatus, Field(description="What the user is; written by Berth alone.")] = (
         RegistryUserStatus()
     )

@@ -1,0 +1,352 @@
+"""A real API server accepts the CRDs, refuses bad objects with our sentences, and shows what people ask for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from berth.api.base import ApiModel
+from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason, ConditionType
+from berth.api.crd import object_schema
+from berth.api.kinds import KINDS, Kind
+from berth.api.project import InventoryEntry, Project, ProjectStatus, StorageStatus
+from berth.api.repository import DockerRepository, DockerRepositoryStatus, LastPush, TagStatus
+from berth.api.structural import VALIDATIONS
+from tests.component.api.cases import REFUSED, Refused
+from tests.component.api.objects import REMOVED, Object, certification, changed, policy, project, repository, user
+from tests.component.controlplane import ControlPlane
+
+# What the API server adds when an object does not fit the schema, before any rule is asked.
+RULES_NOT_ASKED = (
+    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
+    "existing errors to complete validation"
+)
+NOT_OF_THE_SCHEMA = ("Required value", "Unsupported value", "Too many", "Too long", "in body must be of type")
+
+
+def shown(kind: str, name: str, *causes: str) -> str:
+    """What kubectl writes when the API server refuses an object for these causes."""
+    if any(sign in cause for cause in causes for sign in NOT_OF_THE_SCHEMA):
+        causes = (*causes, RULES_NOT_ASKED)
+    head = f'The {kind} "{name}" is invalid: '
+    return head + (causes[0] if len(causes) == 1 else "".join(f"\n* {cause}" for cause in causes))
+
+
+def applied(plane: ControlPlane, made: Object) -> str:
+    """Apply; empty when it was accepted, else what kubectl shows."""
+    done = plane.kubectl("apply", "--server-side", "-f", "-", input=made)
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr.strip()
+
+
+def test_the_api_server_accepts_every_crd_without_a_warning(berth_crds: ControlPlane) -> None:
+    for kind in KINDS:
+        conditions = berth_crds.get("crd", kind.crd_name)["status"]["conditions"]
+        states = {each["type"]: each["status"] for each in conditions}
+        assert states["Established"] == "True", conditions
+        assert states["NamesAccepted"] == "True", conditions
+        assert "NonStructuralSchema" not in states, conditions
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.title)
+def test_a_bad_object_is_refused_with_the_sentence(
+    berth_crds: ControlPlane, case: Refused, unique: str, namespace: str
+) -> None:
+    made = case.make(unique, namespace)
+    done = berth_crds.kubectl("create", "-f", "-", input=made)
+    assert done.stderr.strip() == shown(made["kind"], made["metadata"]["name"], *case.causes)
+
+
+def _sentences(schema: dict[str, Any]) -> Iterator[str]:
+    for rule in schema.get(VALIDATIONS, ()):
+        # Where CEL completes the sentence with a value, what stands before the value is the same.
+        yield rule["message"].partition(": ")[0] if "messageExpression" in rule else rule["message"]
+    for child in schema.get("properties", {}).values():
+        yield from _sentences(child)
+    if "items" in schema:
+        yield from _sentences(schema["items"])
+
+
+def test_every_sentence_of_every_rule_is_shown_by_some_case() -> None:
+    told = "\n".join([cause for case in REFUSED for cause in case.causes] + [text for *_, text in CHANGES])
+    sentences = {sentence for kind in KINDS for sentence in _sentences(object_schema(kind))}
+    assert len(sentences) > 15
+    assert {sentence for sentence in sentences if sentence not in told} == set()
+
+
+CLAIM = "spec.storage.persistentVolumeClaim"
+COPY = "or make a new Project and copy the images"
+CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    (
+        "a smaller claim",
+        {"storage__persistentVolumeClaim__size": "1Ti"},
+        {"storage__persistentVolumeClaim__size": "1000Gi"},
+        f'{CLAIM}.size: Invalid value: "1000Gi": may only grow: write 1Ti or more, or make a smaller Project and copy '
+        "the images",
+    ),
+    (
+        "another storage class",
+        {"storage__persistentVolumeClaim__storageClassName": "fast"},
+        {"storage__persistentVolumeClaim__storageClassName": "slow"},
+        f"{CLAIM}.storageClassName: Invalid value: can not be changed, a volume stays in its class: undo the change, "
+        f"{COPY}",
+    ),
+    (
+        "a storage class named later",
+        {},
+        {"storage__persistentVolumeClaim__storageClassName": "slow"},
+        f"{CLAIM}.storageClassName: Invalid value: can not be changed, a volume stays in its class: undo the change, "
+        f"{COPY}",
+    ),
+    (
+        "another access mode",
+        {},
+        {"storage__persistentVolumeClaim__accessMode": "ReadWriteMany"},
+        f"{CLAIM}.accessMode: Invalid value: can not be changed, a volume keeps its mode: undo the change, {COPY}",
+    ),
+    (
+        "another path",
+        {"repository": "tools/a"},
+        {"repository": "tools/b"},
+        "spec.repository: Invalid value: can not be changed, image names would break: keep tools/a, or make another "
+        "DockerRepository and copy the images",
+    ),
+    (
+        "a path taken away",
+        {"repository": "tools/a"},
+        {},
+        "spec.repository: Invalid value: can not be changed, image names would break: keep tools/a, or make another "
+        "DockerRepository and copy the images",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cause"), [case[1:] for case in CHANGES], ids=[case[0] for case in CHANGES]
+)
+def test_a_change_that_would_lose_data_is_refused_with_the_sentence(
+    berth_crds: ControlPlane, unique: str, namespace: str, before: dict[str, Any], after: dict[str, Any], cause: str
+) -> None:
+    def make(changes: dict[str, Any]) -> Object:
+        of_repository = "repository" in before
+        return repository(unique, namespace, **changes) if of_repository else project(unique, **changes)
+
+    assert applied(berth_crds, make(before)) == ""
+    assert applied(berth_crds, make(after)) == shown(make(before)["kind"], unique, cause)
+
+
+ALLOWED_CHANGES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("a larger claim", {}, {"storage__persistentVolumeClaim__size": "5121Mi"}),
+    ("the same size in another unit", {}, {"storage__persistentVolumeClaim__size": "5120Mi"}),
+    ("the default access mode written down", {}, {"storage__persistentVolumeClaim__accessMode": "ReadWriteOnce"}),
+    ("everything else", {}, {"trashed": True, "suspend": True, "limits__layerSize": "1G", "displayName": "Other"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [case[1:] for case in ALLOWED_CHANGES], ids=[case[0] for case in ALLOWED_CHANGES]
+)
+def test_a_project_may_change_in_every_way_that_keeps_its_data(
+    berth_crds: ControlPlane, unique: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert applied(berth_crds, project(unique, **before)) == ""
+    assert applied(berth_crds, project(unique, **after)) == ""
+
+
+def test_a_path_may_be_written_down_where_it_was_the_name(
+    berth_crds: ControlPlane, unique: str, namespace: str
+) -> None:
+    assert applied(berth_crds, repository(unique, namespace)) == ""
+    assert applied(berth_crds, repository(unique, namespace, repository=unique)) == ""
+
+
+def full_objects(name: str, namespace: str) -> list[Object]:
+    """An object of each kind with every field of its spec in use."""
+    digest = "sha256:" + "0" * 64
+    sharing = [
+        {"kind": "User", "name": "ana.maria", "level": "Administer"},
+        {"kind": "AuthenticatedUsers", "level": "View"},
+    ]
+    compute = {"cpu": 1, "memory": "256Mi"}
+    return [
+        project(
+            name,
+            displayName="Genomics",
+            description="Pipelines and tools",
+            storage__persistentVolumeClaim={"size": "50Gi", "storageClassName": "fast", "accessMode": "ReadWriteMany"},
+            registry={"replicas": 3, "resources": {"requests": compute, "limits": compute}},
+            sharing=sharing,
+            repositoryCreation="Declared",
+            limits={"layerSize": "100G"},
+            suspend=False,
+            trashed=False,
+        ),
+        repository(
+            name,
+            namespace,
+            repository="tools/a__b/c-d.e",
+            description="Short-read aligner",
+            localSharing=[],
+            trashed=True,
+            external={"image": "example.org:5000/tools/aligner", "tags": [{"name": "1.0", "digest": digest}]},
+        ),
+        user(
+            name,
+            type="Robot",
+            displayName="Builder",
+            disabled=True,
+            passwordSecretRef={"name": "builder", "key": "hash.2"},
+            kubernetes={"users": ["ana@example.org"], "groups": ["idp:lab-42"], "serviceAccounts": ["builders/ci"]},
+        ),
+        certification(name, evidence="https://example.org/quiz/123", validUntil="2027-06-30T00:00:00Z"),
+        policy(name, namespace, repository="tools/aligner", state="Suspended"),
+    ]
+
+
+def test_objects_with_every_field_are_accepted_and_stored_as_written(
+    berth_crds: ControlPlane, unique: str, namespace: str
+) -> None:
+    for made in full_objects(unique, namespace):
+        assert applied(berth_crds, made) == ""
+        stored = berth_crds.get(made["kind"].lower(), unique, "-n", namespace)
+        assert stored["spec"] == made["spec"], "the server added or dropped a field that somebody wrote"
+
+
+def test_what_the_server_returns_is_what_the_models_read(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
+    for kind, made in zip(KINDS, full_objects(unique, namespace), strict=True):
+        berth_crds.apply(made)
+        read = kind.model.model_validate(berth_crds.get(kind.plural, unique, "-n", namespace))
+        assert read.metadata.name == unique
+        assert read.metadata.uid != ""
+        written = read.model_dump(mode="json", by_alias=True, include={"metadata", "spec"}, exclude_none=True)
+        assert kind.model.model_validate(written).model_dump(include={"spec"}) == read.model_dump(include={"spec"})
+
+
+def test_two_hundred_subjects_are_within_the_cost_that_the_server_allows(berth_crds: ControlPlane, unique: str) -> None:
+    sharing = [{"kind": "User", "name": f"{number:063}", "level": "Edit"} for number in range(200)]
+    assert applied(berth_crds, project(unique, sharing=sharing)) == ""
+
+
+@pytest.mark.parametrize("make", [project, user, certification], ids=["Project", "RegistryUser", "Certification"])
+def test_an_object_that_nobody_looked_at_says_so(berth_crds: ControlPlane, unique: str, make: Any) -> None:
+    berth_crds.apply(make(unique))
+    assert berth_crds.get(make(unique)["kind"].lower(), unique)["status"] == {"observedGeneration": -1}
+
+
+def test_a_misspelt_field_is_refused_by_its_name(berth_crds: ControlPlane, unique: str) -> None:
+    done = berth_crds.kubectl("create", "-f", "-", input=project(unique, displayname="Genomics"))
+    assert done.returncode == 1
+    assert 'unknown field "spec.displayname"' in done.stderr
+
+
+def test_a_project_without_a_spec_is_refused(berth_crds: ControlPlane, unique: str) -> None:
+    done = berth_crds.kubectl("create", "-f", "-", input=changed(project(unique), spec=REMOVED))
+    assert done.stderr.strip() == shown("Project", unique, "spec: Required value")
+
+
+def test_a_user_needs_nothing_but_a_name(berth_crds: ControlPlane, unique: str) -> None:
+    assert applied(berth_crds, changed(user(unique), spec=REMOVED)) == ""
+    assert berth_crds.get("ruser", unique)["spec"] == {}
+
+
+def test_the_last_field_of_a_spec_can_be_taken_away(berth_crds: ControlPlane, unique: str) -> None:
+    assert applied(berth_crds, user(unique, displayName="Ana")) == ""
+    assert applied(berth_crds, user(unique)) == ""
+    assert berth_crds.get("ruser", unique)["spec"] == {}
+
+
+def _condition(message: str = "Images can be pushed.") -> Condition:
+    when = "2026-11-24T06:00:00Z"
+    fields = {"type": ConditionType.READY, "status": "True", "reason": ConditionReason.READY, "message": message}
+    return Condition.model_validate(fields | {"last_transition_time": when, "observed_generation": 1})
+
+
+def _write_status(plane: ControlPlane, kind: str, name: str, status: ApiModel, *place: str) -> None:
+    patch = json.dumps({"status": status.to_dict()})
+    plane.kubectl(*place, "patch", kind, name, "--subresource=status", "--type=merge", "-p", patch, check=True)
+
+
+def _project_status() -> ProjectStatus:
+    return ProjectStatus(
+        observed_generation=1,
+        conditions=(_condition(),),
+        namespace="berth-genomics",
+        address="registry.example.org/genomics",
+        registry_version="3.1.2",
+        storage=StorageStatus(capacity="50Gi"),
+        repositories=12,
+        inventory=(InventoryEntry(group="apps", version="v1", kind="Deployment", namespace="n", name="registry"),),
+    )
+
+
+def test_kubectl_get_shows_a_project_at_a_glance(berth_crds: ControlPlane, unique: str) -> None:
+    berth_crds.apply(project(unique))
+    _write_status(berth_crds, "project", unique, _project_status())
+    head, row = berth_crds.kubectl("get", "bproj", unique, check=True).stdout.splitlines()
+    assert head.split() == ["NAME", "READY", "REASON", "ADDRESS", "REPOSITORIES", "CAPACITY", "AGE"]
+    assert row.split()[:6] == [unique, "True", "Ready", "registry.example.org/genomics", "12", "50Gi"]
+    wide = berth_crds.kubectl("get", "bproj", unique, "-o", "wide", check=True).stdout
+    assert "Images can be pushed." in wide
+    assert "3.1.2" in wide
+    read = Project.model_validate(berth_crds.get("project", unique))
+    assert read.status == _project_status()
+
+
+def test_kubectl_get_shows_a_repository_at_a_glance(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
+    digest = "sha256:" + "1" * 64
+    tag = {"name": "v2", "digest": digest, "size": "612Mi", "pushedBy": "curator", "pushedAt": "2026-11-24T06:00:00Z"}
+    status = DockerRepositoryStatus(
+        observed_generation=1,
+        conditions=(_condition(),),
+        address="registry.example.org/genomics/aligner",
+        tags=(TagStatus.model_validate(tag),),
+        tag_count=118,
+        digest_count=240,
+        last_push=LastPush.model_validate(
+            {"tag": "v2", "digest": digest, "at": "2026-11-24T06:00:00Z", "by": "curator"}
+        ),
+    )
+    berth_crds.apply(repository(unique, namespace))
+    _write_status(berth_crds, "drepo", unique, status, "-n", namespace)
+    shown_now = berth_crds.kubectl("-n", namespace, "get", "drepo", check=True).stdout.splitlines()
+    assert shown_now[0].split() == ["NAME", "READY", "REASON", "ADDRESS", "TAGS", "LAST", "PUSH", "AGE"]
+    assert shown_now[1].split()[:5] == [unique, "True", "Ready", "registry.example.org/genomics/aligner", "118"]
+    read = DockerRepository.model_validate(berth_crds.get("drepo", unique, "-n", namespace))
+    assert read.status == status
+
+
+def test_kubectl_get_shows_who_may_push_and_until_when(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
+    berth_crds.apply(*full_objects(unique, namespace)[2:])
+    certified = berth_crds.kubectl("get", "bcert", unique, check=True).stdout
+    assert "CERTIFIED BY" in certified
+    assert "registry-office" in certified
+    assert "2027-06-30T00:00:00Z" in certified
+    assert "Robot" in berth_crds.kubectl("get", "ruser", unique, check=True).stdout
+    policies = berth_crds.kubectl("-n", namespace, "get", "apol", check=True).stdout
+    assert policies.splitlines()[1].split()[:4] == [unique, "genomics", "tools/aligner", "Suspended"]
+
+
+def test_the_category_gets_every_kind(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
+    berth_crds.apply(*full_objects(unique, namespace))
+    listed = berth_crds.kubectl("get", "berth", "-n", namespace, check=True).stdout
+    assert [kind.singular for kind in KINDS if f"{kind.singular}.berth.dev/{unique}" not in listed] == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_kubectl_explain_tells_every_field_of_the_spec(berth_crds: ControlPlane, kind: Kind) -> None:
+    told = " ".join(berth_crds.kubectl("explain", f"{kind.singular}.spec", check=True).stdout.split())
+    for name, field in object_schema(kind)["properties"]["spec"]["properties"].items():
+        assert f"{name} <" in told
+        assert " ".join(field["description"].split()) in told
+
+
+def test_a_message_longer_than_the_bound_is_refused_so_writers_must_cut_it(
+    berth_crds: ControlPlane, unique: str
+) -> None:
+    berth_crds.apply(project(unique))
+    longest = ProjectStatus(observed_generation=1, conditions=(_condition("m" * MESSAGE_MAX_LENGTH),))
+    _write_status(berth_crds, "project", unique, longest)
+    assert len(berth_crds.get("project", unique)["status"]["conditions"][0]["message"]) == MESSAGE_MAX_LENGTH
