@@ -143,7 +143,8 @@ class Applier:
     async def apply_all(self, desired: Sequence[Manifest]) -> ChangeSet:
         """Apply manifests in order. An object that is refused does not keep the others from being applied.
 
-        Raises Forbidden and Unavailable: then nothing further would succeed either.
+        The first Forbidden ends the pass: the rights are missing, or the namespace is being deleted, and what follows
+        would be refused as well. Raises Unavailable when the API server does not answer.
         """
         changes: list[tuple[Reference, Change]] = []
         refusals: list[Refusal] = []
@@ -153,6 +154,9 @@ class Applier:
                 changes.append((reference, await self.apply(manifest)))
             except (Invalid, Conflict, NotFound) as error:
                 refusals.append(Refusal(reference, error))
+            except Forbidden as error:
+                refusals.append(Refusal(reference, error))
+                break
         return ChangeSet(tuple(changes), tuple(refusals))
 
     async def apply(self, desired: Manifest) -> Change:

@@ -69,6 +69,8 @@ class Reflector:
         self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._objects: dict[ObjectKey, Manifest] = {}
         self._spaces: dict[str, dict[ObjectKey, Manifest]] = {}
+        self._told: dict[ObjectKey, Manifest] = {}  # what the callback knows; the view may be ahead by own writes
+        self._own: set[tuple[ObjectKey, int]] = set()  # own writes whose events are still to come
         self._version = ""
 
     @property
@@ -83,9 +85,13 @@ class Reflector:
     def observe(self, written: Manifest) -> None:
         """Take the answer to one's own write at once, so that the next look does not write it again.
 
-        Nobody is told: whoever wrote knows. Events older than what was taken here are passed over later.
+        The callback hears of everybody's changes but this one: whoever wrote knows. A change by somebody else that
+        the answer already contains has an event of its own, and is told when that comes.
         """
         key = key_of(written)
+        told = self._told.get(key)
+        if told is None or _version(told) < _version(written):
+            self._own.add((key, _version(written)))
         if not _newer(self._objects.get(key), written):
             self._store(key, _lean(written))
 
@@ -103,8 +109,11 @@ class Reflector:
                     self._replace(await self._client.listing(self.selection))
                 await self._follow()
                 self.failures, self.last_error = 0, None
-            except Gone:
-                self._version = ""  # list again at once: the version is too old, the server is well
+            except Gone as error:
+                self._version = ""
+                if self.failures:
+                    await self._pause(error)
+                self.failures = max(self.failures, 1)  # once, a list follows at once: the server is well
             except Exception as error:
                 await self._pause(error)
 
@@ -131,24 +140,40 @@ class Reflector:
         """Take a complete list: what it lacks is gone, whether or not an event said so."""
         fresh = {key_of(item): _lean(item) for item in listing.items}
         known = int(listing.resource_version)
-        for key in [key for key in self._objects if key not in fresh]:
-            if _version(self._objects[key]) <= known:  # else it was written after this list was made
-                self._set(key, None)
+        self._own = {(key, version) for key, version in self._own if version > known}
+        for key in [key for key in {**self._objects, **self._told} if key not in fresh]:
+            present = self._objects.get(key)
+            if present is not None and _version(present) <= known:  # else it was written after this list was made
+                self._store(key, None)
+            self._tell(key, None)
         for key, item in fresh.items():
-            self._set(key, item)
+            self._keep(key, item, item)
+            self._tell(key, item)
         self._version = listing.resource_version
         self.synced.set()
 
     def _take(self, event: WatchEvent) -> None:
         if event.type != "BOOKMARK":
-            self._set(key_of(event.object), None if event.type == "DELETED" else _lean(event.object))
+            key = key_of(event.object)
+            new = None if event.type == "DELETED" else _lean(event.object)
+            self._keep(key, new, event.object)
+            self._tell(key, new)
         self._version = event.object["metadata"]["resourceVersion"]
 
-    def _set(self, key: ObjectKey, new: Manifest | None) -> None:
-        old = self._objects.get(key)
-        if new is not None and _newer(old, new):
-            return
-        self._store(key, new)
+    def _keep(self, key: ObjectKey, new: Manifest | None, said: Manifest) -> None:
+        """Let the view follow, unless an own write took it further already."""
+        if not _newer(self._objects.get(key), said):
+            self._store(key, new)
+
+    def _tell(self, key: ObjectKey, new: Manifest | None) -> None:
+        old = self._told.get(key)
+        if new is None:
+            self._told.pop(key, None)
+        else:
+            self._told[key] = new
+            if (key, _version(new)) in self._own:
+                self._own.discard((key, _version(new)))
+                return
         if self._on_change is None or _same(old, new):
             return
         try:

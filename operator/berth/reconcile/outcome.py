@@ -22,10 +22,17 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """A write did not succeed and may succeed later by itself: again after growing pauses."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stalled:
     """Only a person can mend it; the next pass is when they have."""
 
     reason: str
 
 
-Outcome: TypeAlias = Done | Waiting | Stalled
+Outcome: TypeAlias = Done | Waiting | Retrying | Stalled

@@ -17,8 +17,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias
 
-import structlog
-
 BACKOFF_FIRST: Final = 0.5  # seconds
 BACKOFF_LIMIT: Final = 300.0  # seconds
 FAILED_PACE: Final = 1.0  # seconds; how soon an event may bring back a key that failed
@@ -34,9 +32,8 @@ class Key(NamedTuple):
 
 
 Work: TypeAlias = Callable[[Key], Awaitable[float | None]]
-"""Does one pass; returns the seconds after which to look again, or None. Raising means failure: backoff."""
-
-_log = structlog.get_logger(__name__)
+"""Does one pass; returns the seconds after which to look again, or None. Raising means failure, which the work itself
+has logged: backoff."""
 
 
 class KeyedQueue:
@@ -148,7 +145,6 @@ class KeyedQueue:
     def _failed(self, key: Key) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         pause = min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(failures - 1, 16)) * self._random.uniform(0.8, 1.2)
-        _log.exception("a pass failed", kind=key.kind, name=key.name, failures=failures, again_after=round(pause, 1))
         self._active.discard(key)
         self._earliest[key] = max(self._earliest.get(key, 0.0), self._clock() + min(FAILED_PACE, pause))
         self.add(key, pause)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from berth.api import names
-from berth.api.base import rfc3339
-from berth.api.conditions import ConditionReason, ConditionType
+from berth.api.conditions import ConditionType
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, NotFound
 from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
 from berth.reconcile.caches import Caches
+from berth.status.repository import OWNED_CONDITIONS
 
 SETTLE: Final = 5.0  # seconds for which news of mere progress are held back after a write
 
-_CATALOGS_CONDITIONS: Final = frozenset({ConditionType.CATALOG_IN_SYNC.value})
-_CATALOGS_FIELDS: Final = frozenset({"tags", "tagCount", "digestCount", "lastPush"})
+_OF_REPOSITORY: Final = frozenset({"observedGeneration", "conditions", "address"})
+_CONDITIONS_OF_REPOSITORY: Final = frozenset(kind.value for kind in OWNED_CONDITIONS)
 
 
 class StatusWriter:
@@ -38,7 +37,7 @@ class StatusWriter:
     async def write(self, live: Manifest, status: Mapping[str, Any]) -> float | None:
         """Make the status so. Returns None when it is, or the seconds after which it should be tried again."""
         present = own_part(live)
-        if present == status:
+        if _canonical(present) == _canonical(status):
             return None
         mark = (live["kind"], key_of(live))
         age = self._clock() - self._written.get(mark, float("-inf"))
@@ -63,51 +62,24 @@ class StatusWriter:
 
 
 def own_part(live: Manifest) -> dict[str, Any]:
-    """The part of a live status that the operator writes: all of it, but for what the catalog writes on repositories."""
+    """The part of a live status that the operator writes: all, but for what the catalog writes on repositories."""
     status: dict[str, Any] = dict(live.get("status") or {})
     if resource_of(live) != DOCKER_REPOSITORIES:
         return status
-    own = {field: value for field, value in status.items() if field not in _CATALOGS_FIELDS}
+    own = {field: value for field, value in status.items() if field in _OF_REPOSITORY}
     if "conditions" in own:
-        own["conditions"] = [found for found in own["conditions"] if found["type"] not in _CATALOGS_CONDITIONS]
+        own["conditions"] = [found for found in own["conditions"] if found["type"] in _CONDITIONS_OF_REPOSITORY]
     return own
-
-
-def broken_status(
-    live: Manifest, reason: ConditionReason, message: str, now: datetime, *, stalled: bool
-) -> dict[str, Any]:
-    """The present status with Ready taken back: Unknown after an error in Berth, False with Stalled for a bad object."""
-    status = own_part(live)
-    generation = int(live["metadata"].get("generation", 0))
-    present = {found["type"]: found for found in status.get("conditions") or ()}
-    replaced = {ConditionType.READY.value: "False" if stalled else "Unknown"}
-    if stalled:
-        replaced[ConditionType.STALLED.value] = "True"
-    for kind, value in replaced.items():
-        before = present.get(kind)
-        since = before["lastTransitionTime"] if before and before["status"] == value else rfc3339(now)
-        present[kind] = {
-            "type": kind,
-            "status": value,
-            "reason": reason.value,
-            "message": message,
-            "lastTransitionTime": since,
-            "observedGeneration": generation,
-        }
-    for gone in {ConditionType.RECONCILING.value, ConditionType.STALLED.value} - set(replaced):
-        present.pop(gone, None)
-    return {**status, "observedGeneration": generation, "conditions": list(present.values())}
-
-
-def condition(status: Mapping[str, Any], kind: ConditionType) -> Mapping[str, Any] | None:
-    """One condition of a status, if it is there."""
-    return next((found for found in status.get("conditions") or () if found["type"] == kind.value), None)
 
 
 def is_true(status: Mapping[str, Any], kind: ConditionType) -> bool:
     """Whether a condition is there and True."""
-    found = condition(status, kind)
-    return found is not None and found["status"] == "True"
+    return any(found["type"] == kind.value and found["status"] == "True" for found in status.get("conditions") or ())
+
+
+def _canonical(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status with its conditions by type: their order means nothing, and the API server may change it."""
+    return {**status, "conditions": {found["type"]: found for found in status.get("conditions") or ()}}
 
 
 def _mere_progress(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

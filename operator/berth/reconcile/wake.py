@@ -53,11 +53,21 @@ class Waker:
         self._users_of_secret = _Index()
         self._repositories_in = _Index()
         self._repositories_labelled = _Index()
+        self._claims = _Index()
         self._projects = _Index()
 
     def certifications_of(self, user: str) -> frozenset[str]:
         """Names of the Certifications that name a user."""
         return self._certifications_of_user.get(user)
+
+    def claimants(self, namespace: str, path: str) -> frozenset[str]:
+        """Names of the DockerRepositories of a namespace that claim a path."""
+        return self._claims.get(f"{namespace}/{path}")
+
+    def installation_changed(self) -> None:
+        """Berth itself wrote its keys or certificates: every project looks whether they concern it."""
+        for name in self._projects.get(""):
+            self._add(project_key(name))
 
     def changed(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> None:
         """Take one change, keep the indices, wake whom it concerns."""
@@ -93,7 +103,7 @@ class Waker:
         self._projects_of_user.move(name, _shared_with(old), _shared_with(new))
         self._projects.move(name, {""} if old else set(), {""} if new else set())
         yield project_key(name)
-        if _spec(old) != _spec(new) or _deleted(old) != _deleted(new):
+        if _state(old) != _state(new):
             yield from self._repositories_of(names.project_namespace(name))
 
     def _repository(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
@@ -103,8 +113,11 @@ class Waker:
         label = f"{namespace}/{repository_label(name)}"
         self._repositories_labelled.move(name, {label} if old else set(), {label} if new else set())
         yield object_key(both[0])
+        claimed, claims = _claim(old), _claim(new)
+        self._claims.move(name, claimed, claims)
         if before != after or _deleted(old) != _deleted(new):
-            yield from self._repositories_of(namespace)  # another may claim the same path
+            for path in claimed | claims:  # another may claim the same
+                yield from (Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{rival}") for rival in self._claims.get(path))
             project = _project_of_namespace(namespace)
             if project:
                 yield project_key(project)  # it counts its repositories
@@ -186,6 +199,12 @@ def _deleted(manifest: Manifest | None) -> bool:
     return manifest is None or "deletionTimestamp" in manifest["metadata"]
 
 
+def _state(project: Manifest | None) -> tuple[bool, Any, Any]:
+    """What of a project its repositories' statuses tell."""
+    spec = _spec(project) or {}
+    return _deleted(project), spec.get("trashed"), spec.get("suspend")
+
+
 def _shared_with(project: Manifest | None) -> set[str]:
     shares = (project or {}).get("spec", {}).get("sharing") or ()
     return {share["name"] for share in shares if share.get("kind") == "User" and share.get("name")}
@@ -194,6 +213,13 @@ def _shared_with(project: Manifest | None) -> set[str]:
 def _password_secret(user: Manifest | None) -> set[str]:
     reference = (user or {}).get("spec", {}).get("passwordSecretRef")
     return {reference["name"]} if reference else set()
+
+
+def _claim(repository: Manifest | None) -> set[str]:
+    if repository is None:
+        return set()
+    namespace, name = key_of(repository)
+    return {f"{namespace}/{repository.get('spec', {}).get('repository') or name}"}
 
 
 def _certified(certification: Manifest | None) -> set[str]:

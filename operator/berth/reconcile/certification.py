@@ -1,0 +1,38 @@
+"""One pass over a `Certification`: its status tells whether it holds."""
+
+from __future__ import annotations
+
+from berth.api.certification import Certification
+from berth.api.conditions import ConditionType
+from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
+from berth.reconcile import gather
+from berth.reconcile.context import Context
+from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.outcome import Done, Outcome, Stalled
+from berth.reconcile.statuses import is_true
+from berth.status.certification import compute_certification_status
+from berth.status.observed import CertificationObserved
+
+
+async def reconcile_certification(context: Context, name: str) -> Outcome:
+    """Write the certification's status when it differs; look again when it ends."""
+    live = context.caches.live(CERTIFICATIONS, ("", name))
+    if live is None:
+        context.statuses.forget(CERTIFICATIONS.kind, ("", name))
+        return Done()
+    try:
+        certification = read(Certification, live)
+    except Unreadable as error:
+        return await tell_unreadable(context, live, error)
+    user = context.caches.live(REGISTRY_USERS, ("", certification.spec.subject.name))
+    observed = CertificationObserved(
+        subject_exists=user is not None,
+        subject_disabled=bool(user and user["spec"].get("disabled")),
+    )
+    now = context.now()
+    status = compute_certification_status(certification, observed, now)
+    await context.statuses.write(live, status)
+    if is_true(status, ConditionType.STALLED):
+        return Stalled("the status says what a person must do")
+    until = certification.spec.valid_until
+    return Done(gather.seconds_until(until, now) if until else None)

@@ -1,0 +1,30 @@
+"""What every reconciler works with, put together once at the start of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from berth.kube.apply import Applier
+from berth.kube.client import KubeClient
+from berth.reconcile.caches import Caches
+from berth.reconcile.probes import Probes
+from berth.reconcile.statuses import StatusWriter
+from berth.reconcile.wake import Waker
+from berth.settings import OperatorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The operator's hands and memory. Nothing in it is global; tests make their own."""
+
+    settings: OperatorSettings
+    version: str  # of Berth, for the label app.kubernetes.io/version
+    client: KubeClient
+    caches: Caches
+    waker: Waker
+    applier: Applier
+    statuses: StatusWriter
+    probes: Probes
+    now: Callable[[], datetime]  # aware, UTC

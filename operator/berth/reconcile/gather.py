@@ -1,0 +1,296 @@
+"""From the caches to what manifests and statuses depend on.
+
+Reads memory alone; the events of an object that is not well are the one exception (`warning_event`).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from berth.api import names
+from berth.api.policy import PolicyState
+from berth.api.project import Project
+from berth.api.repository import DockerRepository
+from berth.api.user import RegistryUser
+from berth.desired.claim import CLAIM_NAME
+from berth.desired.inputs import ProjectInputs
+from berth.desired.installation import SEED, TOKEN_CA, FoundMaterial, read_material
+from berth.desired.keys import http_secret
+from berth.desired.labels import registry_selector
+from berth.desired.members import members_by_level
+from berth.kube.client import KubeClient
+from berth.kube.errors import Forbidden
+from berth.kube.resources import (
+    ACCESS_POLICIES,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PODS,
+    REGISTRY_USERS,
+    SECRETS,
+    STORAGE_CLASSES,
+    Manifest,
+)
+from berth.reconcile.caches import Caches
+from berth.settings import OperatorSettings
+from berth.status.observed import (
+    ClaimSeen,
+    ContainerSeen,
+    DeploymentSeen,
+    NamespaceSeen,
+    PasswordSeen,
+    PodSeen,
+    StorageClassSeen,
+)
+
+PASSWORD_SCHEMES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
+"""How argon2id and bcrypt hashes begin (PHC string format; crypt(5))."""
+
+_NO_CONTAINER: Final[tuple[Mapping[str, Any], ...]] = ({},)
+_DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+_RESIZE_CONDITIONS: Final = (
+    "ControllerResizeError",
+    "NodeResizeError",
+    "FileSystemResizePending",
+    "Resizing",
+    "ModifyVolumeError",
+)
+
+
+def found_material(caches: Caches, namespace: str, names_wanted: Iterable[str]) -> FoundMaterial:
+    """Key material from Berth's own Secrets."""
+    secrets = {name: caches.live(SECRETS, (namespace, name)) for name in names_wanted}
+    return read_material({name: secret for name, secret in secrets.items() if secret is not None})
+
+
+def project_inputs(project: Project, caches: Caches, settings: OperatorSettings, version: str) -> ProjectInputs | None:
+    """Everything besides the Project that decides its manifests; None while the installation has no keys yet."""
+    material = found_material(caches, settings.namespace, (TOKEN_CA, SEED))
+    if material.token_ca is None or material.seed is None:
+        return None
+    claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (names.project_namespace(project.project_id), CLAIM_NAME))
+    requested = ((claim or {}).get("spec", {}).get("resources", {}).get("requests") or {}).get("storage", "")
+    return ProjectInputs(
+        registry_image=settings.registry_image,
+        registry_version=settings.registry_version,
+        registry_pull_policy=settings.registry_pull_policy,
+        token_ca_pem=material.token_ca.bundle,
+        http_secret=http_secret(material.seed, project.metadata.uid),
+        host=settings.host,
+        berth_namespace=settings.namespace,
+        instance=settings.instance,
+        cluster_domain=settings.cluster_domain,
+        operator_service_account=settings.service_account,
+        project_cluster_role=settings.project_cluster_role,
+        members=members_by_level(project.spec.sharing, named_users(project, caches)),
+        trashed=project.spec.trashed,
+        suspended=project.spec.suspend,
+        deleted=project.metadata.being_deleted,
+        claim_request=requested,
+        berth_version=version,
+    )
+
+
+def named_users(project: Project, caches: Caches) -> dict[str, RegistryUser]:
+    """The users that a project is shared with, as far as they exist."""
+    found = {share.name: caches.live(REGISTRY_USERS, ("", share.name)) for share in project.spec.sharing if share.name}
+    return {name: RegistryUser.model_validate(user) for name, user in found.items() if user is not None}
+
+
+def namespace_seen(caches: Caches, name: str) -> NamespaceSeen | None:
+    """A namespace, by name."""
+    live = caches.live(NAMESPACES, ("", name))
+    if live is None:
+        return None
+    metadata = live["metadata"]
+    project = (metadata.get("labels") or {}).get(names.LABEL_PROJECT, "")
+    return NamespaceSeen(name, terminating="deletionTimestamp" in metadata, project=project)
+
+
+def claim_seen(live: Manifest | None, event: str = "") -> ClaimSeen | None:
+    """The project's claim; `event` is the message of its newest warning."""
+    if live is None:
+        return None
+    spec, status = live["spec"], live.get("status") or {}
+    resize = _true_condition(status, _RESIZE_CONDITIONS)
+    return ClaimSeen(
+        name=live["metadata"]["name"],
+        phase=status.get("phase", "Pending"),
+        requested=(spec.get("resources", {}).get("requests") or {}).get("storage", ""),
+        capacity=(status.get("capacity") or {}).get("storage", ""),
+        storage_class=spec.get("storageClassName") or "",
+        access_modes=tuple(spec.get("accessModes") or ()),
+        resize=resize.get("type", ""),
+        resize_message=resize.get("message", ""),
+        event=event,
+        terminating="deletionTimestamp" in live["metadata"],
+    )
+
+
+def storage_class_seen(caches: Caches, wanted: str | None) -> StorageClassSeen | None:
+    """The class of that name, or the cluster's default one (the newest, as the API server chooses)."""
+    classes = caches.objects(STORAGE_CLASSES)
+    if wanted:
+        live = classes.get(("", wanted))
+    else:
+        defaults = [found for found in classes.values() if _annotation(found, _DEFAULT_CLASS) == "true"]
+        live = max(defaults, key=lambda found: found["metadata"]["creationTimestamp"], default=None)
+    if live is None:
+        return None
+    return StorageClassSeen(
+        name=live["metadata"]["name"],
+        allows_expansion=bool(live.get("allowVolumeExpansion")),
+        waits_for_consumer=live.get("volumeBindingMode") == "WaitForFirstConsumer",
+    )
+
+
+def deployment_seen(caches: Caches, namespace: str) -> DeploymentSeen | None:
+    """The registry's Deployment."""
+    live = caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
+    if live is None:
+        return None
+    status = live.get("status") or {}
+    return DeploymentSeen(
+        generation=live["metadata"].get("generation", 1),
+        observed_generation=status.get("observedGeneration", 0),
+        replicas=live["spec"].get("replicas", 1),
+        updated=status.get("updatedReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        current=status.get("replicas", 0),
+        failure=_true_condition(status, ("ReplicaFailure",)).get("message", ""),
+    )
+
+
+def registry_pods(caches: Caches, project_id: str) -> list[Manifest]:
+    """The registry's pods, oldest name first."""
+    wanted = registry_selector(project_id).items()
+    pods = caches.in_namespace(PODS, names.project_namespace(project_id)).values()
+    found = [pod for pod in pods if wanted <= (pod["metadata"].get("labels") or {}).items()]
+    return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def pod_seen(live: Manifest, event: str = "") -> PodSeen:
+    """One pod; `event` is the message of its newest warning."""
+    status = live.get("status") or {}
+    conditions = {found["type"]: found for found in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    return PodSeen(
+        name=live["metadata"]["name"],
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
+        event=event,
+        containers=tuple(_container_seen(found) for found in status.get("containerStatuses") or ()),
+        terminating="deletionTimestamp" in live["metadata"],
+    )
+
+
+def ready_pods(pods: Iterable[Manifest]) -> frozenset[str]:
+    """What tells these ready pods, and these runs of their containers, from any others."""
+    return frozenset(
+        f"{pod['metadata']['uid']}/{container.get('restartCount', 0)}"
+        for pod in pods
+        if pod_seen(pod).ready and "deletionTimestamp" not in pod["metadata"]
+        for container in pod["status"].get("containerStatuses") or _NO_CONTAINER
+    )
+
+
+async def warning_event(client: KubeClient, about: Manifest) -> str:
+    """The message of the newest Warning event about an object, or nothing; events are hints, so no right is no error.
+
+    One request; asked for objects that are not well only.
+    """
+    metadata = about["metadata"]
+    fields = f"involvedObject.uid={metadata['uid']},type=Warning"
+    try:
+        events = await client.list(EVENTS, metadata["namespace"], field_selector=fields)
+    except Forbidden:
+        return ""
+    newest = max(events, key=_event_time, default={})
+    return str(newest.get("message") or "")
+
+
+def policy_state(caches: Caches, namespace: str, name: str) -> PolicyState | None:
+    """The state that an AccessPolicy tells; None when it does not exist."""
+    live = caches.live(ACCESS_POLICIES, (namespace, name))
+    return PolicyState(live["spec"]["state"]) if live else None
+
+
+def project_state(project: Manifest | None) -> PolicyState:
+    """The state of a project by its own spec; one that does not exist counts as trashed: nothing may be done in it."""
+    if project is None or "deletionTimestamp" in project["metadata"] or project["spec"].get("trashed"):
+        return PolicyState.TRASHED
+    return PolicyState.SUSPENDED if project["spec"].get("suspend") else PolicyState.ACTIVE
+
+
+def older_claimant(repository: DockerRepository, others: Iterable[Manifest]) -> str:
+    """Name of the oldest other DockerRepository that claims the same path and is older; empty when there is none."""
+    rivals = [
+        (str(other["metadata"]["creationTimestamp"]), str(other["metadata"]["uid"]), str(other["metadata"]["name"]))
+        for other in others
+        if (other["spec"].get("repository") or other["metadata"]["name"]) == repository.path
+    ]
+    oldest = min(rivals, default=("", "", ""))[2]
+    return "" if oldest == repository.metadata.name else oldest
+
+
+def password_seen(user: RegistryUser, caches: Caches, namespace: str) -> PasswordSeen:
+    """What stands where the user's password reference points to; the hash itself goes no further than here."""
+    reference = user.spec.password_secret_ref
+    if reference is None:
+        return PasswordSeen.NOT_ASKED
+    secret = caches.live(SECRETS, (namespace, reference.name))
+    if secret is None:
+        return PasswordSeen.SECRET_MISSING
+    encoded = (secret.get("data") or {}).get(reference.key)
+    if encoded is None:
+        return PasswordSeen.KEY_MISSING
+    return _scheme_of(encoded)
+
+
+def seconds_until(moment: datetime, now: datetime) -> float:
+    """Seconds until a moment, at least one: a pass just before it would find nothing changed."""
+    return max(1.0, (moment - now).total_seconds())
+
+
+def _scheme_of(encoded: str) -> PasswordSeen:
+    text = base64.b64decode(encoded).decode(errors="replace").strip()
+    if not text:
+        return PasswordSeen.EMPTY
+    return PasswordSeen.USABLE if text.startswith(PASSWORD_SCHEMES) else PasswordSeen.UNKNOWN_SCHEME
+
+
+def _container_seen(status: Mapping[str, Any]) -> ContainerSeen:
+    waiting = (status.get("state") or {}).get("waiting") or {}
+    ended = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated") or {}
+    return ContainerSeen(
+        name=status.get("name", ""),
+        image=status.get("image", ""),
+        ready=bool(status.get("ready")),
+        restarts=status.get("restartCount", 0),
+        waiting=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        last_exit_code=ended.get("exitCode"),
+        last_reason=ended.get("reason", ""),
+        last_message=ended.get("message", ""),
+    )
+
+
+def _true_condition(status: Mapping[str, Any], kinds: Iterable[str]) -> Mapping[str, Any]:
+    conditions = {found["type"]: found for found in status.get("conditions") or () if found.get("status") == "True"}
+    return next((conditions[kind] for kind in kinds if kind in conditions), {})
+
+
+def _annotation(live: Manifest, name: str) -> str:
+    return str((live["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def _event_time(event: Mapping[str, Any]) -> str:
+    """The time of an event, whichever of the two event APIs wrote it (RFC 3339 sorts as text)."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), "")

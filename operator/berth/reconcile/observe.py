@@ -1,0 +1,64 @@
+"""What the status of a project depends on, read after the writes of a pass."""
+
+from __future__ import annotations
+
+from berth.api import names
+from berth.api.conditions import ConditionType
+from berth.api.project import InventoryEntry, Project
+from berth.desired.claim import CLAIM_NAME
+from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
+from berth.reconcile import gather
+from berth.reconcile.context import Context
+from berth.status.observed import AccessSeen, ApplyFailure, ClaimSeen, NamespaceSeen, PodSeen, ProjectObserved
+
+
+async def observe_project(
+    context: Context,
+    project: Project,
+    *,
+    space: NamespaceSeen | None,
+    keys_ready: bool,
+    failure: ApplyFailure | None,
+    inventory: tuple[InventoryEntry, ...],
+) -> ProjectObserved:
+    """Everything that `compute_project_status` asks for. Asks for a write probe when one is due."""
+    caches, project_id = context.caches, project.project_id
+    namespace = names.project_namespace(project_id)
+    claim = await _claim(context, namespace)
+    wanted_class = project.spec.storage.persistent_volume_claim.storage_class_name
+    pods = gather.registry_pods(caches, project_id)
+    said = project.status.condition(ConditionType.STORAGE_READY)
+    return ProjectObserved(
+        host=context.settings.host,
+        registry_version=context.settings.registry_version,
+        namespace=space,
+        claim=claim,
+        storage_class=gather.storage_class_seen(caches, (claim.storage_class if claim else "") or wanted_class),
+        deployment=gather.deployment_seen(caches, namespace),
+        pods=tuple([await _pod(context, pod) for pod in pods]),
+        probe=context.probes.look(
+            project_id, gather.ready_pods(pods), said_ready=said is not None and said.status == "True"
+        ),
+        access=AccessSeen(
+            policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME), signing_ready=keys_ready
+        ),
+        failure=failure,
+        repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, namespace)),
+        inventory=inventory,
+    )
+
+
+async def _claim(context: Context, namespace: str) -> ClaimSeen | None:
+    live = context.caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
+    if live is None:
+        return None
+    bound = (live.get("status") or {}).get("phase") == "Bound"
+    return gather.claim_seen(live, "" if bound else await gather.warning_event(context.client, live))
+
+
+async def _pod(context: Context, live: Manifest) -> PodSeen:
+    """One pod; its events are asked for only while it has not started a container, because then nothing else tells."""
+    seen = gather.pod_seen(live)
+    if seen.ready or seen.unschedulable or any(found.restarts or found.waiting_message for found in seen.containers):
+        return seen
+    return gather.pod_seen(live, await gather.warning_event(context.client, live))

@@ -1,0 +1,130 @@
+"""One pass over a `DockerRepository`: finalizer, its `AccessPolicy`, the operator's part of its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from berth.api import names
+from berth.api.conditions import ConditionType
+from berth.api.policy import PolicyState
+from berth.api.repository import DockerRepository
+from berth.desired.access_policy import repository_label, repository_policy_name
+from berth.desired.inputs import RepositoryInputs
+from berth.desired.repository import desired_repository
+from berth.kube.apply import Reference
+from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest
+from berth.reconcile import finalizer, gather
+from berth.reconcile.context import Context
+from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
+from berth.reconcile.project import first_failure
+from berth.reconcile.statuses import is_true
+from berth.status.observed import ApplyFailure, NamespaceSeen, RepositoryObserved
+from berth.status.repository import compute_repository_status
+
+LOOK_AGAIN = 10.0  # seconds; fallback while something is under way
+
+
+async def reconcile_repository(context: Context, name: str) -> Outcome:
+    """Make the repository's policy as its spec says; write its status when it differs. `name` is `namespace/name`."""
+    namespace, _, object_name = name.partition("/")
+    live = context.caches.live(DOCKER_REPOSITORIES, (namespace, object_name))
+    if live is None:
+        context.statuses.forget(DOCKER_REPOSITORIES.kind, (namespace, object_name))
+        await context.applier.prune(_policies(context, namespace, object_name), ())
+        return Done()
+    try:
+        repository = read(DockerRepository, live)
+    except Unreadable as error:
+        return await tell_unreadable(context, live, error)
+    space = gather.namespace_seen(context.caches, namespace)
+    claimed_by = _claimed_by(context, repository, namespace)
+    if repository.metadata.being_deleted and not _keeps(space, claimed_by):
+        await finalizer.release(context.client, context.caches, live)
+        return Done()
+    if _keeps(space, claimed_by):
+        live = await finalizer.hold(context.client, context.caches, live)
+    failure = await _apply(context, repository, space, claimed_by)
+    return await _tell(context, repository, live, space, claimed_by, failure)
+
+
+def _keeps(space: NamespaceSeen | None, claimed_by: str) -> bool:
+    """Whether the object stands for data that a delete must not lose.
+
+    One outside a project, or whose path is another's, stands for none; one in a namespace that is being deleted can
+    not be kept, and a finalizer would only keep the namespace Terminating for ever.
+    """
+    return space is not None and bool(space.project) and not space.terminating and not claimed_by
+
+
+def _claimed_by(context: Context, repository: DockerRepository, namespace: str) -> str:
+    found = (
+        context.caches.live(DOCKER_REPOSITORIES, (namespace, name))
+        for name in context.waker.claimants(namespace, repository.path)
+    )
+    return gather.older_claimant(repository, [other for other in found if other is not None])
+
+
+async def _apply(
+    context: Context, repository: DockerRepository, space: NamespaceSeen | None, claimed_by: str
+) -> ApplyFailure | None:
+    namespace, name = repository.metadata.namespace or "", repository.metadata.name
+    desired: tuple[Manifest, ...] = ()
+    if space is not None and space.project and not space.terminating:
+        inputs = RepositoryInputs(
+            project_id=space.project,
+            instance=context.settings.instance,
+            deleted=repository.metadata.being_deleted,
+            claimed_by=claimed_by,
+            berth_version=context.version,
+        )
+        desired = desired_repository(repository, inputs)
+    applied = await context.applier.apply_all(desired)
+    pruned = await context.applier.prune(_policies(context, namespace, name), desired)
+    return first_failure(applied) or first_failure(pruned)
+
+
+def _policies(context: Context, namespace: str, name: str) -> Iterator[Reference]:
+    """The policy that stands there for this repository."""
+    live = context.caches.live(ACCESS_POLICIES, (namespace, repository_policy_name(name)))
+    labels = (live["metadata"].get("labels") or {}) if live else {}
+    if live is not None and labels.get(names.LABEL_REPOSITORY) == repository_label(name):
+        yield Reference.of(live)
+
+
+async def _tell(
+    context: Context,
+    repository: DockerRepository,
+    live: Manifest,
+    space: NamespaceSeen | None,
+    claimed_by: str,
+    failure: ApplyFailure | None,
+) -> Outcome:
+    caches, namespace = context.caches, repository.metadata.namespace or ""
+    project_id = space.project if space else ""
+    project = caches.live(PROJECTS, ("", project_id)) if project_id else None
+    observed = RepositoryObserved(
+        host=context.settings.host,
+        project=project_id,
+        project_exists=project is not None,
+        project_state=gather.project_state(project),
+        claimed_by=claimed_by,
+        policy_state=_own_policy_state(context, repository, namespace),
+        failure=failure,
+    )
+    status = compute_repository_status(repository, observed, context.now())
+    held_back = await context.statuses.write(live, status)
+    if is_true(status, ConditionType.STALLED):
+        return Stalled("the status says what a person must do")
+    if failure is not None:
+        return Retrying(failure.message)
+    if is_true(status, ConditionType.READY) or repository.metadata.being_deleted:
+        return Done(held_back)
+    return Waiting("the status says what is under way", min(LOOK_AGAIN, held_back or LOOK_AGAIN))
+
+
+def _own_policy_state(context: Context, repository: DockerRepository, namespace: str) -> PolicyState | None:
+    name = repository.metadata.name
+    if not any(_policies(context, namespace, name)):
+        return None
+    return gather.policy_state(context.caches, namespace, repository_policy_name(name))

@@ -1,0 +1,55 @@
+"""One pass over a `RegistryUser`: nothing is made for it, its status tells whether its password and rights hold."""
+
+from __future__ import annotations
+
+from berth.api.certification import Certification
+from berth.api.conditions import ConditionType
+from berth.api.user import RegistryUser
+from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
+from berth.reconcile import gather
+from berth.reconcile.context import Context
+from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.outcome import Done, Outcome, Stalled
+from berth.reconcile.statuses import is_true
+from berth.status.observed import CertificationSeen, UserObserved
+from berth.status.user import compute_user_status, next_change
+
+
+async def reconcile_user(context: Context, name: str) -> Outcome:
+    """Write the user's status when it differs; look again when a certification ends."""
+    live = context.caches.live(REGISTRY_USERS, ("", name))
+    if live is None:
+        context.statuses.forget(REGISTRY_USERS.kind, ("", name))
+        return Done()
+    try:
+        user = read(RegistryUser, live)
+    except Unreadable as error:
+        return await tell_unreadable(context, live, error)
+    certifications = _certifications(context, name)
+    observed = UserObserved(
+        berth_namespace=context.settings.namespace,
+        password=gather.password_seen(user, context.caches, context.settings.namespace),
+        certifications=certifications,
+    )
+    now = context.now()
+    status = compute_user_status(user, observed, now)
+    await context.statuses.write(live, status)
+    if is_true(status, ConditionType.STALLED):
+        return Stalled("the status says what a person must do")
+    change = next_change(certifications, now)
+    return Done(gather.seconds_until(change, now) if change else None)
+
+
+def _certifications(context: Context, user: str) -> tuple[CertificationSeen, ...]:
+    """The certifications that name the user, by name; one that can not be read certifies nobody."""
+    seen: list[CertificationSeen] = []
+    for name in sorted(context.waker.certifications_of(user)):
+        live = context.caches.live(CERTIFICATIONS, ("", name))
+        if live is None or "deletionTimestamp" in live["metadata"]:
+            continue
+        try:
+            certification = read(Certification, live)
+        except Unreadable:
+            continue
+        seen.append(CertificationSeen(name, certification.spec.valid_until))
+    return tuple(seen)
