@@ -1,0 +1,165 @@
+"""What holds for every status, over some thousand random situations, and that the check itself can fail."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from berth.api.conditions import ConditionReason
+from berth.api.policy import PolicyState
+from berth.api.project import Project, ProjectStatus
+from berth.status.conditions import check_invariants, failed_status
+from berth.status.observed import (
+    AccessSeen,
+    ApplyFailure,
+    ClaimSeen,
+    ContainerSeen,
+    DeploymentSeen,
+    NamespaceSeen,
+    PodSeen,
+    ProbeOutcome,
+    ProbeSeen,
+    ProjectObserved,
+    StorageClassSeen,
+)
+from berth.status.project import compute_project_status
+from tests.unit.desired.samples import project
+from tests.unit.status.samples import HEALTHY, NOW, status_of, told
+
+SIZES = ("", "1Gi", "10Gi", "20Gi", "10240Mi")
+WORDS = ("", "some words.", " two\nlines \t here.\n", "x" * 5000, '{"msg": "said"}', '{"msg": 3}', "ä–\u2028")
+
+
+def random_project(chance: random.Random) -> Project:
+    deleted = {"deletionTimestamp": "2026-11-24T11:00:00Z"} if chance.random() < 0.1 else {}
+    claim = {"size": chance.choice(SIZES[1:])}
+    if chance.random() < 0.3:
+        claim |= {"storageClassName": "slow"}
+    flags: dict[str, Any] = {name: chance.random() < 0.15 for name in ("suspend", "trashed")}
+    return project(metadata={"generation": chance.randint(1, 9), **deleted}, claim=claim, **flags)
+
+
+def random_observed(chance: random.Random) -> ProjectObserved:
+    pick = chance.choice
+
+    def maybe(value: Any) -> Any:
+        return value if chance.random() < 0.85 else None
+
+    def number() -> int:
+        return chance.randint(0, 2)
+
+    def container() -> ContainerSeen:
+        waiting = pick(("", "", "CrashLoopBackOff", "ImagePullBackOff", "ContainerCreating"))
+        return ContainerSeen(
+            "registry", "i", pick((True, False)), pick((0, 1, 5)), waiting, pick(WORDS),
+            pick((None, 0, 2, 137)), pick(("", "Error", "OOMKilled")), pick(WORDS),
+        )  # fmt: skip
+
+    def pod() -> PodSeen:
+        return PodSeen(
+            f"registry-{chance.randint(0, 9)}", "Pending", pick((True, False)), pick(WORDS), pick(WORDS),
+            tuple(container() for _ in range(chance.randint(0, 2))), pick((True, False)),
+        )  # fmt: skip
+
+    return ProjectObserved(
+        host="images.example.org",
+        registry_version="3.1.2",
+        namespace=maybe(NamespaceSeen("berth-genomics", chance.random() < 0.1, pick(("genomics", "genomics", "")))),
+        claim=maybe(
+            ClaimSeen(
+                "registry", pick(("Pending", "Bound", "Bound", "Lost")), pick(SIZES), pick(SIZES), pick(("", "fast")),
+                resize=pick(("", "Resizing")), resize_message=pick(WORDS), event=pick(WORDS),
+                terminating=chance.random() < 0.05,
+            )
+        ),
+        storage_class=maybe(StorageClassSeen("fast", pick((True, False)), pick((True, False)))),
+        deployment=maybe(
+            DeploymentSeen(number(), number(), number(), number(), number(), number(), pick(WORDS))
+        ),
+        pods=tuple(pod() for _ in range(chance.randint(0, 3))),
+        probe=maybe(ProbeSeen(pick(list(ProbeOutcome)), pick(WORDS))),
+        access=AccessSeen(pick((None, *PolicyState)), chance.random() < 0.9, chance.random() < 0.9),
+        failure=pick((None, None, None, ApplyFailure("Service", "registry", pick(WORDS), pick((True, False))))),
+    )  # fmt: skip
+
+
+def healthier(observed: ProjectObserved, chance: random.Random) -> ProjectObserved:
+    """The same with some aspects healthy, so that Ready is reached often enough."""
+    aspects = ("namespace", "claim", "storage_class", "deployment", "pods", "probe", "access", "failure")
+    good = {name: getattr(HEALTHY, name) for name in aspects if chance.random() < 0.85}
+    return replace(observed, **good)
+
+
+def test_every_status_keeps_the_contract() -> None:
+    chance = random.Random(20261124)
+    seen: set[tuple[str, str]] = set()
+    for _ in range(6000):
+        given, observed = random_project(chance), random_observed(chance)
+        if chance.random() < 0.5:
+            observed = healthier(observed, chance)
+        status = status_of(given, observed)
+        seen.add(told(status, "Ready"))
+        before = given.model_copy(update={"status": ProjectStatus.model_validate(status)})
+        assert status_of(before, observed, NOW + timedelta(hours=1)) == status
+        if given.spec.trashed or given.metadata.being_deleted:
+            assert told(status, "Trashed")[0] == "True"
+    assert {reason for said, reason in seen if said == "True"} == {"Ready", "Suspended", "ProjectTrashed"}
+    assert len({reason for said, reason in seen if said == "False"}) > 15
+
+
+def test_every_step_from_any_situation_to_any_other_keeps_the_contract() -> None:
+    chance = random.Random(7)
+    given = project()
+    for step in range(2000):
+        observed = healthier(random_observed(chance), chance)
+        status = status_of(given, observed, NOW + timedelta(seconds=step))
+        given = given.model_copy(update={"status": ProjectStatus.model_validate(status)})
+
+
+def _ready(status: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = status["conditions"][0]
+    return found
+
+
+BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no generation": lambda s: s.pop("observedGeneration"),
+    "a type that is not known": lambda s: _ready(s).update(type="Happy"),
+    "a reason that is not known": lambda s: _ready(s).update(reason="Because"),
+    "a type twice": lambda s: s["conditions"].append(dict(_ready(s))),
+    "no message": lambda s: _ready(s).update(message=""),
+    "two lines": lambda s: _ready(s).update(message="a\nb"),
+    "another generation": lambda s: _ready(s).update(observedGeneration=0),
+    "a time of another form": lambda s: _ready(s).update(lastTransitionTime="yesterday"),
+    "Ready beside Stalled": lambda s: s["conditions"].append({**_ready(s), "type": "Stalled"}),
+    "Stalled that is False": lambda s: s["conditions"].append({**_ready(s), "type": "Stalled", "status": "False"}),
+    "not Ready without a word": lambda s: _ready(s).update(status="False"),
+    "no Ready": lambda s: s["conditions"].pop(0),
+    "Ready on storage that is not": lambda s: s["conditions"][1].update(status="Unknown"),
+}
+
+
+@pytest.mark.parametrize("damage", list(BREAKS))
+def test_the_check_refuses_what_breaks_the_contract(damage: str) -> None:
+    status = copy.deepcopy(status_of(project(), HEALTHY))
+    BREAKS[damage](status)
+    with pytest.raises(AssertionError):
+        check_invariants(status)
+
+
+def test_an_object_that_can_not_be_judged_keeps_what_was_known() -> None:
+    before = compute_project_status(project(), HEALTHY, NOW)
+    for needs_person, reason in ((True, ConditionReason.INVALID_SPEC), (False, ConditionReason.INTERNAL_ERROR)):
+        status = failed_status(before, 2, reason, "It is so.", NOW, needs_person=needs_person)
+        check_invariants(status)
+        assert status["address"] == before["address"]
+        assert told(status, "StorageReady") == ("True", "VolumeWritable")
+        assert told(status, "Stalled" if needs_person else "Reconciling") == ("True", reason.value)
+    assert told(status, "Ready")[0] == "Unknown"
+    again = failed_status(status, 2, reason, "It is so.", NOW + timedelta(hours=1), needs_person=False)
+    assert again == status
