@@ -38,14 +38,7 @@ def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: d
     user = snapshot.users.get(identity.name) if person else None
     project = snapshot.projects.get(wish.project)
     repository = project.repositories.get(wish.repository) if project else None
-    rules = () if project is None else project.rules
-    if repository is not None and repository.rules is not None:
-        rules = repository.rules
-    levels = {0}
-    for rule in rules:
-        if person and (rule.kind is SubjectKind.AUTHENTICATED_USERS or rule.name == identity.name):
-            levels.add(int(rule.level))
-    level = 4 if own and project else max(levels)
+    level = strongest_level(project, wish, identity)
     rank = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}[wish.action.value]
     scopes = {"view": "view", "pull": "download", "push": "download modify"}.get(wish.action.value, "modify").split()
     push, content = wish.action is Action.PUSH, rank in (2, 3, 4)
@@ -79,6 +72,21 @@ def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: d
         told = {"BadCredentials", "TooManyAttempts", "TokenRevoked", "UserDisabled"}
         found.add(identity.failure if identity.failure and identity.failure in told else Reason.BAD_CREDENTIALS)
     return found
+
+
+def strongest_level(project: ProjectPolicy | None, wish: AccessRequest, identity: Identity) -> int:
+    """The number of the sharing level; 0 for none."""
+    if project is None:
+        return 0
+    if identity.credential is CredentialKind.SERVICE:
+        return 4
+    local = project.repositories[wish.repository].rules if wish.repository in project.repositories else None
+    levels = [0]
+    for rule in project.rules if local is None else local:
+        everybody = rule.kind is SubjectKind.AUTHENTICATED_USERS
+        if identity.credential is CredentialKind.PASSWORD and (everybody or rule.name == identity.name):
+            levels.append(int(rule.level))
+    return max(levels)
 
 
 def cases(seed: int, worlds: int = WORLDS) -> list[tuple[Random, Snapshot, Identity, AccessRequest]]:
