@@ -220,7 +220,7 @@ def _start(plane: ControlPlane, name: str, *arguments: str) -> None:
     """Start a program of the control plane, its output in a log; it ends with the test process, however that ends."""
     log = (plane.directory / f"{name}.log").open("wb")
     with log:
-        command = ["setpriv", "--pdeathsig", "TERM", str(tool(name)), *arguments]
+        command = ["setpriv", "--pdeathsig", "KILL", str(tool(name)), *arguments]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
     plane.processes.append(process)
 

@@ -13,6 +13,7 @@ from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason,
 from berth.api.crd import object_schema
 from berth.api.kinds import KINDS, Kind
 from berth.api.project import InventoryEntry, Project, ProjectStatus, StorageStatus
+from berth.api.quantities import parse_quantity
 from berth.api.repository import DockerRepository, DockerRepositoryStatus, LastPush, TagStatus
 from berth.api.structural import VALIDATIONS
 from tests.component.api.cases import REFUSED, Refused
@@ -223,6 +224,23 @@ def test_what_the_server_returns_is_what_the_models_read(berth_crds: ControlPlan
         assert read.metadata.uid != ""
         written = read.model_dump(mode="json", by_alias=True, include={"metadata", "spec"}, exclude_none=True)
         assert kind.model.model_validate(written).model_dump(include={"spec"}) == read.model_dump(include={"spec"})
+
+
+def test_server_and_models_agree_on_what_a_size_is(berth_crds: ControlPlane, unique: str) -> None:
+    sizes = ["1", "50Gi", "100G", "1.5Gi", ".5Ki", "5.", "1k", "2Ei", "1E", "1e3", "1E3", "12e-1", "100m", "+3Mi"]
+    others = ["Gi", "50gi", "50GiB", "1K", "1.2.3", "ten", "1e", "0x10", "0", "-1"]
+    texts = [*sizes, *others]
+    made = [project(f"{unique}{number}", limits__layerSize=text) for number, text in enumerate(texts)]
+    told = berth_crds.kubectl("create", "--dry-run=server", "-f", "-", "-o", "name", input=made).stdout.split()
+    accepted = {text for number, text in enumerate(texts) if f"project.berth.dev/{unique}{number}" in told}
+    assert accepted == set(sizes) == {text for text in texts if _is_size(text)}
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return parse_quantity(text) > 0
+    except ValueError:
+        return False
 
 
 def test_two_hundred_subjects_are_within_the_cost_that_the_server_allows(berth_crds: ControlPlane, unique: str) -> None:
