@@ -48,11 +48,14 @@ class ApiModel(BaseModel):
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,
-        use_attribute_docstrings=False,
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """The object as the API server takes it: camelCase, JSON types only, absent fields left out."""
+        """A spec, a status or a part of one as the API server takes it: camelCase, JSON types, absent fields left out.
+
+        Fields with a default are written out, so this is for what Berth writes, never for sending back what a person
+        wrote; and `metadata` has only what Berth reads of it, so an object to apply is put together from its parts.
+        """
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
