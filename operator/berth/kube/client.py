@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -62,6 +62,17 @@ class Selection:
         return [(name, value) for name, value in pairs if value]
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How this client reaches the API server, for a library that brings a client of its own."""
+
+    server: str
+    ca_file: str | None
+    certificate_file: str | None
+    key_file: str | None
+    authorization: str | None = field(repr=False)  # the present value of the Authorization header
+
+
 class KubeClient:
     """One connection pool to one API server. Make it with `connect`."""
 
@@ -85,6 +96,17 @@ class KubeClient:
         async with kube.ApiClient(configuration) as api:
             api.user_agent = user_agent
             yield cls(api)
+
+    async def login(self) -> Login:
+        """The present address and credentials; ask again when they were refused, because tokens rotate."""
+        configuration = self._api.configuration
+        return Login(
+            server=configuration.host,
+            ca_file=configuration.ssl_ca_cert,
+            certificate_file=configuration.cert_file,
+            key_file=configuration.key_file,
+            authorization=await configuration.get_api_key_with_prefix("BearerToken"),
+        )
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
         """One object, or None when it does not exist."""

@@ -16,14 +16,16 @@ import structlog
 
 from berth.status.observed import ProbeOutcome, ProbeSeen
 
-Prober: TypeAlias = Callable[[str], Awaitable[ProbeSeen]]
-"""Writes to the registry of a project id, reads it back and cancels it; never raises for what the registry answers."""
+Prober: TypeAlias = Callable[[str], Awaitable[ProbeSeen | None]]
+"""Writes to the registry of a project id and reads it back. None: it could not be tried (no token for it), which says
+nothing about the registry."""
 
 Pods: TypeAlias = frozenset[str]
 """What tells the pods that run now from earlier ones."""
 
 AT_ONCE: Final = 4  # probes
-RETRY: Final = 5.0  # seconds after a probe that did not succeed
+RETRY_FIRST: Final = 1.0  # seconds after a probe that did not succeed, then twice as long each time
+RETRY_LIMIT: Final = 30.0  # seconds
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +36,7 @@ class _Entry:
     seen: ProbeSeen | None
     due: float
     running: bool = False
+    failures: int = 0  # in a row
 
 
 class Probes:
@@ -67,7 +70,7 @@ class Probes:
             assumed = ProbeSeen(ProbeOutcome.WRITTEN) if said_ready else None
             entry = _Entry(pods, assumed, self._clock())
         elif entry.pods != pods:
-            entry = _Entry(pods, None, self._clock(), entry.running)
+            entry = _Entry(pods, None, self._clock(), running=entry.running)
         if entry.due <= self._clock() and not entry.running:
             entry = replace(entry, running=True)
             self._due.put_nowait(project_id)
@@ -98,17 +101,21 @@ class Probes:
             try:
                 seen = await self._prober(project_id)
             except Exception as error:
-                _log.exception("a write probe failed in an unforeseen way", project=project_id)
-                seen = ProbeSeen(ProbeOutcome.UNREACHABLE, f"the probe failed: {type(error).__name__}")
+                _log.exception("an error in a write probe", project=project_id, error=type(error).__name__)
+                seen = None
             self._record(project_id, asked.pods, seen)
 
-    def _record(self, project_id: str, pods: Pods, seen: ProbeSeen) -> None:
+    def _record(self, project_id: str, pods: Pods, seen: ProbeSeen | None) -> None:
         entry = self._entries.get(project_id)
         if entry is None:
             return
-        if entry.pods == pods:
-            pause = self._interval if seen.outcome is ProbeOutcome.WRITTEN else RETRY
-            self._entries[project_id] = _Entry(pods, seen, self._clock() + pause)
-        else:  # it answers for pods that are gone: the present ones are due at once
+        if entry.pods != pods:  # it answers for pods that are gone: the present ones are due at once
             self._entries[project_id] = _Entry(entry.pods, None, self._clock())
+        elif seen is not None and seen.outcome is ProbeOutcome.WRITTEN:
+            self._entries[project_id] = _Entry(pods, seen, self._clock() + self._interval)
+        else:
+            pause = min(RETRY_LIMIT, RETRY_FIRST * 2 ** min(entry.failures, 8))
+            self._entries[project_id] = _Entry(
+                pods, seen or entry.seen, self._clock() + pause, failures=entry.failures + 1
+            )
         self._wake(project_id)

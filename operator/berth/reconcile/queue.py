@@ -51,6 +51,7 @@ class KeyedQueue:
         self._earliest: dict[Key, float] = {}
         self._spent: dict[Key, float] = {}  # until when the passes so far would last at one in PACE seconds
         self._changed = asyncio.Event()
+        self._closed = False
 
     def add(self, key: Key, after: float = 0.0) -> None:
         """Ask for a pass over this key, `after` seconds from now at the latest."""
@@ -62,6 +63,11 @@ class KeyedQueue:
             self._due[key] = due
             heapq.heappush(self._heap, (due, next(self._order), key))
             self._changed.set()
+
+    def close(self) -> None:
+        """Begin nothing more: `run` returns when the passes under way have ended."""
+        self._closed = True
+        self._changed.set()
 
     @property
     def waiting(self) -> int:
@@ -79,14 +85,13 @@ class KeyedQueue:
         return max((now - due for due in self._due.values() if due <= now), default=0.0)
 
     async def run(self, work: Work, workers: int) -> None:
-        """Work for ever with so many workers at once. Ends by cancellation, or with the error of a broken worker."""
+        """Work with so many workers at once until `close`, or with the error of a broken worker."""
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(work))
 
     async def _worker(self, work: Work) -> None:
-        while True:
-            key = await self._next()
+        while (key := await self._next()) is not None:
             try:
                 after = await work(key)
             except Exception:
@@ -94,9 +99,9 @@ class KeyedQueue:
             else:
                 self._succeeded(key, after)
 
-    async def _next(self) -> Key:
-        """Wait for a due key and take it."""
-        while True:
+    async def _next(self) -> Key | None:
+        """Wait for a due key and take it; None when the queue is closed."""
+        while not self._closed:
             key, pause = self._pop()
             if key is not None:
                 return key
@@ -106,6 +111,7 @@ class KeyedQueue:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+        return None
 
     def _pop(self) -> tuple[Key | None, float | None]:
         """A due key, or how long until there may be one (None: until something is added)."""

@@ -1,0 +1,61 @@
+"""The write probe of a registry, and what its answers mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import aiohttp
+
+from berth.registry.client import RegistryClient
+from berth.registry.errors import RegistryError
+from berth.registry.tokens import TokenSource
+from berth.status.observed import ProbeOutcome, ProbeSeen
+
+
+class RegistryProber:
+    """Probes registries with tokens from access. `base` gives the address of a project's registry."""
+
+    def __init__(self, session: aiohttp.ClientSession, tokens: TokenSource, base: Callable[[str], str]) -> None:
+        self._session = session
+        self._tokens = _AccessProblems(tokens)
+        self._base = base
+
+    async def __call__(self, project_id: str) -> ProbeSeen | None:
+        """One probe. None when access gives no token: that says nothing about the registry."""
+        client = RegistryClient(self._session, self._base(project_id), self._tokens)
+        try:
+            await client.probe_write(project_id)
+        except _NoToken:
+            return None
+        except RegistryError as error:
+            return ProbeSeen(_meaning(error.status), error.sentence)
+        return ProbeSeen(ProbeOutcome.WRITTEN)
+
+
+def _meaning(status: int) -> ProbeOutcome:
+    """What a refused probe says. Any answer but these means that the registry is there and can not write or read."""
+    if status in (401, 403):
+        return ProbeOutcome.REFUSED
+    if status in (0, 429):
+        return ProbeOutcome.UNREACHABLE
+    return ProbeOutcome.NOT_WRITABLE
+
+
+class _NoToken(Exception):  # noqa: N818 - a state of access, told apart from those of a registry
+    """Access gave no token."""
+
+
+class _AccessProblems:
+    """A token source whose failures can not be taken for failures of a registry."""
+
+    def __init__(self, tokens: TokenSource) -> None:
+        self._tokens = tokens
+
+    async def token(self, scopes: tuple[str, ...]) -> str | None:
+        try:
+            return await self._tokens.token(scopes)
+        except RegistryError as error:
+            raise _NoToken(error.sentence) from error
+
+    def forget(self, scopes: tuple[str, ...]) -> None:
+        self._tokens.forget(scopes)

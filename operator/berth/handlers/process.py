@@ -1,0 +1,124 @@
+"""The operator's process: parts put together, watched over, and shut down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import structlog
+
+from berth.api.names import registry_host
+from berth.desired.installation import PUBLIC_CA
+from berth.handlers.embedded import watch_with_kopf
+from berth.handlers.health import Metrics, serve_health
+from berth.handlers.prober import RegistryProber
+from berth.kube.apply import Applier
+from berth.kube.client import KubeClient
+from berth.reconcile.caches import Caches
+from berth.reconcile.context import Context
+from berth.reconcile.dispatch import Dispatcher
+from berth.reconcile.probes import Prober, Probes
+from berth.reconcile.queue import KeyedQueue
+from berth.reconcile.statuses import StatusWriter
+from berth.reconcile.wake import INSTALLATION, Waker, project_key
+from berth.registry.tokens import AccessTokens
+from berth.settings import OperatorSettings
+
+GRACE: Final = 10.0  # seconds that passes under way get when the process is told to stop
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: OperatorSettings) -> None:
+    """Run the operator until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
+    try:
+        asyncio.run(_until_signalled(settings))
+    except ExceptionGroup as group:
+        _log.error("a part of the operator ended, so all of it does", exc_info=group)
+        sys.exit(1)
+
+
+async def _until_signalled(settings: OperatorSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with KubeClient.connect(user_agent="berth-operator") as client, aiohttp.ClientSession() as session:
+        tokens = AccessTokens(session, settings.access_url, lambda: _read(settings.access_token_file))
+        prober = RegistryProber(session, tokens, lambda project: f"http://{_registry(project, settings)}")
+        await operate(settings, client, prober, stop)
+
+
+async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober, stop: asyncio.Event) -> None:
+    """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
+    queue = KeyedQueue()
+    waker = Waker(settings.namespace, queue.add)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, waker.changed)
+    probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
+    context = Context(
+        settings=settings,
+        version=distribution_version("berth"),
+        client=client,
+        caches=caches,
+        waker=waker,
+        applier=Applier(client, caches),
+        statuses=StatusWriter(client, caches),
+        probes=probes,
+        now=lambda: datetime.now(UTC),
+    )
+    metrics = Metrics(queue, caches.failing)
+    work = metrics.measured(Dispatcher(context).work)
+
+    async def work_when_synced() -> None:
+        await caches.wait_synced()
+        _log.info("every watch has listed once; work begins", keys=queue.waiting)
+        queue.add(INSTALLATION)
+        await queue.run(work, settings.workers)
+
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(_for_ever("watches", caches.run())),
+            group.create_task(_for_ever("write probes", probes.run())),
+            group.create_task(_for_ever("kopf", watch_with_kopf(client, queue.add))),
+            group.create_task(
+                _for_ever(
+                    "health endpoint",
+                    serve_health(
+                        settings.health_port,
+                        queue=queue,
+                        ready=lambda: caches.synced,
+                        failing=caches.failing,
+                        metrics=metrics,
+                    ),
+                )
+            ),
+        ]
+        working = group.create_task(work_when_synced())
+        await stop.wait()
+        _log.info("stopping: passes under way may end", active=queue.active)
+        queue.close()
+        await asyncio.wait({working}, timeout=GRACE)
+        for task in (working, *background):
+            task.cancel()
+
+
+async def _for_ever(part: str, running: Awaitable[Any]) -> None:
+    """A part that must not end by itself."""
+    await running
+    raise RuntimeError(f"{part} ended by itself")
+
+
+def _read(path: Path) -> str:
+    """The present token; the kubelet replaces the file, so it is read each time."""
+    return path.read_text(encoding="ascii").strip()
+
+
+def _registry(project: str, settings: OperatorSettings) -> str:
+    return registry_host(project, settings.cluster_domain)

@@ -1,0 +1,32 @@
+"""Kopf's part: it watches Berth's own kinds and wakes keys. Nothing is decided here (docs/adr/0001-kopf.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from berth.api.names import GROUP, VERSION
+from berth.kube.resources import CERTIFICATIONS, DOCKER_REPOSITORIES, PROJECTS, REGISTRY_USERS
+from berth.reconcile.queue import Key
+
+
+def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> None:
+    """Register the handlers of Berth's own kinds. `add` must be safe to call from Kopf's thread."""
+
+    @kopf.on.event(GROUP, VERSION, PROJECTS.plural, registry=registry)
+    async def project(name: str, **_: Any) -> None:
+        add(Key(PROJECTS.kind, name))
+
+    @kopf.on.event(GROUP, VERSION, DOCKER_REPOSITORIES.plural, registry=registry)
+    async def repository(namespace: str | None, name: str, **_: Any) -> None:
+        add(Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{name}"))
+
+    @kopf.on.event(GROUP, VERSION, REGISTRY_USERS.plural, registry=registry)
+    async def user(name: str, **_: Any) -> None:
+        add(Key(REGISTRY_USERS.kind, name))
+
+    @kopf.on.event(GROUP, VERSION, CERTIFICATIONS.plural, registry=registry)
+    async def certification(name: str, **_: Any) -> None:
+        add(Key(CERTIFICATIONS.kind, name))
