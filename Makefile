@@ -38,11 +38,12 @@ demo: ## Tools, images, cluster, chart, a Project, a push, pulls and a refused p
 	@e2e/demo
 
 crds: venv ## Write crds/ and the pages and copies made from the models
-	@$(BIN)/python -m berth.api.crd crds
+	@$(BIN)/python -m berth.api.crd crds --docs docs/crds
 	@rm -f charts/berth/files/crds/*.yaml && mkdir -p charts/berth/files/crds && cp crds/*.yaml charts/berth/files/crds/
 
 generate: crds ## Write every generated file
-	@$(BIN)/python -m berth.access.reasons_page
+	@$(BIN)/python -m berth.access.reasons_page <docs/reasons.md >docs/reasons.md.new
+	@mv docs/reasons.md.new docs/reasons.md
 
 static: venv ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
