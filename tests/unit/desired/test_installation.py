@@ -135,3 +135,24 @@ def test_an_authority_changes_without_a_moment_in_which_a_leaf_is_not_trusted(fr
         authorities.add(material.token_ca.current.certificate)
         known_bundle = material.token_ca.bundle
     assert len(authorities) == 3
+
+
+def test_nothing_is_signed_by_an_authority_that_nobody_had_time_to_learn_of(fresh: Material) -> None:
+    due = NOW + timedelta(days=2500)
+    announced = completed(found_again(fresh), due)
+    assert announced.token_leaf != fresh.token_leaf
+    assert announced.token_ca.current == fresh.token_ca.current
+    assert announced.token_ca.successor is not None
+    assert announced.token_ca.successor.certificate in announced.token_ca.bundle
+    hours_later = completed(replace(found_again(announced), token_leaf=None), due + timedelta(hours=23))
+    assert keys.is_issued_by(hours_later.token_leaf.certificate, fresh.token_ca.current)
+
+
+def test_a_former_authority_is_trusted_until_it_ends(fresh: Material) -> None:
+    announced = completed(found_again(fresh), NOW + timedelta(days=2500))
+    changed = completed(replace(found_again(announced), token_leaf=None), NOW + timedelta(days=2502))
+    assert changed.token_ca.current == announced.token_ca.successor
+    assert keys.is_issued_by(changed.token_leaf.certificate, changed.token_ca.current)
+    assert fresh.token_ca.current.certificate in changed.token_ca.bundle
+    after_its_end = completed(found_again(changed), NOW + timedelta(days=3651))
+    assert fresh.token_ca.current.certificate not in after_its_end.token_ca.bundle

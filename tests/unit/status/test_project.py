@@ -220,7 +220,13 @@ def test_a_claim_that_waits_for_its_pod_lets_the_pod_explain() -> None:
     assert told(status, "Ready") == ("False", "RegistryUnschedulable")
 
 
-def test_what_a_person_must_mend_is_told_before_what_comes_first() -> None:
+def test_what_a_person_must_mend_is_told_before_what_time_mends() -> None:
+    status = status_of(project(), replace(waiting_pod(**CRASHING), claim=replace(CLAIM, capacity="5Gi")))
+    assert told(status, "StorageReady") == ("False", "ClaimResizing")
+    assert told(status, "Ready") == ("False", "RegistryCrashLooping")
+
+
+def test_a_panic_is_quoted_and_not_its_stack() -> None:
     status = status_of(project(), waiting_pod(**CRASHING, last_message="panic: no CA\ngoroutine 1:\n\tmain.go:1"))
     assert told(status, "StorageReady") == ("Unknown", "ClaimBound")
     assert told(status, "Stalled") == ("True", "RegistryCrashLooping")
