@@ -120,6 +120,10 @@ class ConditionReason(_Word):
     NEVER_PUSHED = "NeverPushed", "Nothing was pushed yet."
     CATALOG_BEHIND = "CatalogBehind", "The catalog has work left for this object."
     CATALOG_UNREACHABLE = "CatalogUnreachable", "The catalog can not be reached."
+    CONTENT_MISSING = (
+        "ContentMissing",
+        "The registry lacks most of what the catalog knows, as after the loss of a volume; nothing was corrected.",
+    )
 
 
 class Condition(ApiModel):

@@ -99,6 +99,8 @@ async def record_push(
     if tag is not None:
         await move_tag(session, repository, tag, digest, origin)
     repository.object_due = True
+    if repository.last_push_at is not None and repository.last_push_at > origin.at:
+        return  # learned late of it
     repository.last_push_tag = tag
     repository.last_push_digest = digest
     repository.last_push_at = origin.at
@@ -112,6 +114,8 @@ async def move_tag(session: AsyncSession, repository: RepositoryRow, tag: str, d
     if row is None:
         row = TagRow(repository_id=repository.id, name=tag)
         session.add(row)
+    elif before == digest and row.pushed_at > origin.at:
+        return  # learned late of a push that a later one has repeated
     row.digest, row.pushed_at, row.pushed_by = digest, origin.at, origin.by
     if before != digest:
         _note_move(session, repository, tag, before, digest, origin)

@@ -36,8 +36,8 @@ class Known:
     digests: frozenset[str]
 
 
-async def repositories(session: AsyncSession, project: str, after: str = "", limit: int = 100) -> Sequence[str]:
-    """Paths of a project's repositories in byte order, those behind `after`, at most `limit`."""
+async def repositories(session: AsyncSession, project: str, after: str = "", limit: int | None = 100) -> Sequence[str]:
+    """Paths of a project's repositories in byte order, those behind `after`, at most `limit` (None: all)."""
     found = await session.scalars(
         select(RepositoryRow.path)
         .where(RepositoryRow.project == project, RepositoryRow.path > after)
@@ -53,12 +53,6 @@ async def repository_id(session: AsyncSession, key: RepositoryKey) -> int | None
         select(RepositoryRow.id).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
     )
     return found
-
-
-async def all_repositories(session: AsyncSession) -> Sequence[RepositoryKey]:
-    """Every repository of every project."""
-    rows = await session.execute(select(RepositoryRow.project, RepositoryRow.path).order_by(RepositoryRow.id))
-    return [RepositoryKey(project, path) for project, path in rows]
 
 
 async def tags(session: AsyncSession, repository: int, after: str = "", limit: int = 1000) -> Sequence[Tag]:
@@ -146,6 +140,16 @@ async def repositories_with_content(session: AsyncSession, project: str) -> froz
         .where(select(ManifestRow.id).where(ManifestRow.repository_id == RepositoryRow.id).exists())
     )
     return frozenset(found.all())
+
+
+async def writes_of(session: AsyncSession, key: RepositoryKey) -> Sequence[Write]:
+    """The writes of a repository that are open or lately settled, oldest first."""
+    rows = await session.scalars(
+        select(WriteRow)
+        .where(WriteRow.project == key.project, WriteRow.repository == key.path)
+        .order_by(WriteRow.created_at)
+    )
+    return [write_of(row) for row in rows]
 
 
 async def unsettled(session: AsyncSession, announced_before: datetime) -> Sequence[Write]:

@@ -8,7 +8,7 @@ itself (`berth.catalog.settle`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -101,8 +101,10 @@ class Store:
 
 
 async def apply_write(session: AsyncSession, intent: Intent, manifest: Manifest | None, at: datetime) -> None:
-    """What a write does to the tables. `manifest` is what was pushed, None for a delete."""
-    if manifest is not None and intent.digest is not None:
+    """What a write does to the tables. `manifest` is what was pushed; a delete has none."""
+    if intent.kind is WriteKind.PUSH:
+        assert manifest is not None, "a push has a manifest"
+        assert intent.digest is not None, "a push has a digest"
         repository = await ledger.ensure_repository(session, intent.repository, at)
         origin = Origin(at, intent.by, intent.client, Cause.PUSH)
         await ledger.record_push(session, repository, intent.digest, manifest, intent.tag, origin)
@@ -115,14 +117,6 @@ async def apply_write(session: AsyncSession, intent: Intent, manifest: Manifest 
         await ledger.drop_tag(session, held, intent.tag, origin)
     else:
         await ledger.drop_manifest(session, held, intent.reference, origin)
-
-
-async def writes_of(session: AsyncSession, key: RepositoryKey) -> Sequence[Write]:
-    """The writes of a repository that are open or lately settled."""
-    rows = await session.scalars(
-        select(WriteRow).where(WriteRow.project == key.project, WriteRow.repository == key.path)
-    )
-    return [write_of(row) for row in rows]
 
 
 def write_of(row: WriteRow) -> Write:

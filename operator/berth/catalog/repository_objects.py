@@ -1,0 +1,60 @@
+"""The DockerRepository objects of the cluster, found by the repository that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from berth.catalog.objects import key_of_object
+from berth.catalog.records import RepositoryKey
+from berth.kube.client import KubeClient
+from berth.kube.reflector import Reflector
+from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of
+
+
+class RepositoryObjects:
+    """A live copy of all DockerRepository objects. `changed` is told whenever one appears, changes or goes."""
+
+    def __init__(self, client: KubeClient, changed: Callable[[RepositoryKey], None]) -> None:
+        self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change)
+        self._changed = changed
+        self._by_repository: dict[RepositoryKey, set[ObjectKey]] = {}
+
+    def find(self, key: RepositoryKey) -> Manifest | None:
+        """The object that stands for a repository, whatever its name; the oldest when people made several."""
+        objects = self.reflector.objects
+        found = [objects[name] for name in self._by_repository.get(key, ()) if name in objects]
+        return min(found, key=_age, default=None)
+
+    def named(self, namespace: str, name: str) -> Manifest | None:
+        """The object of a name."""
+        return self.reflector.objects.get((namespace, name))
+
+    def observe(self, written: Manifest) -> None:
+        """Take the answer to one's own write at once."""
+        self.reflector.observe(written)
+        self._index(written)
+
+    def _on_change(self, old: Manifest | None, new: Manifest | None) -> None:
+        present = new or old
+        assert present is not None, "a change has an object before or after"
+        key = key_of_object(present)
+        if key is None:
+            return
+        if new is not None:
+            self._index(new)
+        else:
+            names = self._by_repository.get(key, set())
+            names.discard(key_of(present))
+            if not names:
+                self._by_repository.pop(key, None)
+        self._changed(key)
+
+    def _index(self, manifest: Manifest) -> None:
+        key = key_of_object(manifest)
+        if key is not None:
+            self._by_repository.setdefault(key, set()).add(key_of(manifest))
+
+
+def _age(manifest: Manifest) -> tuple[str, str]:
+    metadata = manifest["metadata"]
+    return str(metadata.get("creationTimestamp") or ""), str(metadata["name"])

@@ -1,0 +1,127 @@
+"""Settles writes that nobody settled, and writes that ran at the same time, by asking the registry how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from berth.catalog import ledger, queries
+from berth.catalog.database import Database
+from berth.catalog.records import Intent, RepositoryKey, Write, WriteKind, WriteState
+from berth.catalog.schema import RepositoryRow, WriteRow
+from berth.catalog.store import apply_write
+from berth.catalog.truth import Moment, Seen, align, digest_of_head, fetch
+from berth.registry.client import ManifestHead, RegistryClient
+from berth.registry.errors import RegistryError, RegistryUnavailable
+
+_log = structlog.get_logger(__name__)
+
+
+class Settler:
+    """`registry` gives the client of a project's registry; `timeout` is how long a write may stay open."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Callable[[str], RegistryClient],
+        *,
+        now: Callable[[], datetime],
+        timeout: timedelta,
+        changed: Callable[[RepositoryKey], None],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._now = now
+        self._timeout = timeout
+        self._changed = changed
+
+    async def settle(self) -> int:
+        """Settle what can be settled now; how many were. A write whose registry is away stays for the next time."""
+        settled = 0
+        async with self._database.exclusive("settle") as mine:
+            if not mine:
+                return 0
+            async with self._database.reading() as session:
+                waiting = await queries.unsettled(session, self._now() - self._timeout)
+            away: set[str] = set()
+            for write in waiting:
+                project = write.intent.repository.project
+                if project in away:
+                    continue
+                try:
+                    settled += await self._settle(write)
+                except RegistryError as error:
+                    away.add(project)
+                    _log.warning("a write could not be settled yet", project=project, error=error.sentence)
+        return settled
+
+    async def _settle(self, write: Write) -> bool:
+        intent = write.intent
+        key, client = intent.repository, self._registry(intent.repository.project)
+        async with self._database.reading() as session:
+            writes = await queries.writes_of(session, key)
+            known = await queries.known(session, key)
+        moment = Moment.of(writes)
+        if self._busy(moment, writes, write):
+            return False
+        head = await client.head_manifest(key.name, intent.reference)
+        seen = await _look(client, intent, head, known.digests)
+        async with self._database.writing() as session:
+            row = await session.get(WriteRow, write.id, with_for_update=True)
+            writes = await queries.writes_of(session, key)
+            if row is None or row.state is not write.state or self._busy(moment, writes, write):
+                return False
+            if row.state is WriteState.OPEN:
+                happened = _happened(intent, head)
+                if happened:
+                    await apply_write(session, intent, seen.manifests.get(intent.digest or ""), write.created_at)
+                row.state = WriteState.COMMITTED if happened else WriteState.ABANDONED
+                row.settled_at = self._now()
+            row.doubtful = False
+            repository = await _repository(session, key, seen, write.created_at)
+            if repository is not None:
+                touched = moment.touched_since(writes, self._overdue(), write.id)
+                await align(session, repository, seen, writes, touched, self._now())
+        self._changed(key)
+        _log.info("a write was settled from the registry", repository=key.name, kind=intent.kind.value, by=intent.by)
+        return True
+
+    def _overdue(self) -> datetime:
+        return self._now() - self._timeout
+
+    def _busy(self, moment: Moment, writes: Sequence[Write], write: Write) -> bool:
+        """Whether somebody else is, or since `moment` was, at the reference of `write`."""
+        touched = moment.touched_since(writes, self._overdue(), write.id)
+        return any(other.reference == write.intent.reference for other in touched)
+
+
+async def _repository(session: AsyncSession, key: RepositoryKey, seen: Seen, at: datetime) -> RepositoryRow | None:
+    """The repository's row; made when the registry holds something of it."""
+    if seen.manifests:
+        return await ledger.ensure_repository(session, key, at)
+    return await ledger.hold_repository(session, key)
+
+
+async def _look(client: RegistryClient, intent: Intent, head: ManifestHead | None, known: frozenset[str]) -> Seen:
+    """Everything that must be known to settle a write, besides what its reference stands for."""
+    name = intent.repository.name
+    wanted = [head.digest] if head is not None else []
+    if intent.kind is WriteKind.PUSH and intent.digest is not None:
+        wanted.append(intent.digest)
+        known = known - {intent.digest}  # its manifest is needed to record the push
+    manifests = await fetch(client, name, wanted, known)
+    if head is not None and head.digest not in known | manifests.keys():
+        raise RegistryUnavailable(f"The registry named {name}@{head.digest} and then did not have it.")
+    if intent.tag is not None:
+        return Seen(tags={intent.tag: digest_of_head(head)}, manifests=manifests)
+    return Seen(digests={intent.reference: head is not None}, manifests=manifests)
+
+
+def _happened(intent: Intent, head: ManifestHead | None) -> bool:
+    """Whether the registry is as the write would have made it."""
+    if intent.kind is WriteKind.DELETE:
+        return head is None
+    return head is not None and head.digest == intent.digest
