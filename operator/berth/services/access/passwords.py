@@ -32,7 +32,8 @@ class TooBusy(Exception):  # noqa: N818 - named for the state that it reports
 class Passwords:
     """A bounded pool of password verifications. `close` it at the end.
 
-    `threads` run at the same time, `waiting` more may queue; `monotonic` is in seconds.
+    `threads` run at the same time, `waiting` more may queue; `monotonic` is in seconds; `hasher` makes the hash that
+    unknown names are verified against.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Passwords:
         threads: int = 2,
         waiting: int = 64,
         random_bytes: Callable[[int], bytes] = os.urandom,
+        hasher: argon2.PasswordHasher | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="password")
         self._limit = threads + waiting
         self._salt = random_bytes(32)
-        self._hasher = argon2.PasswordHasher()
+        self._hasher = hasher or argon2.PasswordHasher()
         # Verified for names that do not exist, so that they take as long as those that do.
         self._nobody = self._hasher.hash(random_bytes(32).hex())
         self._remembered: OrderedDict[bytes, float] = OrderedDict()

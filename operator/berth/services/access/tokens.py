@@ -62,12 +62,14 @@ class GrantedToken:
 class _Keys:
     private: ec.EllipticCurvePrivateKey
     leaf: str  # base64 of the DER, as it stands in x5c
-    authority: x509.Certificate
+    until: float  # end of the leaf's validity
+    authorities: tuple[x509.Certificate, ...]
 
 
 class TokenService:
-    """Signs with the key in `directory` (`tls.crt`, `tls.key`, `ca.crt`) and verifies what that CA's leaves signed.
+    """Signs with the key in `directory` (`tls.crt`, `tls.key`) and verifies what it signed, now or before.
 
+    With `ca.crt` there (a bundle), what other replicas signed with another leaf of those authorities is verified too.
     `clock` is seconds since the epoch, `token_id` gives a new `jti` each time.
     """
 
@@ -81,7 +83,8 @@ class TokenService:
         self._keys: _Keys | None = None
         self._stamp: tuple[object, ...] = ()
         self._next_look = 0.0
-        self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}
+        self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # every leaf that was loaded here
+        self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # of others, from the same authorities
         self._verified: OrderedDict[str, GrantedToken] = OrderedDict()
         self._log = structlog.get_logger("berth.access.tokens")
 
@@ -169,7 +172,7 @@ class TokenService:
         if not isinstance(chain, list) or len(chain) != 1 or not isinstance(chain[0], str):
             raise ValueError("a token of ours carries one leaf certificate")
         leaf = chain[0]
-        known = self._leaves.get(leaf)
+        known = self._own.get(leaf) or self._leaves.get(leaf)
         if known is None:
             known = self._trust(leaf)
             self._leaves[leaf] = known
@@ -180,13 +183,12 @@ class TokenService:
 
     def _trust(self, leaf: str) -> tuple[ec.EllipticCurvePublicKey, float]:
         """The key of a leaf that our CA signed, and the end of its validity. Raises ValueError for any other."""
-        if self._keys is None:
-            raise ValueError("no CA to verify with")
         try:
             certificate = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
-            certificate.verify_directly_issued_by(self._keys.authority)
-        except (binascii.Error, InvalidSignature, TypeError) as error:
-            raise ValueError("the leaf certificate is not from our CA") from error
+        except binascii.Error as error:
+            raise ValueError("x5c is not base64") from error
+        if self._keys is None or not _issued_by(certificate, self._keys.authorities):
+            raise ValueError("the leaf certificate is not from our CA")
         key = certificate.public_key()
         now = datetime.fromtimestamp(self._clock(), UTC)
         if not isinstance(key, ec.EllipticCurvePublicKey) or now < certificate.not_valid_before_utc:
@@ -200,10 +202,7 @@ class TokenService:
             return
         self._next_look = now + _LOOK_INTERVAL
         try:
-            stamp = tuple(
-                (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-                for stat in ((self._directory / name).stat() for name in ("tls.crt", "tls.key", "ca.crt"))
-            )
+            stamp = tuple(_stamp(self._directory / name) for name in ("tls.crt", "tls.key", "ca.crt"))
             if stamp == self._stamp:
                 return
             keys = _load_keys(self._directory)
@@ -213,26 +212,47 @@ class TokenService:
             )
             return
         self._keys, self._stamp = keys, stamp
+        self._own[keys.leaf] = (keys.private.public_key(), keys.until)
         self._leaves.clear()
         self._verified.clear()
         self._log.info("signing key loaded", directory=str(self._directory))
 
 
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
 def _load_keys(directory: Path) -> _Keys:
     certificate = x509.load_pem_x509_certificate((directory / "tls.crt").read_bytes())
-    authority = x509.load_pem_x509_certificate((directory / "ca.crt").read_bytes())
     private = load_pem_private_key((directory / "tls.key").read_bytes(), password=None)
-    public = certificate.public_key()
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(public, ec.EllipticCurvePublicKey):
-        raise ValueError("the signing key is not an elliptic curve key")  # noqa: TRY004 - the file's value is wrong
-    if private.curve.name != "secp256r1" or private.public_key() != public:
-        raise ValueError("tls.crt does not certify tls.key, or it is not a P-256 key")
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except InvalidSignature as error:
-        raise ValueError("tls.crt is not signed by ca.crt") from error
-    leaf = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-    return _Keys(private=private, leaf=leaf, authority=authority)
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        raise ValueError("tls.key is not a P-256 key")
+    if private.public_key() != certificate.public_key():
+        raise ValueError("tls.crt does not certify tls.key")
+    bundle = directory / "ca.crt"
+    authorities = tuple(x509.load_pem_x509_certificates(bundle.read_bytes())) if bundle.exists() else ()
+    if authorities and not _issued_by(certificate, authorities):
+        raise ValueError("tls.crt is not signed by a certificate of ca.crt")
+    return _Keys(
+        private=private,
+        leaf=base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii"),
+        until=certificate.not_valid_after_utc.timestamp(),
+        authorities=authorities,
+    )
+
+
+def _issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> bool:
+    for authority in authorities:
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (InvalidSignature, ValueError, TypeError):
+            continue
+        return True
+    return False
 
 
 def _granted_token(claims: Mapping[str, Any]) -> GrantedToken:

@@ -1,0 +1,131 @@
+"""Passwords: verified slowly, remembered briefly, and never written anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Literal
+
+import argon2
+import bcrypt
+import pytest
+
+from berth.services.access.passwords import Passwords, TooBusy
+from tests.unit.services.access.world import HASHER
+
+BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+ARGON = HASHER.hash("right")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Gate(argon2.PasswordHasher):
+    """A hasher that counts, and waits for a gate to open."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.verifications = 0
+        self.open = threading.Event()
+        self.open.set()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.verifications += 1
+        assert self.open.wait(30)
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def passwords(clock: Clock, gate: Gate) -> Iterator[Passwords]:
+    made = Passwords(monotonic=clock, threads=1, waiting=1, hasher=gate)
+    yield made
+    gate.open.set()
+    made.close()
+
+
+@pytest.mark.parametrize("present", [ARGON, BCRYPT, BCRYPT.replace("$2b$", "$2y$")])
+async def test_both_schemes_tell_right_from_wrong(passwords: Passwords, present: str) -> None:
+    assert await passwords.matches("ann", "right", present)
+    assert not await passwords.matches("ann", "wrong", present)
+
+
+@pytest.mark.parametrize("present", [None, "", "right", "$1$x", "$argon2id$broken", "$argon2i$x", "$2b$broken", "$2b$"])
+async def test_no_hash_and_hashes_that_can_not_be_read_fit_nothing(passwords: Passwords, present: str | None) -> None:
+    assert not await passwords.matches("ann", "right", present)
+
+
+@pytest.mark.parametrize("password", ["", "x" * 5000, "\udcff", "\x00"])
+async def test_strange_passwords_do_no_harm(passwords: Passwords, password: str) -> None:
+    for present in (ARGON, BCRYPT, None):
+        assert not await passwords.matches("ann", password, present)
+
+
+async def test_an_unknown_name_costs_a_verification_too(passwords: Passwords, gate: Gate) -> None:
+    await passwords.matches("nobody", "right", None)
+    assert gate.verifications == 1
+
+
+async def test_a_match_is_remembered_for_a_minute(passwords: Passwords, gate: Gate, clock: Clock) -> None:
+    for _ in range(3):
+        assert await passwords.matches("ann", "right", ARGON)
+    assert gate.verifications == 1
+    clock.now += 61
+    assert await passwords.matches("ann", "right", ARGON)
+    assert gate.verifications == 2
+
+
+async def test_what_is_remembered_is_found_with_the_same_name_password_and_hash_alone(
+    passwords: Passwords, gate: Gate
+) -> None:
+    assert await passwords.matches("ann", "right", ARGON)
+    assert not await passwords.matches("ann", "wrong", ARGON)
+    assert not await passwords.matches("ann", "right", HASHER.hash("another"))
+    assert not await passwords.matches("ann", "right", None)
+    await passwords.matches("bob", "right", ARGON)
+    assert gate.verifications == 5
+
+
+async def test_equal_questions_at_the_same_time_are_one_verification(passwords: Passwords, gate: Gate) -> None:
+    gate.open.clear()
+    asked = [asyncio.create_task(passwords.matches("ann", "right", ARGON)) for _ in range(20)]
+    await asyncio.sleep(0)
+    gate.open.set()
+    assert all(await asyncio.gather(*asked))
+    assert gate.verifications == 1
+
+
+async def test_more_than_may_wait_are_turned_away(passwords: Passwords, gate: Gate) -> None:
+    gate.open.clear()
+    asked = [asyncio.create_task(passwords.matches("ann", f"wrong {number}", ARGON)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooBusy):
+        await passwords.matches("ann", "right", ARGON)
+    gate.open.set()
+    assert await asyncio.gather(*asked) == [False, False]
+    assert await passwords.matches("ann", "right", ARGON)
+
+
+async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: Passwords, gate: Gate) -> None:
+    gate.open.clear()
+    first = asyncio.create_task(passwords.matches("ann", "right", ARGON))
+    second = asyncio.create_task(passwords.matches("ann", "right", ARGON))
+    await asyncio.sleep(0)
+    first.cancel()
+    gate.open.set()
+    assert await second

@@ -1,0 +1,99 @@
+"""Signing keys: loaded, replaced, and trusted no further than they should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from berth.access.model import CredentialKind, Identity
+from berth.services.access.tokens import TokenRefused, TokenService
+from tests.component.pki import Authority
+from tests.unit.services.access.world import AUTHORITY, LEAF, World, write_keys
+
+ANN = Identity(CredentialKind.PASSWORD, "ann")
+SECOND_LEAF = AUTHORITY.issue("berth token signing")
+
+
+@pytest.fixture
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where another replica finds its keys."""
+    return tmp_path_factory.mktemp("replica")
+
+
+def sign(world: World) -> str:
+    return world.tokens.sign(ANN, {}, [], [])[0]
+
+
+def replica(world: World, directory: Path) -> TokenService:
+    """Another replica of the service, with keys of its own directory."""
+    return TokenService(directory=directory, lifetime=300, clock=lambda: world.time, token_id=lambda: "id")
+
+
+def test_a_replaced_key_signs_and_the_one_before_is_still_verified(world: World) -> None:
+    before = sign(world)
+    write_keys(world.signing_dir, SECOND_LEAF)
+    world.time += 10
+    after = sign(world)
+    assert before.split(".")[0] != after.split(".")[0]
+    for token in (before, after):
+        assert world.tokens.verify(token).identity == ANN
+
+
+def test_replicas_trust_each_others_leaves_of_one_authority(world: World, directory: Path) -> None:
+    write_keys(directory, SECOND_LEAF)
+    other = replica(world, directory)
+    assert other.verify(sign(world)).identity == ANN
+
+
+def test_without_an_authority_a_replica_trusts_its_own_leaf_alone(world: World, directory: Path) -> None:
+    write_keys(directory, SECOND_LEAF)
+    (directory / "ca.crt").unlink()
+    other = replica(world, directory)
+    own = other.sign(ANN, {}, [], [])[0]
+    assert other.verify(own).identity == ANN
+    with pytest.raises(TokenRefused):
+        other.verify(sign(world))
+
+
+def test_a_bundle_of_authorities_trusts_the_leaves_of_each(world: World, directory: Path) -> None:
+    successor = Authority.create("berth token CA 2")
+    write_keys(directory, successor.issue("leaf"), successor)
+    (directory / "ca.crt").write_bytes(successor.certificate_pem + AUTHORITY.certificate_pem)
+    assert replica(world, directory).verify(sign(world)).identity == ANN
+
+
+def test_files_that_do_not_fit_together_leave_the_present_key(world: World) -> None:
+    before = sign(world)
+    for broken in (b"", b"nonsense", SECOND_LEAF.key_pem):
+        (world.signing_dir / "tls.key").write_bytes(broken)
+        world.time += 10
+        assert world.tokens.ready
+        assert sign(world).split(".")[0] == before.split(".")[0]
+
+
+def test_without_a_key_the_service_is_not_ready_and_signs_nothing(world: World, directory: Path) -> None:
+    empty = replica(world, directory)
+    assert not empty.ready
+    with pytest.raises(RuntimeError):
+        empty.sign(ANN, {}, [], [])
+    with pytest.raises(TokenRefused):
+        empty.verify(sign(world))
+
+
+def test_a_key_that_appears_is_found(world: World, directory: Path) -> None:
+    late = replica(world, directory)
+    assert not late.ready
+    write_keys(directory, LEAF)
+    assert late.ready
+
+
+def test_a_verified_token_is_refused_when_it_expires(world: World) -> None:
+    token = sign(world)
+    world.tokens.verify(token)
+    world.time += 299
+    world.tokens.verify(token)
+    world.time += 1
+    with pytest.raises(TokenRefused) as refused:
+        world.tokens.verify(token)
+    assert "expired" in refused.value.sentence

@@ -1,0 +1,355 @@
+"""A small installation in memory: people, projects, keys, a catalog and registries that keep what they are told."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import itertools
+import json
+import time
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import argon2
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from berth.access.model import (
+    Action,
+    Level,
+    ProjectPolicy,
+    RepositoryPolicy,
+    Rule,
+    Snapshot,
+    SubjectKind,
+    User,
+)
+from berth.access.sentences import Facts, sentence
+from berth.api.reasons import Reason
+from berth.services.access.app import create_app
+from berth.services.access.audit import AuditLog
+from berth.services.access.credentials import Authenticator
+from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.door import GatewayDoor
+from berth.services.access.exchange import Answer
+from berth.services.access.metrics import AccessMetrics
+from berth.services.access.passwords import Passwords
+from berth.services.access.tokens import TokenService
+from berth.services.logs import decision_logger
+from berth.services.serviceaccount import ServiceAccountVerifier
+from tests.component.pki import Authority
+
+HOST = "registry.example.org"
+ISSUER = "https://kubernetes.default.svc"
+CLUSTER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+AUTHORITY = Authority.create("berth token CA")
+LEAF = AUTHORITY.issue("berth token signing")
+HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORDS = {name: f"canary-password-of-{name}" for name in ("ann", "bob", "eve", "dora")}
+HASHES = {name: HASHER.hash(password) for name, password in PASSWORDS.items()}
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a client sees."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> Any:
+        """The JSON body."""
+        return json.loads(self.body)
+
+    @property
+    def sentence(self) -> str:
+        """The one sentence of an error body; fails unless the body is exactly that."""
+        document = self.document
+        assert list(document) == ["errors"]
+        assert len(document["errors"]) == 1
+        assert sorted(document["errors"][0]) == ["code", "message"]
+        return str(document["errors"][0]["message"])
+
+    @property
+    def code(self) -> str:
+        """The code of the one error."""
+        return str(self.document["errors"][0]["code"])
+
+
+@dataclass
+class MemoryCatalog:
+    """A catalog that keeps writes, by id, with their state."""
+
+    away: bool = False
+    away_for_commits: bool = False
+    writes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attached: list[dict[str, Any]] = field(default_factory=list)
+
+    async def announce(self, intent: WriteIntent) -> str:
+        if self.away:
+            raise CatalogAway
+        write_id = f"w{len(self.writes) + 1}"
+        self.writes[write_id] = {"intent": intent, "state": "open"}
+        return write_id
+
+    async def commit(self, write_id: str, manifest: bytes | None) -> None:
+        if self.away or self.away_for_commits:
+            raise CatalogAway
+        self.writes[write_id].update(state="committed", manifest=manifest)
+
+    async def abandon(self, write_id: str) -> None:
+        self.writes[write_id]["state"] = "abandoned"
+
+    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
+        if self.away:
+            raise CatalogAway
+        return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
+
+    @property
+    def states(self) -> list[str]:
+        """The states of all writes in order."""
+        return [write["state"] for write in self.writes.values()]
+
+
+@dataclass
+class MemoryRegistries:
+    """Registries that keep manifests; `answer` overrides what they say, `away` whether they answer at all."""
+
+    manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
+    answer: Answer | None = None
+    away: RegistryAway | None = None
+    catalog_seen: list[str] = field(default_factory=list)
+
+    async def forward(
+        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        self.tokens.append(headers["authorization"])
+        if self.away is not None:
+            raise self.away
+        if self.answer is not None:
+            return self.answer
+        if method == "DELETE":
+            self.manifests.pop((project, target), None)
+            return Answer(202)
+        assert body is not None
+        self.manifests[project, target] = body
+        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        return Answer(201, (("location", f"{target}@{digest}"), ("docker-content-digest", digest)))
+
+
+def told(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
+    """The sentence of a reason about genomics/aligner."""
+    return sentence(reason, Facts(who=who, project="genomics", repository="aligner", action=action))
+
+
+def rules(*pairs: tuple[str, Level]) -> tuple[Rule, ...]:
+    """Sharing with users by name, or with everybody who is logged in by `*`."""
+    return tuple(
+        Rule(SubjectKind.AUTHENTICATED_USERS, "", level) if name == "*" else Rule(SubjectKind.USER, name, level)
+        for name, level in pairs
+    )
+
+
+def first_snapshot() -> Snapshot:
+    """ann edits (certified), bob downloads, dora edits (not certified), eve has nothing."""
+    shared = rules(("ann", Level.EDIT_AND_DELETE), ("bob", Level.DOWNLOAD), ("dora", Level.EDIT))
+    genomics = ProjectPolicy(
+        "genomics",
+        rules=shared,
+        layer_size_limit=1000,
+        repositories={
+            "aligner": RepositoryPolicy("aligner", has_content=True),
+            "tools/viewer": RepositoryPolicy("tools/viewer", has_content=True),
+            "private": RepositoryPolicy("private", rules=rules(("ann", Level.ADMINISTER)), has_content=True),
+        },
+    )
+    other = ProjectPolicy("other", rules=rules(("ann", Level.DOWNLOAD)), repositories={"x": RepositoryPolicy("x")})
+    users = {name: User(name, password_hash=HASHES[name], certified=name == "ann") for name in PASSWORDS}
+    return Snapshot(1, projects={"genomics": genomics, "other": other}, users=users)
+
+
+class World:
+    """The application with its parts, and ways to call it."""
+
+    def __init__(self, directory: Path, *, passwords: Passwords | None = None) -> None:
+        self.time = float(int(time.time()))  # near the real time, because certificates hold only then
+        self.snapshot = first_snapshot()
+        self.catalog = MemoryCatalog()
+        self.registries = MemoryRegistries()
+        self.log = io.StringIO()
+        self.ready = {"policy": True}
+        self.signing_dir = directory
+        write_keys(directory)
+        numbers = itertools.count()
+        self.tokens = TokenService(
+            directory=directory, lifetime=300, clock=lambda: self.time, token_id=lambda: f"id-{next(numbers)}"
+        )
+        self.verifier = ServiceAccountVerifier(
+            issuer=ISSUER, fetch_keys=self._keys, clock=lambda: self.time, monotonic=lambda: self.time
+        )
+        self.passwords = passwords or Passwords(monotonic=lambda: self.time, hasher=HASHER)
+        self.deps = Deps(
+            host=HOST,
+            snapshot=lambda: self.snapshot,
+            now=lambda: datetime.fromtimestamp(self.time, UTC),
+            ready=lambda: self.ready,
+            tokens=self.tokens,
+            authenticator=Authenticator(
+                verifier=self.verifier,
+                service_accounts=frozenset({"berth-system/berth-operator"}),
+                passwords=self.passwords,
+            ),
+            gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
+            catalog=self.catalog,
+            registries=self.registries,
+            audit=AuditLog(decision_logger("access", self.log)),
+            metrics=AccessMetrics(),
+            upstream_self="http://access",
+            registry_base=lambda project: f"http://registry.{project}:5000",
+            manifest_size_limit=4 * 1024 * 1024,
+        )
+        self.app = create_app(self.deps)
+
+    async def _keys(self) -> Mapping[str, Any]:
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key(), as_dict=True)
+        return {"keys": [{**public, "kid": "cluster"}]}
+
+    def service_account(self, name: str, audience: str = "berth-access") -> str:
+        """A projected token of a ServiceAccount in Berth's namespace."""
+        claims = {
+            "iss": ISSUER,
+            "aud": [audience],
+            "sub": f"system:serviceaccount:berth-system:{name}",
+            "exp": self.time + 3600,
+        }
+        return jwt.encode(claims, CLUSTER_KEY, algorithm="RS256", headers={"kid": "cluster"})
+
+    def change(self, project: str, **fields: Any) -> None:
+        """Change fields of a project's policy; the next generation of the snapshot."""
+        projects = {**self.snapshot.projects, project: replace(self.snapshot.projects[project], **fields)}
+        self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, projects=projects)
+
+    def change_user(self, name: str, **fields: Any) -> None:
+        """Change fields of a user; the next generation of the snapshot."""
+        users = {**self.snapshot.users, name: replace(self.snapshot.users[name], **fields)}
+        self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, users=users)
+
+    async def call(
+        self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Response:
+        """One request straight to the service."""
+        return await drive(self.app, method, target, headers or {}, body)
+
+    async def ask_token(self, user: str | None, *scopes: str, password: str | None = None) -> Response:
+        """A token request as docker makes it."""
+        query = urlencode([("service", HOST), *(("scope", scope) for scope in scopes)])
+        headers = {}
+        if user is not None:
+            headers["authorization"] = basic(user, PASSWORDS.get(user, "") if password is None else password)
+        return await self.call("GET", f"/token?{query}", headers)
+
+    async def token(self, user: str | None, *scopes: str, password: str | None = None) -> str:
+        """The token itself."""
+        response = await self.ask_token(user, *scopes, password=password)
+        assert response.status == 200, response
+        return str(response.document["token"])
+
+    async def authz(self, method: str, target: str, token: str | None = None, **more: str) -> Response:
+        """The gateway's question about one request."""
+        headers = {
+            "berth-gateway-token": self.service_account("berth-gateway"),
+            "berth-original-method": method,
+            "berth-original-uri": target,
+            "x-forwarded-for": "203.0.113.9, 198.51.100.7",
+            **more,
+        }
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        return await self.call("GET", "/authz", headers)
+
+    async def ask(self, method: str, target: str, token: str | None = None) -> Response:
+        """What a client sees of a request through the gateway, as far as `/authz` decides it."""
+        answer = await self.authz(method, target, token)
+        if answer.status == 200:
+            return answer
+        headers = {"www-authenticate": answer.headers.get("www-authenticate", "")}
+        headers["warning"] = answer.headers.get("berth-warning", "")
+        return Response(int(answer.headers["berth-status"]), headers, answer.headers["berth-body"].encode("ascii"))
+
+    async def put(
+        self, target: str, token: str, body: bytes, content_type: str = OCI_MANIFEST, **headers: str
+    ) -> Response:
+        """A PUT as it reaches the service through the gateway."""
+        sent = {"authorization": f"Bearer {token}", "content-type": content_type, "user-agent": "test", **headers}
+        return await self.call("PUT", target, sent, body)
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """The lines of the audit log."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def write_keys(directory: Path, leaf: Any = LEAF, authority: Authority = AUTHORITY) -> None:
+    """The files of a signing key, replaced at once as the kubelet does it."""
+    files = {"tls.crt": leaf.certificate_pem, "tls.key": leaf.key_pem, "ca.crt": authority.certificate_pem}
+    for name, content in files.items():
+        fresh = directory / f"{name}.new"
+        fresh.write_bytes(content)
+        fresh.rename(directory / name)
+
+
+def basic(user: str, password: str) -> str:
+    """The value of a Basic header."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+
+
+def manifest(layer_size: int = 10, **more: Any) -> bytes:
+    """An OCI manifest with one layer."""
+    blob = {"mediaType": "application/octet-stream", "digest": "sha256:" + "1" * 64, "size": layer_size}
+    config = {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "sha256:" + "2" * 64, "size": 2}
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [blob], **more}
+    ).encode()
+
+
+def claims(token: str) -> dict[str, Any]:
+    """What stands in a token, unverified."""
+    return jwt.decode(token, options={"verify_signature": False})
+
+
+async def drive(app: Any, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+    """Call an ASGI application once, as a server would."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+    }
+    received = iter([{"type": "http.request", "body": body, "more_body": False}])
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return dict(next(received, {"type": "http.disconnect"}))
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    found = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
+    return Response(sent[0]["status"], found, sent[1]["body"])
