@@ -104,7 +104,7 @@ async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober
         await stop.wait()
         _log.info("stopping: passes under way may end", active=queue.active)
         queue.close()
-        await asyncio.wait({working}, timeout=GRACE)
+        await asyncio.wait({working}, timeout=GRACE if caches.synced else 0)
         for task in (working, *background):
             task.cancel()
 
