@@ -65,7 +65,7 @@ def engines() -> Iterator[Engines]:
 @dataclass(frozen=True)
 class Stage:
     """The project `clients`: a certified curator, an editor without certification, a downloader, a viewer, and an
-    outsider with whom nothing is shared. Their names begin with the project's, because people are known in the whole cluster.
+    outsider with whom nothing is shared. Their names begin with the project's: the whole cluster knows people.
     `folders` makes an empty folder."""
 
     cluster: Cluster
