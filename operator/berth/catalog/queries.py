@@ -129,7 +129,7 @@ async def known(session: AsyncSession, key: RepositoryKey) -> Known:
         return Known({}, frozenset())
     names = await session.execute(select(TagRow.name, TagRow.digest).where(TagRow.repository_id == repository))
     digests = await session.scalars(select(ManifestRow.digest).where(ManifestRow.repository_id == repository))
-    return Known(dict(names.tuples().all()), frozenset(digests.all()))
+    return Known(dict(iter(names)), frozenset(digests.all()))
 
 
 async def repositories_with_content(session: AsyncSession, project: str) -> frozenset[str]:
