@@ -159,10 +159,17 @@ def gateway_settings(folder: Path, access_port: int) -> GatewaySettings:
 
 @contextmanager
 def run_gateway(settings: GatewaySettings) -> Iterator[Gateway]:
-    """nginx with the rendered configuration, until the block ends."""
+    """nginx with the configuration that Berth writes, until the block ends."""
+    write_files(read_inputs(settings), settings.output_dir)
+    with run_nginx(settings) as gateway:
+        yield gateway
+
+
+@contextmanager
+def run_nginx(settings: GatewaySettings) -> Iterator[Gateway]:
+    """nginx with the configuration that stands in the output folder, until the block ends."""
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert nginx, "nginx is missing: run e2e/tools/build, or apt-get install nginx"
-    write_files(read_inputs(settings), settings.output_dir)
     command = [nginx, "-e", "stderr", "-c", str(settings.output_dir / "nginx.conf")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     gateway = Gateway(settings, process, settings.tls_dir / "tls.crt")
