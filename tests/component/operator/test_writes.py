@@ -48,3 +48,30 @@ async def test_a_restart_of_the_operator_writes_nothing(cluster: Cluster, unique
         await second.passed_again("Project", 0)
         assert cluster.registries.probed.count(unique) >= 2
     assert cluster.plane.writes(cluster.user, mark) == []
+
+
+async def test_one_changed_field_costs_that_child_and_one_status(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await cluster.ready_project(unique)
+    await operator.idle()
+    before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    sharing = {"spec": {"sharing": [{"kind": "AuthenticatedUsers", "level": "View"}]}}
+    await cluster.admin.merge(PROJECTS, ("", unique), sharing, field_manager="owner")
+    await operator.passed_again("Project", before)
+    writes = [(each.resource, each.name, each.subresource) for each in cluster.plane.writes(cluster.user, mark)]
+    assert sorted(writes) == [("accesspolicies", "project", ""), ("projects", unique, "status")]
+
+
+async def test_two_hundred_events_cost_no_write_and_few_passes(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await cluster.ready_project(unique)
+    await operator.idle()
+    before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    for number in range(200):
+        note = {"metadata": {"annotations": {"example.org/number": str(number)}}}
+        await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
+    await operator.passed_again("Project", before)
+    assert cluster.plane.writes(cluster.user, mark) == []
+    assert await operator.passes("Project") - before < 100
