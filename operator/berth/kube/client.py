@@ -248,7 +248,8 @@ class KubeClient:
 
     async def raw_get(self, path: str) -> bytes:
         """The bytes at a path of the API server, such as `/openid/v1/jwks` or `/version`."""
-        response = await self._send("GET", path, f"Reading {path}")
+        # The keys are served as application/jwk-set+json alone; asking for plain JSON is answered with 406.
+        response = await self._send("GET", path, f"Reading {path}", accept="*/*")
         return await _body(response, f"Reading {path}")
 
     async def _json(
@@ -274,6 +275,7 @@ class KubeClient:
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
+        accept: str = "application/json",
         limits: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
         """One request. Returns the open response of a success; turns everything else into a typed error."""
@@ -282,7 +284,7 @@ class KubeClient:
                 method,
                 path,
                 query_params=[*query],
-                header_params={"Accept": "application/json", "Content-Type": content},
+                header_params={"Accept": accept, "Content-Type": content},
                 body=dict(body) if body is not None else None,
                 auth_settings=["BearerToken"],
             )
