@@ -17,7 +17,7 @@ import aiohttp
 from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
-from berth.kube.errors import Gone, Invalid, KubeError, NotFound, Unavailable, error_for
+from berth.kube.errors import Conflict, Gone, Invalid, KubeError, NotFound, Unavailable, error_for
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource_of
 
 PAGE_SIZE: Final = 500
@@ -193,7 +193,15 @@ class KubeClient:
         path = resource.path(namespace or None, name, subresource)
         doing = f"Applying {resource.describe(name, namespace or None)}" + (f" ({subresource})" if subresource else "")
         query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
-        return await self._json("PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml")
+        try:
+            return await self._json(
+                "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"
+            )
+        except Invalid as error:
+            # A uid that is not that of the live object is told as an attempt to change it (422), not as 409.
+            if "uid" in body["metadata"] and "metadata.uid" in error.sentence:
+                raise Conflict(error.sentence, status=error.status) from error
+            raise
 
     async def merge(
         self, resource: Resource, key: ObjectKey, patch: Mapping[str, Any], *, field_manager: str
