@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -63,14 +63,20 @@ class Ledger:
     now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     changed: list[RepositoryKey] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=itertools.count)
+    on_change: Callable[[RepositoryKey], None] | None = None
 
     def __post_init__(self) -> None:
         self.store = Store(
             self.database,
             now=lambda: self.now,
             new_id=lambda: f"write-{next(self.ids)}",
-            changed=self.changed.append,
+            changed=self._note,
         )
+
+    def _note(self, key: RepositoryKey) -> None:
+        self.changed.append(key)
+        if self.on_change is not None:
+            self.on_change(key)
 
     def later(self, **by: float) -> None:
         self.now += timedelta(**by)

@@ -49,7 +49,7 @@ _log = structlog.get_logger(__name__)
 
 
 def run(settings: CatalogSettings) -> None:
-    """Serve until SIGTERM or SIGINT. When a part that must run for ever ends, /healthz fails and the kubelet restarts."""
+    """Serve until SIGTERM or SIGINT. When a part that never ends does, /healthz fails and the kubelet restarts it."""
     configure_logs("catalog", settings.log_level)
     uvloop.run(serve(settings))
 
