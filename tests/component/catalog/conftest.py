@@ -23,6 +23,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def database_names() -> Iterator[int]:
+    """Numbers for names of databases that no other test uses."""
     return itertools.count()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 
 from berth.api import names
-from berth.catalog.database import Database
+from berth.catalog.database import Database, open_database
 from berth.catalog.publisher import Publisher
 from berth.catalog.records import RepositoryKey
 from berth.kube.client import KubeClient
 from tests.component.catalog.contents import Ledger, digest, image
+from tests.component.catalog.postgres import Postgres
 from tests.component.controlplane import AuditEvent, ControlPlane
 
 DEADLINE = 20.0
@@ -314,3 +316,22 @@ async def test_a_hundred_pushes_at_once_are_few_writes_and_the_last_one_shows(cl
         statuses = [write for write in cluster.writes(mark) if write.subresource == "status"]
     elapsed_intervals = 1 + DEADLINE
     assert len(statuses) < elapsed_intervals
+
+
+async def test_two_replicas_on_one_database_show_the_last_push_in_the_end(
+    cluster: Cluster, postgres: Postgres, unique: str
+) -> None:
+    async with open_database(postgres.create(unique)) as one, open_database(postgres.url(unique)) as other:
+        await one.migrate()
+        ledgers = (Ledger(one), Ledger(other, ids=itertools.count(1000)))
+        async with (
+            publishing(cluster, ledgers[0]) as first,
+            publishing(cluster, ledgers[1]) as second,
+        ):
+            for n in range(20):
+                ledgers[n % 2].now = ledgers[(n + 1) % 2].now
+                await ledgers[n % 2].push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
+            await eventually(lambda: first.idle and second.idle)
+            status = cluster.repositories()["aligner"]["status"]
+    assert status["digestCount"] == 20
+    assert status["tags"][0]["digest"] == digest(image(salt="19"))
