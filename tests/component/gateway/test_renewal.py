@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from berth.services.gateway.process import LOOK_SECONDS, RETRY_SECONDS, Watcher
 from tests.component.gateway.conftest import Stage
@@ -68,16 +69,17 @@ def test_nothing_new_leaves_nginx_alone(stage: Stage, watcher: Watcher) -> None:
     assert stage.gateway.workers() == before
 
 
-def test_a_token_that_is_away_for_a_moment_is_told_and_changes_nothing(
-    stage: Stage, watcher: Watcher, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_token_that_is_away_for_a_moment_is_told_and_changes_nothing(stage: Stage, watcher: Watcher) -> None:
     stage.gateway.settings.gateway_token_file.unlink()
     before = (stage.gateway.settings.output_dir / "token.conf").read_text()
-    watcher.look()
+    with capture_logs() as logged:
+        watcher.look()
     assert watcher.pause == RETRY_SECONDS
     assert (stage.gateway.settings.output_dir / "token.conf").read_text() == before
     assert stage.gateway.request("GET", "/v2/").status == 200
-    assert "BERTH_GATEWAY_TOKEN_FILE" in capsys.readouterr().out
+    (line,) = logged
+    assert line["log_level"] == "error"
+    assert "BERTH_GATEWAY_TOKEN_FILE" in line["problem"]
 
 
 def test_the_written_files_are_readable_by_their_owner_alone_and_only_one_holds_the_token(stage: Stage) -> None:
