@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -20,7 +21,6 @@ from berth.handlers.process import operate
 from berth.kube.client import KubeClient, Selection
 from berth.kube.resources import (
     DEPLOYMENTS,
-    NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     PROJECTS,
@@ -163,8 +163,6 @@ class Cluster:
 
     def status(self, resource: Resource, name: str, namespace: str, status: dict[str, Any]) -> None:
         """Write a status by hand, as the controller that is not there would."""
-        import json
-
         patch = json.dumps({"status": status})
         where = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
         self.plane.kubectl(
@@ -226,21 +224,25 @@ class RunningOperator:
                 await asyncio.sleep(0.02)  # the interval of a poll: readiness can not be watched
 
 
+def operator_settings(**changed: Any) -> OperatorSettings:
+    """Settings as the chart would make them."""
+    values = {
+        "host": "registry.example.org",
+        "namespace": BERTH,
+        "registry_image": "registry.example.org/distribution:3.1.2",
+        "service_account": ACCOUNT,
+        "workers": 4,
+    }
+    return OperatorSettings(**{**values, **changed})
+
+
 @contextlib.asynccontextmanager
 async def running_operator(cluster: Cluster, **changed: Any) -> AsyncIterator[RunningOperator]:
     """The whole operator, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    values = {
-        "host": "registry.example.org",
-        "namespace": BERTH,
-        "registry_image": "registry.example.org/distribution:3.1.2",
-        "service_account": ACCOUNT,
-        "health_port": port,
-        "workers": 4,
-    }
-    settings = OperatorSettings(**{**values, **changed})
+    settings = operator_settings(health_port=port, **changed)
     stop = asyncio.Event()
     async with KubeClient.connect(cluster.operator_kubeconfig, user_agent="berth-operator") as client:
         task = asyncio.create_task(operate(settings, client, cluster.registries, stop))
@@ -256,6 +258,3 @@ async def running_operator(cluster: Cluster, **changed: Any) -> AsyncIterator[Ru
         finally:
             stop.set()
             await task
-
-
-__all__ = ["BERTH", "NAMESPACES", "Cluster", "Registries", "RunningOperator", "install", "running_operator"]

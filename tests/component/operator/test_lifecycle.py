@@ -121,9 +121,7 @@ async def test_a_namespace_of_somebody_else_becomes_the_projects_when_it_is_labe
     await cluster.until(DEPLOYMENTS, "registry", lambda live: live is not None, name)
 
 
-async def test_a_larger_size_reaches_the_claim(
-    cluster: Cluster, operator: RunningOperator, unique: str
-) -> None:
+async def test_a_larger_size_reaches_the_claim(cluster: Cluster, operator: RunningOperator, unique: str) -> None:
     cluster.plane.apply(
         {
             "apiVersion": "storage.k8s.io/v1",
