@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 
-from e2e.suite.clients import CLIENTS, able
-from e2e.suite.clients.client import Ability, Client, Reference
+import pytest
+
+from e2e.suite.clients import CLIENTS, COPIERS, able
+from e2e.suite.clients.client import Ability, Client, Copier, Reference, last_digest
+from e2e.suite.clients.crane import Crane
+from e2e.suite.clients.docker import Docker
 from e2e.suite.clients.helm import Helm
 from e2e.suite.clients.oras import ARTIFACT_TYPE, Oras
+from e2e.suite.clients.podman import Podman
 from e2e.suite.clients.stage import Stage, each
 from e2e.suite.content import MEDIA_INDEX, Kind
 from e2e.suite.world import eventually
@@ -23,6 +28,19 @@ def shows(stage: Stage, reference: Reference, digest: str) -> dict[str, str]:
         return tag
 
     return dict(eventually(shown, f"the status of {reference.path} shows {wanted}", seconds=15))
+
+
+def assert_copied(stage: Stage, client: Copier, source: Reference, target: Reference) -> None:
+    stage.publish(client, source)
+    copied = client.copy(stage.seat(stage.curator), source, target).must()
+    shows(stage, target, copied.digest)
+    assert stage.pull(client, stage.downloader, target).must().digest == copied.digest
+
+
+@pytest.fixture(scope="module")
+def annex(stage: Stage) -> str:
+    """Another project of the same people."""
+    return stage.project("clients-annex")
 
 
 @each(CLIENTS)
@@ -84,3 +102,32 @@ def test_helm_without_a_version_pulls_the_newest_from_the_list_of_tags(stage: St
     }
     pulled = stage.pull(helm, stage.downloader, stage.reference("newest", tag="")).must()
     assert pulled.digest == pushed["1.10.0"]
+
+
+def test_what_is_attached_to_an_image_is_found_at_it(stage: Stage) -> None:
+    image = stage.reference("signed")
+    stage.publish(Crane(), image)
+    attached = Oras().attach(stage.seat(stage.curator), image, stage.content(Kind.ARTIFACT, image)).must()
+    found = stage.seat(stage.downloader).run("oras", "discover", "--format=json", str(image)).must().out
+    referrer = json.loads(found)["referrers"][0]
+    assert (referrer["digest"], referrer["artifactType"]) == (last_digest(attached.out), ARTIFACT_TYPE)
+
+
+@each(COPIERS)
+def test_a_copy_to_another_repository_of_the_project_is_pulled_from_there(stage: Stage, client: Copier) -> None:
+    source, target = stage.reference(f"copied-{client.name}"), stage.reference(f"copy-of-{client.name}")
+    assert_copied(stage, client, source, target)
+
+
+@each(COPIERS)
+def test_a_copy_to_another_project_is_pulled_from_there(stage: Stage, client: Copier, annex: str) -> None:
+    source = stage.reference(f"lent-{client.name}")
+    assert_copied(stage, client, source, Reference(f"{annex}/borrowed-{client.name}", source.tag))
+
+
+@each((Docker(classic=False), Docker(classic=True), Podman()))
+def test_a_large_layer_arrives_whole_in_every_style_of_upload(stage: Stage, client: Client) -> None:
+    """One PUT, PATCHes of unknown length, PATCHes with a length."""
+    reference = stage.reference(f"large-{client.name}")
+    pushed = stage.publish(client, reference, size=24 * 2**20)
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest

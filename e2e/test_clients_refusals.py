@@ -41,10 +41,10 @@ def assert_refused(outcome: Outcome, template: str, reference: Reference, senten
 
 
 def with_password(person: Person, password: str, home: Path) -> Person:
-    """The same person with another password in the login file."""
+    """The same person with another password in the login file; with an empty one, nobody is logged in."""
     changed = replace(person, password=password, home=home)
     auth = base64.b64encode(f"{person.name}:{password}".encode()).decode()
-    changed.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}}}))
+    changed.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}} if password else {}}))
     return changed
 
 
@@ -69,6 +69,18 @@ def test_a_push_by_a_downloader_names_the_level_that_is_missing(stage: Stage, cl
         f"ask somebody with Administer on project {PROJECT} for Edit."
     )
     assert_refused(refused, client.refusals.push, reference, sentence)
+
+
+def test_an_attachment_by_an_editor_without_certification_is_refused_with_the_sentence(
+    stage: Stage, shelf: Shelf
+) -> None:
+    subject, _ = shelf[Kind.IMAGE]
+    refused = Oras().attach(stage.seat(stage.editor), subject, stage.content(Kind.ARTIFACT, subject))
+    sentence = (
+        f"{stage.editor.name} may edit {subject.path} but is not certified to push; "
+        "ask your registry office for a Certification."
+    )
+    assert_refused(Outcome(refused), Oras.refusals.push, subject, sentence)
 
 
 @each(CLIENTS)
@@ -104,6 +116,14 @@ def test_a_stale_password_in_the_login_file_is_told_at_the_pull(stage: Stage, cl
     forgetful = with_password(stage.downloader, "wrong", stage.folders())
     reference, _ = shelf[client.kind]
     assert_refused(stage.pull(client, forgetful, reference), client.refusals.pull, reference, WRONG_PASSWORD)
+
+
+@each(CLIENTS)
+def test_who_is_not_logged_in_is_told_so_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
+    nobody = with_password(stage.downloader, "", stage.folders())
+    reference, _ = shelf[client.kind]
+    sentence = f"Nobody is logged in, and {reference.path} is not public; log in (docker login) and try again."
+    assert_refused(stage.pull(client, nobody, reference), client.refusals.pull, reference, sentence)
 
 
 @each(LOGINS)

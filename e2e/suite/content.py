@@ -71,11 +71,11 @@ class Content:
         return {"Config": paths[0], "RepoTags": [name], "Layers": paths[1:]}
 
 
-def make(kind: Kind, folder: Path, name: str = "content", version: str = "1.0.0") -> Content:
-    """New content in a new folder. A chart carries its own name and version."""
+def make(kind: Kind, folder: Path, name: str = "content", version: str = "1.0.0", size: int = RANDOM_BYTES) -> Content:
+    """New content in a new folder, with `size` random bytes. A chart carries its own name and version."""
     files, layout = folder / "files", folder / "layout"
     files.mkdir(parents=True)
-    (files / "random").write_bytes(secrets.token_bytes(RANDOM_BYTES))
+    (files / "random").write_bytes(secrets.token_bytes(size))
     match kind:
         case Kind.IMAGE:
             _add_program(files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from e2e.suite.clients.buildkit import BuildKit
-from e2e.suite.clients.client import Ability, Client, Login, Pusher
+from e2e.suite.clients.client import Ability, Client, Copier, Login, Pusher
 from e2e.suite.clients.containerd import Ctr
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.docker import Docker
@@ -28,6 +28,7 @@ CLIENTS: tuple[Client, ...] = (
 
 
 PUSHERS: tuple[Pusher, ...] = tuple(client for client in CLIENTS if isinstance(client, Pusher))
+COPIERS: tuple[Copier, ...] = tuple(client for client in CLIENTS if isinstance(client, Copier))
 LOGINS: tuple[Login, ...] = tuple(client for client in CLIENTS if isinstance(client, Login))
 SEEDER = Crane()
 """Pushes what a client can not push itself."""

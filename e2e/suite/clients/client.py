@@ -38,11 +38,6 @@ class Reference:
         """With the default tag when none is typed."""
         return str(self) if self.tag or self.digest else f"{self.name}:{DEFAULT_TAG}"
 
-    @property
-    def repository(self) -> str:
-        """The path below the project."""
-        return self.path.partition("/")[2]
-
     def at(self, digest: str) -> Reference:
         return replace(self, tag="", digest=digest)
 
@@ -72,6 +67,10 @@ class Seat:
     cluster: Cluster
     person: Person
     folder: Path
+
+    @property
+    def anonymous(self) -> bool:
+        return not self.person.password
 
     def run(
         self,
@@ -146,6 +145,14 @@ class Pusher(Client, Protocol):
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
         """Pushes, and forgets the content locally, so that a pull after it fetches."""
+
+
+@runtime_checkable
+class Copier(Client, Protocol):
+    """A client that copies from one repository to another of the same registry, and may ask it to mount the blobs."""
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        """Copies, and forgets the content locally."""
 
 
 @runtime_checkable

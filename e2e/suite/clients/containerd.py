@@ -33,11 +33,21 @@ class Ctr:
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
         archive = content.archive(str(reference))
         self._ctr(seat, "import", "--no-unpack", "--all-platforms", str(archive)).must()
-        result = self._remote(seat, "push", str(reference))
-        return Outcome(result, self._forget(seat, reference))
+        return self._push(seat, reference)
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         result = self._remote(seat, "pull", "--all-platforms", str(reference))
+        return Outcome(result, self._forget(seat, reference))
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        self._remote(seat, "pull", "--all-platforms", str(source)).must()
+        self._ctr(seat, "tag", str(source), str(target)).must()
+        pushed = self._push(seat, target)
+        self._forget(seat, source)
+        return pushed
+
+    def _push(self, seat: Seat, reference: Reference) -> Outcome:
+        result = self._remote(seat, "push", str(reference))
         return Outcome(result, self._forget(seat, reference))
 
     def _forget(self, seat: Seat, reference: Reference) -> str:
@@ -50,9 +60,9 @@ class Ctr:
     def _remote(self, seat: Seat, *words: str) -> Result:
         """`--hosts-dir` is where the node's containerd finds the registry's certificate."""
         command, *rest = words
-        login = f"--user={seat.person.name}:{seat.person.password}"
+        login = [] if seat.anonymous else [f"--user={seat.person.name}:{seat.person.password}"]
         script = 'command=$1; shift; exec ctr images "$command" --hosts-dir "$CONTAINERD_HOSTS_DIR" "$@"'
-        return seat.run("sh", "-c", script, "ctr", command, login, *rest, env=_NAMESPACE)
+        return seat.run("sh", "-c", script, "ctr", command, *login, *rest, env=_NAMESPACE)
 
     @staticmethod
     def _ctr(seat: Seat, *words: str) -> Result:

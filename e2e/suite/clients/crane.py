@@ -26,6 +26,10 @@ class Crane:
         result = seat.run("crane", "push", str(content.layout), str(reference))
         return Outcome(result, last_digest(result.out))
 
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        result = seat.run("crane", "copy", str(source), str(target))
+        return Outcome(result, last_digest(result.said))
+
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         target = seat.folder / "pulled"
         result = seat.run("crane", "pull", "--format=oci", str(reference), str(target))

@@ -50,9 +50,14 @@ class Docker:
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
         archive = content.archive(reference.full)
         self._docker(seat, "load", "--quiet", f"--input={archive}").must()
-        result = self._docker(seat, "push", str(reference))
-        self._docker(seat, "rmi", "--force", reference.full).must()
-        return Outcome(result, digest_after("digest:", result.said))
+        return self._push(seat, reference)
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        self._docker(seat, "pull", str(source)).must()
+        self._docker(seat, "tag", str(source), str(target)).must()
+        pushed = self._push(seat, target)
+        self._docker(seat, "rmi", "--force", source.full).must()
+        return pushed
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         result = self._docker(seat, "pull", str(reference))
@@ -63,6 +68,11 @@ class Docker:
     def login(self, seat: Seat, user: str, password: str) -> Result:
         words = ["login", HOST, f"--username={user}", "--password-stdin"]
         return self._docker(seat, *words, config=str(seat.folder), stdin=password)
+
+    def _push(self, seat: Seat, reference: Reference) -> Outcome:
+        result = self._docker(seat, "push", str(reference))
+        self._docker(seat, "rmi", "--force", reference.full).must()
+        return Outcome(result, digest_after("digest:", result.said))
 
     def _docker(self, seat: Seat, *words: str, config: str = "", stdin: str | None = None) -> Result:
         socket = "/run/docker-classic.sock" if self.classic else "/run/docker.sock"

@@ -26,7 +26,10 @@ class Helm:
             'Error: failed to perform "Push" on destination: POST "https://{host}/v2/{path}/blobs/uploads/": '
             "response status code 403: denied: {sentence}"
         ),
-        login="response status code 401: unauthorized: {sentence}",
+        login=(
+            'Error: authenticating to "{host}": GET "https://{host}/v2/": '
+            'GET "https://{host}/token?service={host}": response status code 401: unauthorized: {sentence}'
+        ),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

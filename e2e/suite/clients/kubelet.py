@@ -32,7 +32,9 @@ class Kubelet:
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         name = f"pull-{secrets.token_hex(4)}"
-        seat.cluster.apply(_namespace(), _login(seat), _pod(name, str(reference), seat.person.name))
+        secret = f"login-{seat.person.name}"
+        logins = [] if seat.anonymous else [{"name": secret}]
+        seat.cluster.apply(_namespace(), _login(seat, secret), _pod(name, str(reference), logins))
         try:
             message, ok = eventually(lambda: _verdict(seat, name), f"the kubelet pulls {reference}", seconds=60)
             image = eventually(lambda: _image(seat, name), f"{reference} runs", seconds=60) if ok else ""
@@ -62,23 +64,23 @@ def _namespace() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def _login(seat: Seat) -> dict[str, Any]:
+def _login(seat: Seat, name: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {"name": f"login-{seat.person.name}", "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "stringData": {".dockerconfigjson": seat.person.auth_file.read_text()},
     }
 
 
-def _pod(name: str, image: str, person: str) -> dict[str, Any]:
+def _pod(name: str, image: str, logins: list[dict[str, str]]) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
-            "imagePullSecrets": [{"name": f"login-{person}"}],
+            "imagePullSecrets": logins,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 0,
             "containers": [{"name": "pulled", "image": image, "imagePullPolicy": "Always"}],

@@ -27,8 +27,12 @@ class Oras:
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
         kind = f"--artifact-type={ARTIFACT_TYPE}"
-        file = f"{content.files}/random:application/octet-stream"
-        result = seat.run("oras", "push", "--no-tty", "--disable-path-validation", kind, str(reference), file)
+        words = ["--no-tty", "--disable-path-validation", kind, str(reference), _file(content)]
+        result = seat.run("oras", "push", *words)
+        return Outcome(result, digest_after("Digest:", result.said))
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        result = seat.run("oras", "copy", "--no-tty", str(source), str(target))
         return Outcome(result, digest_after("Digest:", result.said))
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
@@ -36,6 +40,15 @@ class Oras:
         result = seat.run("oras", "pull", *words, str(reference))
         return Outcome(result, digest_after("Digest:", result.said))
 
+    def attach(self, seat: Seat, subject: Reference, content: Content) -> Result:
+        """Adds an artifact that refers to another, a signature for example."""
+        kind = f"--artifact-type={ARTIFACT_TYPE}"
+        return seat.run("oras", "attach", "--no-tty", "--disable-path-validation", kind, str(subject), _file(content))
+
     def login(self, seat: Seat, user: str, password: str) -> Result:
         file = f"--registry-config={seat.folder / 'config.json'}"
         return seat.run("oras", "login", HOST, f"--username={user}", "--password-stdin", file, stdin=password)
+
+
+def _file(content: Content) -> str:
+    return f"{content.files}/random:application/octet-stream"

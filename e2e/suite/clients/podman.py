@@ -19,7 +19,7 @@ class Podman:
     abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
     refusals = Refusals(
         pull="Error: initializing source docker://{ref}: reading manifest {version} in {name}: denied: {sentence}",
-        push="writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
+        push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
@@ -32,6 +32,13 @@ class Podman:
             self._podman(seat, "load", "--quiet", f"--input={archive}").must()
             words = ["push", f"--digestfile={told}", str(reference)]
         result = self._podman(seat, *words)
+        self._forget(seat)
+        return Outcome(result, told.read_text() if result.ok else "")
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        told = seat.folder / "digest"
+        self._podman(seat, "pull", "--quiet", str(source)).must()
+        result = self._podman(seat, "push", f"--digestfile={told}", str(source), f"docker://{target}")
         self._forget(seat)
         return Outcome(result, told.read_text() if result.ok else "")
 

@@ -30,9 +30,10 @@ class Skopeo:
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
-        told = seat.folder / "digest"
-        result = self._copy(seat, f"oci:{content.layout}", f"docker://{reference}", f"--digestfile={told}")
-        return Outcome(result, told.read_text() if result.ok else "")
+        return self._push(seat, f"oci:{content.layout}", reference)
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        return self._push(seat, f"docker://{source}", target)
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         target = seat.folder / "pulled"
@@ -40,6 +41,11 @@ class Skopeo:
         if not result.ok:
             return Outcome(result)
         return Outcome(result, json.loads((target / "index.json").read_bytes())["manifests"][-1]["digest"])
+
+    def _push(self, seat: Seat, source: str, target: Reference) -> Outcome:
+        told = seat.folder / "digest"
+        result = self._copy(seat, source, f"docker://{target}", f"--digestfile={told}")
+        return Outcome(result, told.read_text() if result.ok else "")
 
     @staticmethod
     def _copy(seat: Seat, *words: str) -> Result:

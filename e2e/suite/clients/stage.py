@@ -16,7 +16,7 @@ import pytest
 from e2e.suite import content
 from e2e.suite.clients import SEEDER
 from e2e.suite.clients.client import Ability, Client, Outcome, Pusher, Reference, Seat
-from e2e.suite.content import Content, Kind
+from e2e.suite.content import RANDOM_BYTES, Content, Kind
 from e2e.suite.world import COMMAND_SECONDS, HOST, ROOT, Cluster, Person, eventually, make_project
 
 PROJECT = "clients"
@@ -80,25 +80,40 @@ class Stage:
     def seat(self, person: Person) -> Seat:
         return Seat(self.cluster, person, self.folders())
 
-    def content(self, kind: Kind, reference: Reference) -> Content:
+    def project(self, name: str) -> str:
+        """Makes a project that is shared with these people as the stage is."""
+        levels = {self.curator: "Administer", self.editor: "Edit", self.downloader: "Download", self.viewer: "View"}
+        sharing = [{"kind": "User", "name": someone.name, "level": level} for someone, level in levels.items()]
+        return make_project(self.cluster, name, sharing)
+
+    def content(self, kind: Kind, reference: Reference, size: int = RANDOM_BYTES) -> Content:
         """New content for a reference; a chart is named by it."""
         name = reference.path.rpartition("/")[2]
-        return content.make(kind, self.folders(), name, reference.tag or TAG)
+        return content.make(kind, self.folders(), name, reference.tag or TAG, size)
 
     def reference(self, path: str, tag: str = TAG) -> Reference:
         """A repository of the project that no other test uses, at a tag."""
         return Reference(f"{PROJECT}/{path}", tag)
 
-    def publish(self, client: Client, reference: Reference, kind: Kind | None = None) -> Outcome:
+    def publish(
+        self, client: Client, reference: Reference, kind: Kind | None = None, size: int = RANDOM_BYTES
+    ) -> Outcome:
         """The curator pushes new content with the client, or for it if it can not push this kind itself."""
         wanted = kind or client.kind
         pushes = isinstance(client, Pusher) and (wanted is not Kind.INDEX or Ability.PUSH_INDEX in client.abilities)
         pusher = client if pushes and isinstance(client, Pusher) else SEEDER
-        return self.push(pusher, self.curator, reference, wanted).must()
+        return self.push(pusher, self.curator, reference, wanted, size).must()
 
-    def push(self, client: Pusher, person: Person, reference: Reference, kind: Kind | None = None) -> Outcome:
+    def push(
+        self,
+        client: Pusher,
+        person: Person,
+        reference: Reference,
+        kind: Kind | None = None,
+        size: int = RANDOM_BYTES,
+    ) -> Outcome:
         self.engines.need(client.engine)
-        return client.push(self.seat(person), self.content(kind or client.kind, reference), reference)
+        return client.push(self.seat(person), self.content(kind or client.kind, reference, size), reference)
 
     def pull(self, client: Client, person: Person, reference: Reference) -> Outcome:
         self.engines.need(client.engine)
@@ -106,12 +121,12 @@ class Stage:
 
     def recorded(self, reference: Reference) -> dict[str, Any]:
         """The tag in the status of the reference's DockerRepository, or an empty mapping."""
-        tags = self._status(reference.repository).get("tags", [])
+        tags = self._status(*reference.path.split("/", 1)).get("tags", [])
         name = reference.full.rpartition(":")[2]
         return next((dict(tag) for tag in tags if tag["name"] == name), {})
 
-    def _status(self, repository: str) -> dict[str, Any]:
-        listed = self.cluster.kubectl("get", "dockerrepositories", f"--namespace=berth-{PROJECT}", "--output=json")
+    def _status(self, project: str, repository: str) -> dict[str, Any]:
+        listed = self.cluster.kubectl("get", "dockerrepositories", f"--namespace=berth-{project}", "--output=json")
         for found in json_items(listed.must().out):
             if found["spec"].get("repository", found["metadata"]["name"]) == repository:
                 return dict(found.get("status", {}))
@@ -135,10 +150,8 @@ def open_stage(cluster: Cluster, running: Engines, folders: Callable[[], Path], 
         viewer=person(f"{PROJECT}-viewer"),
         outsider=person(f"{PROJECT}-outsider"),
     )
-    levels = {stage.curator: "Administer", stage.editor: "Edit", stage.downloader: "Download", stage.viewer: "View"}
-    sharing = [{"kind": "User", "name": someone.name, "level": level} for someone, level in levels.items()]
-    make_project(cluster, PROJECT, sharing)
-    for known in (*levels, stage.outsider):
+    stage.project(PROJECT)
+    for known in (stage.curator, stage.editor, stage.downloader, stage.viewer, stage.outsider):
         eventually(partial(_logs_in, cluster, known), f"{known.name} can log in")
     first = stage.reference("first-push")
     eventually(lambda: stage.push(SEEDER, stage.curator, first).must(), "the curator can push")
