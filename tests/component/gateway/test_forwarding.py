@@ -164,3 +164,20 @@ def test_logs_hold_no_secret_and_no_query(stage: Stage) -> None:
     text = "\n".join(stage.gateway.access_log + stage.gateway.error_log)
     for secret in ("hunter2", "c2VjcmV0", "secretstate", TOKEN):
         assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8", "multipart/form-data"],
+)
+def test_a_form_that_could_hide_a_mount_from_access_reaches_no_registry_as_a_form(stage: Stage, form: str) -> None:
+    stage.gateway.request(
+        "POST", "/v2/genomics/aligner/blobs/uploads/", {"Content-Type": form}, b"mount=sha256:0&from=genomics/secret"
+    )
+    assert stage.registry.seen[-1].headers["Content-Type"] == "application/octet-stream"
+
+
+def test_any_other_content_type_reaches_the_registry_as_it_was_sent(stage: Stage) -> None:
+    media_type = "application/vnd.oci.image.manifest.v1+json"
+    stage.gateway.request("PUT", "/v2/genomics/aligner/blobs/uploads/1", {"Content-Type": media_type}, b"x")
+    assert stage.registry.seen[-1].headers["Content-Type"] == media_type
