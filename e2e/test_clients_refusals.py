@@ -51,13 +51,14 @@ def with_password(person: Person, password: str, home: Path) -> Person:
 @each(PUSHERS)
 def test_a_push_by_an_editor_without_certification_is_refused_with_the_sentence(stage: Stage, client: Pusher) -> None:
     reference = stage.reference(f"refused-push-{client.name}")
+    before = stage.recorded(reference)
     refused = stage.push(client, stage.editor, reference)
     sentence = (
         f"{stage.editor.name} may edit {reference.path} but is not certified to push; "
         "ask your registry office for a Certification."
     )
     assert_refused(refused, client.refusals.push, reference, sentence)
-    assert stage.recorded(reference) == {}
+    assert stage.recorded(reference) == before
 
 
 @each(PUSHERS)
