@@ -89,7 +89,8 @@ class AccessSettings(Common):
         100_000_000_000, gt=0, description="Largest layer in bytes, in projects that set no spec.limits.layerSize."
     )
     upstream_self: str = Field(
-        "http://berth-access.berth-system.svc", description="Address under which the gateway reaches access."
+        "http://berth-access.berth-system.svc.cluster.local",
+        description="Address under which the gateway reaches access: the host of its BERTH_ACCESS_UPSTREAM, no port.",
     )
 
 
