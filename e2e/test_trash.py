@@ -172,7 +172,7 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
     assert cluster.condition("project", name, "Trashed")["message"] == (
         f"Project {name} is being deleted: every request is refused, the registry is stopped, "
         f"and namespace berth-{name} is kept with all its data. To bring it back: "
-        f"kubectl patch project {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}', "
+        f'kubectl patch project {name} --type=merge -p \'{{"metadata":{{"finalizers":null}}}}\', '
         "then apply the same Project again."
     )
     sentence = f"Project {name} is in the trash, which refuses everything; ask somebody with Administer to restore it."
