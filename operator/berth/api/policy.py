@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from berth.api.base import ApiModel, Resource
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN
-from berth.api.schema import ATOMIC, RepositoryPath, UserName
-from berth.api.sharing import SHARING_MAX_ITEMS, SharingLevel, SubjectKind
+from berth.api.schema import ATOMIC, RepositoryPath
+from berth.api.sharing import SHARING_MAX_ITEMS, Share, SharingLevel, SubjectKind
+from berth.api.subjects import SubjectName
 
 
 class PolicyState(StrEnum):
@@ -38,12 +40,25 @@ class RuleSource(StrEnum):
     LOCAL_SHARING = "LocalSharing"
 
 
+_ORDER: Final = (
+    (SharingLevel.VIEW, PolicyAction.VIEW),
+    (SharingLevel.DOWNLOAD, PolicyAction.PULL),
+    (SharingLevel.EDIT, PolicyAction.PUSH),
+    (SharingLevel.EDIT_AND_DELETE, PolicyAction.DELETE),
+    (SharingLevel.ADMINISTER, PolicyAction.ADMINISTER),
+)
+ACTIONS: Final[Mapping[SharingLevel, tuple[PolicyAction, ...]]] = {
+    level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
+}
+"""What each level lets somebody do: its own action and those of the levels before it."""
+
+
 class PolicyRule(ApiModel):
     """One subject and what it may do."""
 
-    kind: Annotated[SubjectKind, Field(description="User or AuthenticatedUsers.")]
+    kind: Annotated[SubjectKind, Field(description="Kind of subject, as in sharing.")]
     name: Annotated[
-        UserName | None, Field(description="metadata.name of the RegistryUser. Absent for AuthenticatedUsers.")
+        SubjectName | None, Field(description="Name of the subject. Absent for AuthenticatedUsers and Public.")
     ] = None
     level: Annotated[SharingLevel, Field(description="The sharing level.")]
     actions: Annotated[
@@ -58,6 +73,19 @@ class PolicyRule(ApiModel):
         RuleSource,
         Field(description="Where it comes from: Sharing (of the Project) or LocalSharing (of the DockerRepository)."),
     ]
+
+
+def policy_rules(sharing: Iterable[Share], source: RuleSource, *, allow_public: bool) -> tuple[PolicyRule, ...]:
+    """The rules that a sharing list makes: one for each entry, in the order in which people wrote them.
+
+    Entries for Public are left out unless the installation allows them. Both the generated policies and whatever
+    decides without a cluster get their rules here.
+    """
+    return tuple(
+        PolicyRule(kind=share.kind, name=share.name, level=share.level, actions=ACTIONS[share.level], source=source)
+        for share in sharing
+        if allow_public or share.kind is not SubjectKind.PUBLIC
+    )
 
 
 class AccessPolicySpec(ApiModel):

@@ -90,6 +90,7 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         trashed=project.spec.trashed,
         suspended=project.spec.suspend,
         deleted=project.metadata.being_deleted,
+        allow_public=settings.allow_public,
         claim_request=requested,
         berth_version=version,
     )

@@ -75,6 +75,7 @@ async def _apply(
             project_id=space.project,
             instance=context.settings.instance,
             deleted=repository.metadata.being_deleted,
+            allow_public=context.settings.allow_public,
             claimed_by=claimed_by,
             berth_version=context.version,
         )

@@ -143,7 +143,7 @@ def test_a_page_without_its_markers_is_refused() -> None:
 
 def test_an_explanation_shows_each_check_and_the_outcome() -> None:
     lines = explain(decide(lab(), person("viewer"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))
-    assert lines[2] == "ok   visible: the sharing in force gives View"
+    assert lines[2] == "ok   visible: User viewer has View by Sharing"
     assert lines[-2].startswith("DENY level: viewer has View on genomics/aligner")
     assert lines[-1] == "denied: LevelTooLow"
     allowed = explain(decide(lab(), person("reader"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))

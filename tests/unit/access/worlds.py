@@ -18,6 +18,7 @@ from berth.access.model import (
     Rule,
     Snapshot,
     State,
+    Subject,
     SubjectKind,
     TokenScope,
     User,
@@ -49,9 +50,13 @@ def everybody(level: Level) -> Rule:
     return Rule(SubjectKind.AUTHENTICATED_USERS, "", level)
 
 
-def certified(name: str, until: datetime | None = None) -> User:
-    """A user with a certification."""
-    return User(name, certified=True, certified_until=until)
+def certified(snapshot: Snapshot, name: str, until: datetime | None = None) -> Snapshot:
+    """The same world where that person exists and has this one certification."""
+    return replace(
+        snapshot,
+        users={**snapshot.users, name: User(name)},
+        certifications={**snapshot.certifications, Subject(SubjectKind.USER, name): until},
+    )
 
 
 def lab(**changes: object) -> Snapshot:
@@ -66,12 +71,11 @@ def lab(**changes: object) -> Snapshot:
         shared("disabled", Level.ADMINISTER),
     )
     project = ProjectPolicy("genomics", rules, repositories={"aligner": RepositoryPolicy("aligner", has_content=True)})
-    users = {
-        **{name: User(name) for name in ("viewer", "reader", "novice", "stranger")},
-        **{name: certified(name) for name in ("editor", "deleter", "admin")},
-        "disabled": User("disabled", disabled=True, certified=True),
-    }
-    return Snapshot(1, {"genomics": replace(project, **changes)}, users)  # type: ignore[arg-type]
+    users = {name: User(name) for name in ("viewer", "reader", "novice", "stranger", "editor", "deleter", "admin")}
+    users["disabled"] = User("disabled", disabled=True)
+    certifications = {Subject(SubjectKind.USER, name): None for name in ("editor", "deleter", "admin", "disabled")}
+    changed = replace(project, **changes)  # type: ignore[arg-type]
+    return Snapshot(1, {"genomics": changed}, users, certifications=certifications)
 
 
 def random_rules(rng: Random) -> tuple[Rule, ...]:

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from berth.access.model import Creation, Level, Rule, State, SubjectKind
-from berth.services.access import policy_facts as facts
-from berth.services.access.policy_state import PolicyState
+from berth.access import policy_facts as facts
+from berth.access.model import Creation, Level, Rule, State, Subject, SubjectKind, TokenScope
+from berth.access.policy_state import PolicyState
 
 Object: TypeAlias = dict[str, Any]
 
@@ -62,11 +62,14 @@ class Cluster:
 
     def put(self, manifest: Object, *, gone: bool = False) -> None:
         name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")
+        people = self.state.people
         named: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
             "Project": (facts.project_facts, self.state.take_project),
-            "RegistryUser": (facts.user_facts, self.state.take_user),
-            "Certification": (facts.certification_facts, self.state.take_certification),
-            "Secret": (facts.secret_facts, self.state.take_secret),
+            "RegistryUser": (facts.user_facts, people.take_user),
+            "Certification": (facts.certification_facts, people.take_certification),
+            "Secret": (facts.secret_facts, people.take_secret),
+            "RegistryTeam": (facts.team_facts, people.take_team),
+            "AccessToken": (facts.token_facts, people.take_token),
         }
         namespaced: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
             "DockerRepository": (facts.repository_facts, self.state.take_repository),
@@ -86,6 +89,10 @@ class Cluster:
 
     def user(self, name: str = "ann") -> Any:
         return self.state.snapshot().users[name]
+
+    def certified(self, name: str = "ann") -> Any:
+        """The end of the certification; "no" without one."""
+        return self.state.snapshot().certifications.get(Subject(SubjectKind.USER, name), "no")
 
 
 @pytest.fixture
@@ -280,12 +287,12 @@ def test_a_disabled_or_deleted_user_is_disabled(manifest: Object) -> None:
 def test_the_latest_certification_counts_and_one_without_end_above_all() -> None:
     cluster = Cluster()
     cluster.put(user())
-    assert not cluster.user().certified
+    assert cluster.certified() == "no"
     cluster.put(certification("old", validUntil="2026-01-01T00:00:00Z"))
     cluster.put(certification("new", validUntil="2027-01-01T00:00:00Z"))
-    assert (cluster.user().certified, cluster.user().certified_until) == (True, datetime(2027, 1, 1, tzinfo=UTC))
+    assert cluster.certified() == datetime(2027, 1, 1, tzinfo=UTC)
     cluster.put(certification("endless"))
-    assert (cluster.user().certified, cluster.user().certified_until) == (True, None)
+    assert cluster.certified() is None
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -293,9 +300,9 @@ def test_a_withdrawn_certification_counts_no_more(gone: bool) -> None:
     cluster = Cluster()
     cluster.put(user())
     cluster.put(certification())
-    assert cluster.user().certified
+    assert cluster.certified() is None
     cluster.put(certification(meta=DELETED), gone=gone)
-    assert not cluster.user().certified
+    assert cluster.certified() == "no"
 
 
 def test_a_certification_that_changes_hands_leaves_the_first() -> None:
@@ -304,7 +311,7 @@ def test_a_certification_that_changes_hands_leaves_the_first() -> None:
         cluster.put(user(name))
     cluster.put(certification(user="ann"))
     cluster.put(certification(user="bob"))
-    assert (cluster.user("ann").certified, cluster.user("bob").certified) == (False, True)
+    assert (cluster.certified("ann"), cluster.certified("bob")) == ("no", None)
 
 
 def test_a_certification_may_come_before_its_user() -> None:
@@ -312,7 +319,70 @@ def test_a_certification_may_come_before_its_user() -> None:
     cluster.put(certification())
     assert cluster.state.snapshot().users == {}
     cluster.put(user())
-    assert cluster.user().certified
+    assert cluster.certified() is None
+
+
+def team(name: str, *members: tuple[str, str], meta: Object | None = None) -> Object:
+    listed = [{"kind": kind, "name": member} for kind, member in members]
+    return {"kind": "RegistryTeam", "metadata": {"name": name, **(meta or {})}, "spec": {"members": listed}}
+
+
+def token(name: str = "laptop", sha256: str = "a" * 64, meta: Object | None = None, **spec: Any) -> Object:
+    owner = {"kind": "User", "name": "ann"}
+    return {
+        "kind": "AccessToken",
+        "metadata": {"name": name, **(meta or {})},
+        "spec": {"owner": owner, "scopes": ["download"], "sha256": sha256, **spec},
+    }
+
+
+def test_each_member_knows_its_teams_and_a_change_touches_its_members_alone() -> None:
+    cluster, ann, bob = Cluster(), Subject(SubjectKind.USER, "ann"), Subject(SubjectKind.GROUP, "idp:bob")
+    cluster.put(team("one", ("User", "ann"), ("Group", "idp:bob")))
+    cluster.put(team("two", ("User", "ann")))
+    before = cluster.state.snapshot()
+    assert before.teams_of == {ann: {"one", "two"}, bob: {"one"}}
+    cluster.put(team("two", ("Robot", "nightly")))
+    after = cluster.state.snapshot()
+    assert after.teams_of == {ann: {"one"}, bob: {"one"}, Subject(SubjectKind.ROBOT, "nightly"): {"two"}}
+    assert after.teams_of[bob] is before.teams_of[bob]
+    assert before.teams_of[ann] == {"one", "two"}
+    cluster.put(team("one", ("User", "ann"), meta=DELETED))
+    cluster.put(team("two"), gone=True)
+    assert cluster.state.snapshot().teams_of == {}
+
+
+def test_a_token_is_found_by_its_hash_until_it_is_deleted() -> None:
+    cluster = Cluster()
+    cluster.put(token(expiresAt="2027-01-01T00:00:00Z"))
+    (found,) = cluster.state.snapshot().tokens.values()
+    assert (found.name, found.owner) == ("laptop", Subject(SubjectKind.USER, "ann"))
+    assert found.scopes == {TokenScope.DOWNLOAD}
+    assert found.expires_at == datetime(2027, 1, 1, tzinfo=UTC)
+    cluster.put(token(meta=DELETED))
+    assert cluster.state.snapshot().tokens == {}
+
+
+def test_of_two_tokens_with_one_secret_the_first_by_name_counts() -> None:
+    cluster = Cluster()
+    cluster.put(token("b", scopes=["modify"]))
+    cluster.put(token("a"))
+    assert cluster.state.snapshot().tokens["a" * 64].name == "a"
+    cluster.put(token("a"), gone=True)
+    assert cluster.state.snapshot().tokens["a" * 64].name == "b"
+
+
+def test_whom_a_user_is_outside_can_be_looked_up() -> None:
+    cluster = Cluster()
+    outside = {"users": ["ann@example.org"], "groups": ["lab"], "serviceAccounts": ["builders/ci"]}
+    cluster.put(user(kubernetes=outside, type="Robot"))
+    assert cluster.user().subject == Subject(SubjectKind.ROBOT, "ann")
+    assert cluster.state.snapshot().aliases == {
+        ("User", "ann@example.org"): {"ann"},
+        ("ServiceAccount", "builders/ci"): {"ann"},
+    }
+    cluster.put(user())
+    assert cluster.state.snapshot().aliases == {}
 
 
 def test_what_changes_nothing_makes_no_new_generation(cluster: Cluster) -> None:
