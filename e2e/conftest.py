@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.suite.clients.stage import Stage, engines, open_stage
 from e2e.suite.world import ROOT, Cluster, Person, make_person
 
 
@@ -45,3 +46,10 @@ def person(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callab
         return make_person(cluster, homes / name, name, certified=certified)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def stage(cluster: Cluster, person: Callable[..., Person], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The project of the clients' tests with its people; engines start when a client needs them, and are stopped."""
+    with engines() as running:
+        yield open_stage(cluster, running, lambda: tmp_path_factory.mktemp("seat"), person)

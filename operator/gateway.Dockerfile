@@ -5,10 +5,11 @@
 # Any nginx 1.22 or later with http_ssl, http_v2 and http_auth_request. Releases pin the base by digest.
 ARG BASE_IMAGE=docker.io/nginxinc/nginx-unprivileged:1.28-bookworm
 FROM ${BASE_IMAGE}
+ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="Berth gateway" \
       org.opencontainers.image.description="nginx in front of the registries of Berth" \
       org.opencontainers.image.vendor="Berth" \
-      org.opencontainers.image.base.name="docker.io/nginxinc/nginx-unprivileged:1.28-bookworm"
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 USER 65532:65532
 WORKDIR /
 EXPOSE 8443 8080

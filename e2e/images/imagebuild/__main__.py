@@ -1,7 +1,8 @@
 """`e2e/images/build [NAME…]`: build images, tell what is done, one line an image.
 
-NAME is berth, gateway, registry, hello, pause or a base; without one, all are built. The archives (`<name>.tar`, OCI image
-layout) are then in `${BERTH_IMAGES:-${XDG_CACHE_HOME:-~/.cache}/berth/images}`, and stay until what they are made of changes.
+NAME is berth, gateway, registry, hello, pause or a base; without one, all are built. The archives (`<name>.tar`, OCI
+image layout) are then in `${BERTH_IMAGES:-${XDG_CACHE_HOME:-~/.cache}/berth/images}`, and stay until what they are made
+of changes.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def build_all(chosen: Sequence[Image], cache: Cache) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="e2e/images/build", description="Build the images of Berth and of its tests.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="berth, gateway, registry, hello, pause …; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="berth, gateway, registry, hello, pause …; default: all"
+    )
     options = parser.parse_args(arguments)
     cache = default_cache()
     try:

@@ -38,7 +38,12 @@ class Dockerfile:
 
 
 def build_dockerfile(
-    dockerfile: Dockerfile, root: Path, base_names: Mapping[str, str], name: str, labels: Mapping[str, str], cache: Cache
+    dockerfile: Dockerfile,
+    root: Path,
+    base_names: Mapping[str, str],
+    name: str,
+    labels: Mapping[str, str],
+    cache: Cache,
 ) -> None:
     """Build the image and write it as an archive. `base_names` gives each base's name in buildah's storage."""
     log = cache.scratch() / f"{Path(dockerfile.path).name}.log"

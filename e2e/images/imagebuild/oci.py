@@ -102,7 +102,9 @@ def archive_of_layout(layout: Path, name: str, target: Path) -> None:
     index = json.loads((layout / "index.json").read_text())
     (descriptor,) = index["manifests"]
     blobs = {
-        f"{algorithm.name}:{blob.name}": blob for algorithm in (layout / "blobs").iterdir() for blob in algorithm.iterdir()
+        f"{algorithm.name}:{blob.name}": blob
+        for algorithm in (layout / "blobs").iterdir()
+        for blob in algorithm.iterdir()
     }
     manifest = json.loads(blobs[descriptor["digest"]].read_text())
     plain = {key: descriptor[key] for key in ("mediaType", "digest", "size")}

@@ -103,7 +103,10 @@ def _program(short: str, tag: str, program: programs.Program, binary: Callable[[
     present = binary()
     key = hash_of([str(present.resolve()), repr(program), name])
     return Image(
-        short, name, key, lambda cache: programs.build_program(program, present, name, cache.scratch(), cache.archive(short))
+        short,
+        name,
+        key,
+        lambda cache: programs.build_program(program, present, name, cache.scratch(), cache.archive(short)),
     )
 
 

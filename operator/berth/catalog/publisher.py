@@ -59,6 +59,7 @@ class Publisher:
         self._objects = RepositoryObjects(client, self.enqueue)
         self._projects = Reflector(client, PROJECTS, on_change=self._on_project)
         self._arrived: asyncio.Queue[str] = asyncio.Queue()
+        self._reading = False
 
     @property
     def projects(self) -> Reflector:
@@ -69,6 +70,12 @@ class Publisher:
     def backlog(self) -> int:
         """Repositories that wait to be looked at."""
         return len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was read, and nothing waits: what can be shown is shown."""
+        synced = self._projects.synced.is_set() and self._objects.reflector.synced.is_set()
+        return synced and self._arrived.empty() and not self._reading and not self._queue
 
     def enqueue(self, key: RepositoryKey) -> None:
         """The repository may look different now."""
@@ -93,6 +100,7 @@ class Publisher:
     async def _enqueue_arrived(self) -> None:
         while True:
             project = await self._arrived.get()
+            self._reading = True
             try:
                 async with self._database.reading() as session:
                     paths = await queries.repositories(session, project, limit=None)
@@ -103,6 +111,7 @@ class Publisher:
                 continue
             for path in paths:
                 self.enqueue(RepositoryKey(project, path))
+            self._reading = False
 
     async def _work(self) -> None:
         while True:

@@ -122,6 +122,12 @@ async def project_sync(session: AsyncSession, project: str) -> Sync:
     return Sync(row.in_sync, row.sync_reason, row.sync_message, row.walked_at) if row else Sync()
 
 
+async def walk_times(session: AsyncSession) -> dict[str, datetime]:
+    """When each project's registry was last walked; projects without a walk are left out."""
+    rows = await session.execute(select(ProjectRow.id, ProjectRow.walked_at).where(ProjectRow.walked_at.is_not(None)))
+    return {project: at for project, at in rows if at is not None}
+
+
 async def known(session: AsyncSession, key: RepositoryKey) -> Known:
     """What the catalog knows of one repository."""
     repository = await repository_id(session, key)
@@ -129,7 +135,7 @@ async def known(session: AsyncSession, key: RepositoryKey) -> Known:
         return Known({}, frozenset())
     names = await session.execute(select(TagRow.name, TagRow.digest).where(TagRow.repository_id == repository))
     digests = await session.scalars(select(ManifestRow.digest).where(ManifestRow.repository_id == repository))
-    return Known(dict(names.tuples().all()), frozenset(digests.all()))
+    return Known(dict(iter(names)), frozenset(digests.all()))
 
 
 async def repositories_with_content(session: AsyncSession, project: str) -> frozenset[str]:

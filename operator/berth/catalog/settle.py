@@ -74,6 +74,10 @@ class Settler:
             writes = await queries.writes_of(session, key)
             if row is None or row.state is not write.state or self._busy(moment, writes, write):
                 return False
+            repository = await _repository(session, key, seen, write.created_at)
+            if repository is not None:  # first, so that the children of an index are there before it
+                touched = moment.touched_since(writes, self._overdue(), write.id)
+                await align(session, repository, seen, writes, touched, self._now())
             if row.state is WriteState.OPEN:
                 happened = _happened(intent, head)
                 if happened:
@@ -81,10 +85,6 @@ class Settler:
                 row.state = WriteState.COMMITTED if happened else WriteState.ABANDONED
                 row.settled_at = self._now()
             row.doubtful = False
-            repository = await _repository(session, key, seen, write.created_at)
-            if repository is not None:
-                touched = moment.touched_since(writes, self._overdue(), write.id)
-                await align(session, repository, seen, writes, touched, self._now())
         self._changed(key)
         _log.info("a write was settled from the registry", repository=key.name, kind=intent.kind.value, by=intent.by)
         return True

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 import structlog
+import uvloop
 
 from berth.api.names import registry_host
 from berth.desired.installation import PUBLIC_CA
@@ -39,7 +40,8 @@ _log = structlog.get_logger(__name__)
 def run(settings: OperatorSettings) -> None:
     """Run the operator until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
     try:
-        asyncio.run(_until_signalled(settings))
+        # uvloop keeps 80 KB for a watch over TLS, asyncio 320 KB (docs/adr/0002-watching-secrets.md).
+        uvloop.run(_until_signalled(settings))
     except ExceptionGroup as group:
         _log.error("a part of the operator ended, so all of it does", exc_info=group)
         sys.exit(1)
@@ -104,7 +106,7 @@ async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober
         await stop.wait()
         _log.info("stopping: passes under way may end", active=queue.active)
         queue.close()
-        await asyncio.wait({working}, timeout=GRACE)
+        await asyncio.wait({working}, timeout=GRACE if caches.synced else 0)
         for task in (working, *background):
             task.cancel()
 

@@ -17,7 +17,7 @@ import aiohttp
 from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
-from berth.kube.errors import Gone, Invalid, KubeError, NotFound, Unavailable, error_for
+from berth.kube.errors import Conflict, Gone, Invalid, KubeError, NotFound, Unavailable, error_for
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource_of
 
 PAGE_SIZE: Final = 500
@@ -193,7 +193,15 @@ class KubeClient:
         path = resource.path(namespace or None, name, subresource)
         doing = f"Applying {resource.describe(name, namespace or None)}" + (f" ({subresource})" if subresource else "")
         query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
-        return await self._json("PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml")
+        try:
+            return await self._json(
+                "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"
+            )
+        except Invalid as error:
+            # A uid that is not that of the live object is told as an attempt to change it (422), not as 409.
+            if "uid" in body["metadata"] and "metadata.uid" in error.sentence:
+                raise Conflict(error.sentence, status=error.status) from error
+            raise
 
     async def merge(
         self, resource: Resource, key: ObjectKey, patch: Mapping[str, Any], *, field_manager: str
@@ -248,7 +256,8 @@ class KubeClient:
 
     async def raw_get(self, path: str) -> bytes:
         """The bytes at a path of the API server, such as `/openid/v1/jwks` or `/version`."""
-        response = await self._send("GET", path, f"Reading {path}")
+        # The keys are served as application/jwk-set+json alone; asking for plain JSON is answered with 406.
+        response = await self._send("GET", path, f"Reading {path}", accept="*/*")
         return await _body(response, f"Reading {path}")
 
     async def _json(
@@ -274,6 +283,7 @@ class KubeClient:
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
+        accept: str = "application/json",
         limits: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
         """One request. Returns the open response of a success; turns everything else into a typed error."""
@@ -282,7 +292,7 @@ class KubeClient:
                 method,
                 path,
                 query_params=[*query],
-                header_params={"Accept": "application/json", "Content-Type": content},
+                header_params={"Accept": accept, "Content-Type": content},
                 body=dict(body) if body is not None else None,
                 auth_settings=["BearerToken"],
             )

@@ -24,7 +24,6 @@ from berth.status.conditions import failed_status
 
 Reconciler: TypeAlias = Callable[[Context, str], Awaitable[Outcome]]
 
-STALLED_AGAIN: Final = 300.0  # seconds; for obstacles that no watch reports, such as another controller's webhook
 CONFLICT_AGAIN: Final = 0.2  # seconds; the cache learns of the other write in the meantime
 
 RECONCILERS: Final[Mapping[str, tuple[Resource | None, Reconciler]]] = {
@@ -93,9 +92,9 @@ def _next(outcome: Outcome, log: structlog.typing.FilteringBoundLogger) -> float
             return resync_after
         case Waiting(_, after):
             return after
-        case Stalled(reason):
+        case Stalled(reason, after):
             log.info("stalled", reason=reason)
-            return STALLED_AGAIN
+            return after
         case Retrying(reason):
             log.warning("a write was refused", reason=reason)
             raise Again(reason)

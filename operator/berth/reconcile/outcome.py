@@ -30,9 +30,10 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """Only a person can mend it; the next pass is when they have."""
+    """Only a person can mend it. A watch usually tells when they have; `after` seconds is the fallback."""
 
     reason: str
+    after: float = 300.0
 
 
 Outcome: TypeAlias = Done | Waiting | Retrying | Stalled

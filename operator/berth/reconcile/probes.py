@@ -78,9 +78,11 @@ class Probes:
         return entry.seen
 
     def next_due(self, project_id: str) -> float:
-        """Seconds until the project should be looked at again for its probe."""
+        """Seconds until the project should be looked at again for its probe; the end of a running one wakes it."""
         entry = self._entries.get(project_id)
-        return self._interval if entry is None else max(1.0, entry.due - self._clock())
+        if entry is None or entry.running:
+            return self._interval
+        return max(1.0, entry.due - self._clock())
 
     def forget(self, project_id: str) -> None:
         """The project is gone."""

@@ -32,6 +32,7 @@ from berth.status.project import compute_project_status
 
 RIGHTS_LIMIT: Final = 3.0  # seconds; how long a pass waits until its own new RoleBinding takes effect
 LOOK_AGAIN: Final = 10.0  # seconds; fallback while something is under way, for what no watch tells (events)
+STALLED_AGAIN: Final = 300.0  # seconds; for obstacles whose end no watch reports, such as somebody's webhook
 _GROUND: Final = 2  # the first manifests: the namespace and the operator's own binding in it
 
 
@@ -177,10 +178,11 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: _Ap
     )
     status = compute_project_status(project, observed, context.now())
     held_back = await context.statuses.write(live, status)
+    probe_due = context.probes.next_due(project.project_id)
     if is_true(status, ConditionType.STALLED):
-        return Stalled("the status says what a person must do")
+        return Stalled("the status says what a person must do", min(STALLED_AGAIN, probe_due))
     if applied.failure is not None:
         return Retrying(applied.failure.message)
     if is_true(status, ConditionType.READY):
-        return Done(context.probes.next_due(project.project_id))
-    return Waiting("the status says what is under way", min(LOOK_AGAIN, held_back or LOOK_AGAIN))
+        return Done(probe_due)
+    return Waiting("the status says what is under way", min(LOOK_AGAIN, probe_due, held_back or LOOK_AGAIN))

@@ -22,16 +22,23 @@ PID_FILE: Final = "nginx.pid"
 # Where nginx may create files; all below the output folder, since the root file system is read-only.
 TEMPORARY_FOLDERS: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
-# Measured: docs/adr/0004-gateway.md. A download takes at most BUFFERS * BUFFER_KIB, an upload BODY_BUFFER_KIB.
-BUFFERS: Final = 16
-BUFFER_KIB: Final = 128
-BODY_BUFFER_KIB: Final = 128
-
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]+):([0-9]{1,5})")
 _RESOLVER = re.compile(r"(?:[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Buffers:
+    """Memory of one request, in KiB; the defaults were measured (docs/adr/0004-gateway.md).
+
+    A download takes at most `count` * `size`, an upload `body`.
+    """
+
+    count: int = 16
+    size: int = 128
+    body: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class GatewayConfig:
     output_dir: PurePosixPath
     workers: int
     ipv6: bool = False  # listen on IPv6 too
+    buffers: Buffers = Buffers()
 
     def __post_init__(self) -> None:
         _check("BERTH_HOST", _HOST, self.host, "a host name, with `:port` if it is not 443")
@@ -90,10 +98,6 @@ def render_nginx(config: GatewayConfig) -> str:
         refusal_statuses=REFUSAL_STATUSES,
         errors_body=errors_body,
         nothing_here=_body_of(404),
-        buffer_size=f"{BUFFER_KIB}k",
-        buffers=BUFFERS,
-        busy_size=f"{2 * BUFFER_KIB}k",
-        body_buffer=f"{BODY_BUFFER_KIB}k",
     )
 
 

@@ -41,7 +41,7 @@ NGINX_ERRORS: Final = (
         "UNSUPPORTED",
         "There is nothing at this address: image names are $berth_host/<project>/<repository>:<tag>.",
     ),
-    NginxError(405, "UNSUPPORTED", "The method $request_method is not supported here: use a standard registry client."),
+    NginxError(405, "UNSUPPORTED", "This method is not supported here: use a standard registry client."),
     NginxError(408, "UNSUPPORTED", "The client sent nothing for too long: try again."),
     NginxError(411, "SIZE_INVALID", "The request has no length: send a Content-Length header or a chunked body."),
     NginxError(

@@ -129,7 +129,9 @@ class ServiceAccountVerifier:
             try:
                 document = await self._fetch_keys()
             except Exception as error:  # whatever the transport raises, the keys known so far go on serving
-                self._log.warning("the cluster's ServiceAccount keys could not be read", error=type(error).__name__)
+                self._log.warning(
+                    "the cluster's ServiceAccount keys could not be read", error=f"{type(error).__name__}: {error}"
+                )
                 return
             self._keys = _usable_keys(document) or self._keys
             if self._learn_issuer:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from berth.api.base import rfc3339
 from berth.api.certification import Certification, CertificationStatus
 from berth.api.conditions import ConditionReason
-from berth.status.conditions import Finding, conclude, settled, stalled, status_time
+from berth.status.conditions import Finding, conclude, settled, stalled
 from berth.status.observed import CertificationObserved
 
 
@@ -31,11 +32,11 @@ def _judge(certification: Certification, observed: CertificationObserved, now: d
         return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
     if until is not None and now >= until:
         sentence = (
-            f"It ended at {status_time(until)}: set a later spec.validUntil when {name} is certified again, "
+            f"It ended at {rfc3339(until)}: set a later spec.validUntil when {name} is certified again, "
             "or remove this Certification."
         )
         return stalled(None, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
-    end = "it is withdrawn" if until is None else status_time(until)
+    end = "it is withdrawn" if until is None else rfc3339(until)
     if observed.subject_disabled:
         sentence = f"{name} is certified until {end}, and disabled: every request of this user is refused."
         return settled(None, "True", ConditionReason.DISABLED, sentence)

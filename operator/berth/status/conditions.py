@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from berth.api.base import rfc3339
 from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason, ConditionType
 
 Status = Literal["True", "False", "Unknown"]
@@ -189,8 +188,3 @@ def _check_project(by_type: Mapping[str, Mapping[str, Any]]) -> None:
 def _require(holds: bool, sentence: str) -> None:
     if not holds:
         raise AssertionError(sentence)
-
-
-def status_time(moment: datetime) -> str:
-    """A time as it stands in sentences."""
-    return rfc3339(moment)

@@ -39,7 +39,10 @@ def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding,
     stopped_for = _stopped_for(project)
     blocked = _blocked(project, observed)
     found = [] if blocked is None else [blocked]
-    found.append(judge_storage(project, observed, stopped=bool(stopped_for)))
+    storage = judge_storage(project, observed, stopped=bool(stopped_for))
+    # Why a claim is refused is told better by its storage class and size than by the API server.
+    about_claim = observed.failure is not None and observed.failure.kind == "PersistentVolumeClaim"
+    found.insert(0 if about_claim and storage.stalled else len(found), storage)
     found.append(judge_registry(project, observed, stopped_for=stopped_for))
     found.append(judge_access(project, observed))
     found.append(judge_trash(project))

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from berth.api.base import rfc3339
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.user import RegistryUser, RegistryUserStatus
-from berth.status.conditions import Finding, conclude, settled, stalled, status_time
+from berth.status.conditions import Finding, conclude, settled, stalled
 from berth.status.observed import CertificationSeen, PasswordSeen, UserObserved
 
 
@@ -53,8 +54,8 @@ def judge_certified(name: str, certifications: tuple[CertificationSeen, ...], no
     if end is None:
         return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until it is withdrawn.")
     if now < end:
-        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until {status_time(end)}.")
-    sentence = f"The certification of {name} ended at {status_time(end)}, so pushes are refused: certify again."
+        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until {rfc3339(end)}.")
+    sentence = f"The certification of {name} ended at {rfc3339(end)}, so pushes are refused: certify again."
     return settled(about, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
 
 

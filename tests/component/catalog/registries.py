@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from berth.api import names
 from berth.desired.inputs import ProjectInputs
 from berth.desired.registry_config import dump_config, registry_config
+from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.tokens import AccessTokens
+from tests.component.catalog.contents import digest, image
 from tests.component.controlplane import free_ports, tool
 from tests.component.pki import Authority, Leaf
 
@@ -38,12 +40,20 @@ class RunningRegistry:
     """A registry process; its data stay when it is stopped."""
 
     url: str
-    data: Path
+    directory: Path
     process: subprocess.Popen[bytes]
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(20)
+
+    def start_again(self) -> None:
+        """After `stop`."""
+        self.process = _start(self.directory)
 
 
 @contextmanager
@@ -58,18 +68,17 @@ def running_registry(directory: Path, authority: Authority, project: str = PROJE
     config["storage"]["filesystem"]["rootdirectory"] = str(data)
     config["auth"]["token"]["rootcertbundle"] = str(directory / "ca.crt")
     (directory / "config.yml").write_text(dump_config(config))
-    with (directory / "registry.log").open("wb") as log:
-        process = subprocess.Popen(
-            [tool("registry"), "serve", str(directory / "config.yml")],
-            stdout=log,
-            stderr=log,
-        )
-    running = RunningRegistry(f"http://127.0.0.1:{port}", data, process)
+    running = RunningRegistry(f"http://127.0.0.1:{port}", directory, _start(directory))
     try:
         yield running
     finally:
-        if process.poll() is None:
+        if running.process.poll() is None:
             running.stop()
+
+
+def _start(directory: Path) -> subprocess.Popen[bytes]:
+    with (directory / "registry.log").open("ab") as log:
+        return subprocess.Popen([tool("registry"), "serve", str(directory / "config.yml")], stdout=log, stderr=log)
 
 
 @dataclass
@@ -134,6 +143,34 @@ class Registry:
     client: RegistryClient
     session: aiohttp.ClientSession
 
+    async def answers(self) -> None:
+        """Wait until the registry answers."""
+        for _ in range(400):
+            assert self.server.process.poll() is None, (self.server.directory / "registry.log").read_text()
+            try:
+                async with self.session.get(f"{self.server.url}/v2/") as response:
+                    assert response.status == 401
+                    return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)
+        raise TimeoutError("the registry does not answer")
+
+    async def push_image(self, path: str, tag: str, salt: str = "") -> bytes:
+        """Push an image of one layer; the manifest's bytes."""
+        layer, config = b"layer" + salt.encode(), b"{}" + b" " * len(salt)
+        await self.push_blob(path, layer)
+        await self.push_blob(path, config)
+        body = image(
+            config={
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": digest(config),
+                "size": len(config),
+            },
+            layers=[{"mediaType": "application/octet-stream", "digest": digest(layer), "size": len(layer)}],
+        )
+        await self.push(path, body, tag, manifests.OCI_MANIFEST)
+        return body
+
     async def push_blob(self, path: str, data: bytes) -> str:
         found = "sha256:" + hashlib.sha256(data).hexdigest()
         name = f"{PROJECT}/{path}"
@@ -170,21 +207,10 @@ async def registry_with_client(directory: Path) -> AsyncIterator[Registry]:
     authority = Authority.create("berth-token-ca")
     with running_registry(directory, authority) as server:
         async with running_tokens(authority) as tokens, aiohttp.ClientSession() as session:
-            await _await_answer(session, server)
             client = RegistryClient(session, server.url, AccessTokens(session, tokens.url, lambda: SERVICE_TOKEN))
-            yield Registry(server, tokens, client, session)
-
-
-async def _await_answer(session: aiohttp.ClientSession, server: RunningRegistry) -> None:
-    for _ in range(400):
-        assert server.process.poll() is None, (server.data.parent / "registry.log").read_text()
-        try:
-            async with session.get(f"{server.url}/v2/") as response:
-                assert response.status == 401
-                return
-        except aiohttp.ClientConnectionError:
-            await asyncio.sleep(0.05)
-    raise TimeoutError("the registry does not answer")
+            registry = Registry(server, tokens, client, session)
+            await registry.answers()
+            yield registry
 
 
 def _entry(scope: str) -> dict[str, Any]:

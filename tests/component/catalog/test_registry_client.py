@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,8 @@ from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryRefused, RegistryUnavailable
 from berth.registry.walk import inspect, survey
-from tests.component.catalog.conftest import digest, image
-from tests.component.catalog.registries import PROJECT, Registry, registry_with_client
-
-
-@pytest.fixture
-async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    async with registry_with_client(tmp_path) as running:
-        yield running
-
-
-async def push_image(registry: Registry, path: str, tag: str, salt: str = "") -> bytes:
-    """Push an image of one layer; the manifest's bytes."""
-    layer, config = b"layer" + salt.encode(), b"{}" + b" " * len(salt)
-    await registry.push_blob(path, layer)
-    await registry.push_blob(path, config)
-    body = image(
-        config={"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(config), "size": len(config)},
-        layers=[{"mediaType": "application/octet-stream", "digest": digest(layer), "size": len(layer)}],
-    )
-    await registry.push(path, body, tag, manifests.OCI_MANIFEST)
-    return body
+from tests.component.catalog.contents import digest
+from tests.component.catalog.registries import PROJECT, Registry
 
 
 async def test_an_empty_registry_lists_nothing(registry: Registry) -> None:
@@ -40,9 +20,9 @@ async def test_an_empty_registry_lists_nothing(registry: Registry) -> None:
 
 
 async def test_what_was_pushed_is_listed_and_inspected(registry: Registry) -> None:
-    body = await push_image(registry, "tools/aligner", "v1")
-    await push_image(registry, "tools/aligner", "v2", salt="2")
-    await push_image(registry, "viewer", "latest")
+    body = await registry.push_image("tools/aligner", "v1")
+    await registry.push_image("tools/aligner", "v2", salt="2")
+    await registry.push_image("viewer", "latest")
 
     assert await survey(registry.client, PROJECT) == {"tools/aligner": ["v1", "v2"], "viewer": ["latest"]}
     name = f"{PROJECT}/tools/aligner"
@@ -63,8 +43,8 @@ async def test_what_was_pushed_is_listed_and_inspected(registry: Registry) -> No
 async def test_long_lists_are_read_page_by_page(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("berth.registry.client.PAGE_SIZE", 2)
     for n in range(5):
-        await push_image(registry, f"tools/r{n}", "latest")
-        await push_image(registry, "many", f"v{n}")
+        await registry.push_image(f"tools/r{n}", "latest")
+        await registry.push_image("many", f"v{n}")
 
     found = await survey(registry.client, PROJECT)
     assert list(found) == ["many", *(f"tools/r{n}" for n in range(5))]
@@ -72,8 +52,8 @@ async def test_long_lists_are_read_page_by_page(registry: Registry, monkeypatch:
 
 
 async def test_a_tag_or_a_manifest_is_deleted_once(registry: Registry) -> None:
-    body = await push_image(registry, "aligner", "v1")
-    await push_image(registry, "aligner", "v2")
+    body = await registry.push_image("aligner", "v1")
+    await registry.push_image("aligner", "v2")
     name = f"{PROJECT}/aligner"
 
     assert await registry.client.delete_manifest(name, "v1")

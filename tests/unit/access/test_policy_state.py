@@ -131,6 +131,7 @@ def test_without_its_project_a_policy_gives_nothing(cluster: Cluster) -> None:
 def test_a_policy_outside_the_projects_namespace_gives_nothing() -> None:
     cluster = Cluster()
     cluster.put(project())
+    cluster.put(project("other"))
     for namespace in ("berth-other", "default", "genomics", "berth-"):
         forged = policy(eve="Administer")
         forged["metadata"]["namespace"] = namespace

@@ -45,48 +45,72 @@ def random_project(chance: random.Random) -> Project:
     return project(metadata={"generation": chance.randint(1, 9), **deleted}, claim=claim, **flags)
 
 
+def random_container(chance: random.Random) -> ContainerSeen:
+    waiting = ("", "", "CrashLoopBackOff", "ImagePullBackOff", "ContainerCreating")
+    return ContainerSeen(
+        name="registry",
+        image="registry.example.org/distribution:3.1.2",
+        ready=chance.random() < 0.5,
+        restarts=chance.choice((0, 1, 5)),
+        waiting=chance.choice(waiting),
+        waiting_message=chance.choice(WORDS),
+        last_exit_code=chance.choice((None, 0, 2, 137)),
+        last_reason=chance.choice(("", "Error", "OOMKilled")),
+        last_message=chance.choice(WORDS),
+    )
+
+
+def random_pod(chance: random.Random) -> PodSeen:
+    return PodSeen(
+        name=f"registry-{chance.randint(0, 9)}",
+        ready=chance.random() < 0.5,
+        unschedulable=chance.choice(WORDS),
+        event=chance.choice(WORDS),
+        containers=tuple(random_container(chance) for _ in range(chance.randint(0, 2))),
+        terminating=chance.random() < 0.5,
+    )
+
+
+def random_claim(chance: random.Random) -> ClaimSeen:
+    return ClaimSeen(
+        name="registry",
+        phase=chance.choice(("Pending", "Bound", "Bound", "Lost")),
+        requested=chance.choice(SIZES),
+        capacity=chance.choice(SIZES),
+        storage_class=chance.choice(("", "fast")),
+        resize=chance.choice(("", "Resizing")),
+        resize_message=chance.choice(WORDS),
+        event=chance.choice(WORDS),
+        terminating=chance.random() < 0.05,
+    )
+
+
+def random_deployment(chance: random.Random) -> DeploymentSeen:
+    def number() -> int:
+        return chance.randint(0, 2)
+
+    return DeploymentSeen(number(), number(), number(), number(), number(), number(), chance.choice(WORDS))
+
+
 def random_observed(chance: random.Random) -> ProjectObserved:
     pick = chance.choice
 
     def maybe(value: Any) -> Any:
         return value if chance.random() < 0.85 else None
 
-    def number() -> int:
-        return chance.randint(0, 2)
-
-    def container() -> ContainerSeen:
-        waiting = pick(("", "", "CrashLoopBackOff", "ImagePullBackOff", "ContainerCreating"))
-        return ContainerSeen(
-            "registry", "i", pick((True, False)), pick((0, 1, 5)), waiting, pick(WORDS),
-            pick((None, 0, 2, 137)), pick(("", "Error", "OOMKilled")), pick(WORDS),
-        )  # fmt: skip
-
-    def pod() -> PodSeen:
-        return PodSeen(
-            f"registry-{chance.randint(0, 9)}", "Pending", pick((True, False)), pick(WORDS), pick(WORDS),
-            tuple(container() for _ in range(chance.randint(0, 2))), pick((True, False)),
-        )  # fmt: skip
-
+    refused = ApplyFailure("Service", "registry", pick(WORDS), permanent=pick((True, False)))
     return ProjectObserved(
         host="images.example.org",
         registry_version="3.1.2",
         namespace=maybe(NamespaceSeen("berth-genomics", chance.random() < 0.1, pick(("genomics", "genomics", "")))),
-        claim=maybe(
-            ClaimSeen(
-                "registry", pick(("Pending", "Bound", "Bound", "Lost")), pick(SIZES), pick(SIZES), pick(("", "fast")),
-                resize=pick(("", "Resizing")), resize_message=pick(WORDS), event=pick(WORDS),
-                terminating=chance.random() < 0.05,
-            )
-        ),
+        claim=maybe(random_claim(chance)),
         storage_class=maybe(StorageClassSeen("fast", pick((True, False)), pick((True, False)))),
-        deployment=maybe(
-            DeploymentSeen(number(), number(), number(), number(), number(), number(), pick(WORDS))
-        ),
-        pods=tuple(pod() for _ in range(chance.randint(0, 3))),
+        deployment=maybe(random_deployment(chance)),
+        pods=tuple(random_pod(chance) for _ in range(chance.randint(0, 3))),
         probe=maybe(ProbeSeen(pick(list(ProbeOutcome)), pick(WORDS))),
         access=AccessSeen(pick((None, *PolicyState)), chance.random() < 0.9, chance.random() < 0.9),
-        failure=pick((None, None, None, ApplyFailure("Service", "registry", pick(WORDS), pick((True, False))))),
-    )  # fmt: skip
+        failure=pick((None, None, None, refused)),
+    )
 
 
 def healthier(observed: ProjectObserved, chance: random.Random) -> ProjectObserved:

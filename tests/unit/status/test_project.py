@@ -233,6 +233,13 @@ def test_a_panic_is_quoted_and_not_its_stack() -> None:
     assert "panic: no CA" in condition(status, "Stalled")["message"]
 
 
+def test_a_refused_claim_is_explained_by_its_class_and_size() -> None:
+    small = replace(CLAIM, requested="5Gi", capacity="5Gi")
+    refused = ApplyFailure("PersistentVolumeClaim", "registry", "forbidden", permanent=True)
+    observed = replace(HEALTHY, claim=small, storage_class=StorageClassSeen("fast"), failure=refused)
+    assert told(status_of(project(), observed), "Stalled") == ("True", "ClaimNotExpandable")
+
+
 def test_one_of_several_pods_keeps_the_registry_available() -> None:
     shared = project(claim={"accessMode": "ReadWriteMany"}, registry={"replicas": 2})
     deployment = replace(DEPLOYMENT, replicas=2, updated=2, available=1, current=2)

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -44,12 +45,13 @@ _ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
 def run(settings: AccessSettings) -> None:
     """Serve until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
     configure_logs("access", settings.log_level)
-    if not uvloop.run(_serve(settings)):
+    if not uvloop.run(serve(settings)):
         sys.exit(1)
 
 
-async def _serve(settings: AccessSettings) -> bool:
-    async with KubeClient.connect(user_agent="berth-access") as kube:
+async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> bool:
+    """Serve until a signal, as the Pod's ServiceAccount or as a kubeconfig says; False when a part of it ended."""
+    async with KubeClient.connect(kubeconfig, user_agent="berth-access") as kube:
         feed = SnapshotFeed(
             kube,
             namespace=settings.namespace,

@@ -76,6 +76,12 @@ async def test_strange_passwords_do_no_harm(passwords: Passwords, password: str)
         assert not await passwords.matches("ann", password, present)
 
 
+async def test_whoever_guesses_what_unknown_names_are_verified_against_gains_nothing(gate: Gate) -> None:
+    passwords = Passwords(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
+    assert not await passwords.matches("nobody", (b"\0" * 32).hex(), None)
+    passwords.close()
+
+
 async def test_an_unknown_name_costs_a_verification_too(passwords: Passwords, gate: Gate) -> None:
     await passwords.matches("nobody", "right", None)
     assert gate.verifications == 1

@@ -40,6 +40,16 @@ def test_a_replaced_key_signs_and_the_one_before_is_still_verified(world: World)
         assert world.tokens.verify(token).identity == ANN
 
 
+def test_without_an_authority_the_key_before_is_still_verified(world: World) -> None:
+    (world.signing_dir / "ca.crt").unlink()
+    before = sign(world)
+    write_keys(world.signing_dir, SECOND_LEAF)
+    (world.signing_dir / "ca.crt").unlink()
+    world.time += 10
+    assert sign(world).split(".")[0] != before.split(".")[0]
+    assert world.tokens.verify(before).identity == ANN
+
+
 def test_replicas_trust_each_others_leaves_of_one_authority(world: World, directory: Path) -> None:
     write_keys(directory, SECOND_LEAF)
     other = replica(world, directory)

@@ -221,6 +221,11 @@ class World:
         )
         self.app = create_app(self.deps)
 
+    def rebuild(self, deps: Deps) -> None:
+        """The application made of other parts."""
+        self.deps = deps
+        self.app = create_app(deps)
+
     async def _keys(self) -> Mapping[str, Any]:
         public = jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": "cluster"}]}

@@ -1,0 +1,74 @@
+"""What one request costs in the access service itself, without a server: microseconds for each.
+
+    python -m bench.access_requests [ROUNDS]
+
+The application is the real one, with everything in memory; rounds take turns and the median is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from berth.services.access.audit import AuditLog
+from berth.services.logs import decision_logger
+from tests.unit.services.access.world import PASSWORDS, Response, World, basic, drive
+
+SCOPE = "repository:genomics/aligner:pull,push"
+REQUESTS = 2000
+
+
+class _Nowhere(io.StringIO):
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+async def measure(rounds: int) -> dict[str, float]:
+    """Median microseconds by request."""
+    with tempfile.TemporaryDirectory() as directory:
+        world = World(Path(directory))
+        world.rebuild(replace(world.deps, audit=AuditLog(decision_logger("access", _Nowhere()))))
+        token = await world.token("ann", SCOPE)
+        asked = {
+            "berth-gateway-token": world.service_account("berth-gateway"),
+            "berth-original-method": "GET",
+            "berth-original-uri": "/v2/genomics/aligner/manifests/1",
+            "authorization": f"Bearer {token}",
+            "x-forwarded-for": "198.51.100.7",
+        }
+        login = {"authorization": basic("ann", PASSWORDS["ann"])}
+        calls: dict[str, Callable[[], Awaitable[Response]]] = {
+            "nothing (/healthz)": lambda: drive(world.app, "GET", "/healthz", {}),
+            "/authz, allowed": lambda: drive(world.app, "GET", "/authz", asked),
+            "/authz, refused": lambda: drive(
+                world.app, "GET", "/authz", {**asked, "berth-original-uri": "/v2/absent/aligner/manifests/1"}
+            ),
+            "/token, remembered password": lambda: drive(world.app, "GET", f"/token?scope={SCOPE}", login),
+        }
+        found: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(rounds):
+            for name, call in calls.items():
+                began = time.perf_counter()
+                for _ in range(REQUESTS):
+                    await call()
+                found[name].append((time.perf_counter() - began) / REQUESTS * 1e6)
+        world.passwords.close()
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    for name, microseconds in asyncio.run(measure(rounds)).items():
+        print(f"{name:30} {microseconds:7.1f} µs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""crane."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat, last_digest
+from e2e.suite.content import Content, Kind
+
+
+@dataclass(frozen=True)
+class Crane:
+    """`crane push` and `crane pull`, from and to a layout."""
+
+    name = "crane"
+    kind = Kind.IMAGE
+    engine = ""
+    abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
+    refusals = Refusals(
+        pull="Error: GET https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
+        push="Error: POST https://{host}/v2/{path}/blobs/uploads/: DENIED: {sentence}",
+    )
+
+    def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
+        result = seat.run("crane", "push", str(content.layout), str(reference))
+        return Outcome(result, last_digest(result.out))
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        result = seat.run("crane", "copy", str(source), str(target))
+        return Outcome(result, last_digest(result.said))
+
+    def pull(self, seat: Seat, reference: Reference) -> Outcome:
+        target = seat.folder / "pulled"
+        result = seat.run("crane", "pull", "--format=oci", str(reference), str(target))
+        if not result.ok:
+            return Outcome(result)
+        return Outcome(result, json.loads((target / "index.json").read_bytes())["manifests"][-1]["digest"])

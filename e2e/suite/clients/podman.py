@@ -1,0 +1,56 @@
+"""podman."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
+from e2e.suite.content import Content, Kind
+from e2e.suite.world import Result
+
+
+@dataclass(frozen=True)
+class Podman:
+    """`podman load`, `podman push` and `podman pull`; an index goes by `podman manifest`."""
+
+    name = "podman"
+    kind = Kind.IMAGE
+    engine = ""
+    abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
+    refusals = Refusals(
+        pull="Error: initializing source docker://{ref}: reading manifest {version} in {name}: denied: {sentence}",
+        push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
+    )
+
+    def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
+        told = seat.folder / "digest"
+        if content.kind is Kind.INDEX:
+            self._podman(seat, "manifest", "create", "--all", reference.full, f"oci:{content.layout}").must()
+            words = ["manifest", "push", "--all", f"--digestfile={told}", reference.full, f"docker://{reference}"]
+        else:
+            archive = content.archive(reference.full)
+            self._podman(seat, "load", "--quiet", f"--input={archive}").must()
+            words = ["push", f"--digestfile={told}", str(reference)]
+        result = self._podman(seat, *words)
+        self._forget(seat)
+        return Outcome(result, told.read_text() if result.ok else "")
+
+    def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
+        told = seat.folder / "digest"
+        self._podman(seat, "pull", "--quiet", str(source)).must()
+        result = self._podman(seat, "push", f"--digestfile={told}", str(source), f"docker://{target}")
+        self._forget(seat)
+        return Outcome(result, told.read_text() if result.ok else "")
+
+    def pull(self, seat: Seat, reference: Reference) -> Outcome:
+        result = self._podman(seat, "pull", str(reference))
+        shown = self._podman(seat, "inspect", "--format={{.Digest}}", str(reference)).must().out if result.ok else ""
+        self._forget(seat)
+        return Outcome(result, shown.strip())
+
+    def _forget(self, seat: Seat) -> None:
+        self._podman(seat, "rmi", "--all", "--force").must()
+
+    @staticmethod
+    def _podman(seat: Seat, *words: str) -> Result:
+        return seat.run("podman", *words)

@@ -1,0 +1,133 @@
+"""Standard clients push and pull, and what they pushed stands in the cluster. One table of clients, one test a case."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from e2e.suite.clients import CLIENTS, COPIERS, able
+from e2e.suite.clients.client import Ability, Client, Copier, Reference, last_digest
+from e2e.suite.clients.crane import Crane
+from e2e.suite.clients.docker import Docker
+from e2e.suite.clients.helm import Helm
+from e2e.suite.clients.oras import ARTIFACT_TYPE, Oras
+from e2e.suite.clients.podman import Podman
+from e2e.suite.clients.stage import Stage, each
+from e2e.suite.content import MEDIA_INDEX, Kind
+from e2e.suite.world import eventually
+
+
+def shows(stage: Stage, reference: Reference, digest: str) -> dict[str, str]:
+    """Waits until the DockerRepository shows the tag with this digest, pushed by the curator."""
+    wanted = {"name": reference.full.rpartition(":")[2], "digest": digest, "pushedBy": stage.curator.name}
+
+    def shown() -> dict[str, str]:
+        tag = stage.recorded(reference)
+        assert {key: tag.get(key) for key in wanted} == wanted
+        return tag
+
+    return dict(eventually(shown, f"the status of {reference.path} shows {wanted}", seconds=15))
+
+
+def assert_copied(stage: Stage, client: Copier, source: Reference, target: Reference) -> None:
+    stage.publish(client, source)
+    copied = client.copy(stage.seat(stage.curator), source, target).must()
+    shows(stage, target, copied.digest)
+    assert stage.pull(client, stage.downloader, target).must().digest == copied.digest
+
+
+@pytest.fixture(scope="module")
+def annex(stage: Stage) -> str:
+    """Another project of the same people."""
+    return stage.project("clients-annex")
+
+
+@each(CLIENTS)
+def test_what_was_pushed_is_shown_and_is_pulled_by_its_tag_and_by_its_digest(stage: Stage, client: Client) -> None:
+    reference = stage.reference(f"round-trip-{client.name}")
+    pushed = stage.publish(client, reference)
+    shows(stage, reference, pushed.digest)
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest
+    assert stage.pull(client, stage.downloader, reference.at(pushed.digest)).must().digest == pushed.digest
+
+
+@each(able(Ability.DEFAULT_TAG))
+def test_without_a_tag_a_client_means_latest(stage: Stage, client: Client) -> None:
+    reference = stage.reference(f"no-tag-{client.name}", tag="")
+    pushed = stage.publish(client, reference)
+    shows(stage, reference, pushed.digest)
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest
+
+
+@each(CLIENTS)
+def test_a_moved_tag_is_its_new_digest_and_the_old_digest_can_still_be_pulled(stage: Stage, client: Client) -> None:
+    reference = stage.reference(f"moved-{client.name}")
+    old, new = stage.publish(client, reference), stage.publish(client, reference)
+    assert old.digest != new.digest
+    shows(stage, reference, new.digest)
+    assert stage.pull(client, stage.downloader, reference).must().digest == new.digest
+    assert stage.pull(client, stage.downloader, reference.at(old.digest)).must().digest == old.digest
+
+
+@each(CLIENTS)
+def test_a_path_of_several_components_is_one_repository(stage: Stage, client: Client) -> None:
+    reference = stage.reference(f"nested/deep_er/a.b__c/{client.name}")
+    pushed = stage.publish(client, reference)
+    shows(stage, reference, pushed.digest)
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest
+
+
+@each(able(Ability.PULL_INDEX))
+def test_an_index_of_two_architectures_is_shown_and_pulled_as_one(stage: Stage, client: Client) -> None:
+    reference = stage.reference(f"index-{client.name}")
+    pushed = stage.publish(client, reference, Kind.INDEX)
+    assert shows(stage, reference, pushed.digest)["mediaType"] == MEDIA_INDEX
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest
+
+
+def test_an_artifact_is_recorded_as_it_was_pushed(stage: Stage) -> None:
+    reference = stage.reference("artifact")
+    pushed = stage.publish(Oras(), reference)
+    shows(stage, reference, pushed.digest)
+    manifest = stage.seat(stage.downloader).run("crane", "manifest", str(reference)).must().out
+    assert json.loads(manifest)["artifactType"] == ARTIFACT_TYPE
+
+
+def test_helm_without_a_version_pulls_the_newest_from_the_list_of_tags(stage: Stage) -> None:
+    helm = Helm()
+    pushed = {
+        version: stage.publish(helm, stage.reference("newest", version)).digest
+        for version in ("1.9.0", "1.10.0", "1.2.0")
+    }
+    pulled = stage.pull(helm, stage.downloader, stage.reference("newest", tag="")).must()
+    assert pulled.digest == pushed["1.10.0"]
+
+
+def test_what_is_attached_to_an_image_is_found_at_it(stage: Stage) -> None:
+    image = stage.reference("signed")
+    stage.publish(Crane(), image)
+    attached = Oras().attach(stage.seat(stage.curator), image, stage.content(Kind.ARTIFACT, image)).must()
+    found = stage.seat(stage.downloader).run("oras", "discover", "--format=json", str(image)).must().out
+    referrer = json.loads(found)["referrers"][0]
+    assert (referrer["digest"], referrer["artifactType"]) == (last_digest(attached.out), ARTIFACT_TYPE)
+
+
+@each(COPIERS)
+def test_a_copy_to_another_repository_of_the_project_is_pulled_from_there(stage: Stage, client: Copier) -> None:
+    source, target = stage.reference(f"copied-{client.name}"), stage.reference(f"copy-of-{client.name}")
+    assert_copied(stage, client, source, target)
+
+
+@each(COPIERS)
+def test_a_copy_to_another_project_is_pulled_from_there(stage: Stage, client: Copier, annex: str) -> None:
+    source = stage.reference(f"lent-{client.name}")
+    assert_copied(stage, client, source, Reference(f"{annex}/borrowed-{client.name}", source.tag))
+
+
+@each((Docker(classic=False), Docker(classic=True), Podman()))
+def test_a_large_layer_arrives_whole_in_every_style_of_upload(stage: Stage, client: Client) -> None:
+    """One PUT, PATCHes of unknown length, PATCHes with a length."""
+    reference = stage.reference(f"large-{client.name}")
+    pushed = stage.publish(client, reference, size=24 * 2**20)
+    assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest

@@ -1,0 +1,191 @@
+"""The catalog's API (docs/architecture.md, "Catalog API"): callers are checked first, each refusal is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from berth.api.names import AUDIENCE_CATALOG
+from berth.catalog import queries
+from berth.catalog.records import RepositoryKey
+from berth.catalog.store import RefusedWrite, UnknownWrite
+from berth.services.catalog import documents, requests
+from berth.services.catalog.deps import Deps
+from berth.services.catalog.requests import InvalidCall, read_json, read_query
+from berth.services.serviceaccount import NotServed
+
+BODY_LIMIT: Final = 8 * 1024 * 1024
+"""Bytes of a call's body: a manifest of 4 MiB in base64, and some."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app(deps: Deps) -> Starlette:
+    """The application. It starts and stops nothing: whoever makes `deps` does."""
+    api = _Api(deps)
+    repository = "/v1/projects/{project}/repositories/{repository:path}"
+
+    def route(path: str, name: str, handler: Handler, method: str = "GET") -> Route:
+        return Route(path, api.served(name, handler), methods=[method])
+
+    return Starlette(
+        routes=[
+            route("/v1/writes", "announce", api.announce, "POST"),
+            route("/v1/writes/{id}/commit", "commit", api.commit, "POST"),
+            route("/v1/writes/{id}/abandon", "abandon", api.abandon, "POST"),
+            route("/v1/projects/{project}/repositories", "repositories", api.repositories),
+            route(f"{repository}/referrers/{{digest}}", "referrers", api.referrers),
+            route(f"{repository}/tags", "tags", api.tags),
+            route(f"{repository}/history", "history", api.history),
+            Route("/healthz", api.healthz),
+            Route("/readyz", api.readyz),
+        ],
+        exception_handlers={404: _no_such_call, 405: _no_such_call},
+    )
+
+
+class _Api:
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    def served(self, name: str, handler: Handler) -> Handler:
+        """The handler, for callers who prove who they are, with its errors told and its calls counted."""
+
+        async def endpoint(request: Request) -> Response:
+            began = self._deps.monotonic()
+            response = await self._answer(request, handler)
+            self._deps.metrics.answered(name, response.status_code, self._deps.monotonic() - began)
+            return response
+
+        return endpoint
+
+    async def _answer(self, request: Request, handler: Handler) -> Response:
+        try:
+            await self._check_caller(request)
+            return await handler(request)
+        except NotServed as refusal:
+            return _error(401, refusal.sentence, {"WWW-Authenticate": "Bearer"})
+        except InvalidCall as invalid:
+            return _error(400, str(invalid))
+        except UnknownWrite as unknown:
+            return _error(404, str(unknown.args[0]))
+        except RefusedWrite as refused:
+            return _error(409, str(refused))
+        except ClientDisconnect:
+            return _error(400, "The call ended before its body was complete.")
+        except (SQLAlchemyError, OSError) as error:
+            _log.error("the database did not do what it was asked for", error=type(error).__name__)
+            return _error(503, "The catalog's database does not answer at the moment; try again.")
+
+    async def _check_caller(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise NotServed("This call needs a ServiceAccount token of one of Berth's processes.")
+        account = await self._deps.verifier.verify(token.strip(), AUDIENCE_CATALOG)
+        if account not in self._deps.accounts:
+            raise NotServed(f"The ServiceAccount {account} may not call the catalog.")
+
+    async def announce(self, request: Request) -> Response:
+        announcement = read_json(requests.Announcement, await _body(request))
+        write_id = await self._deps.store.announce(announcement.intent())
+        return JSONResponse({"id": write_id}, status_code=201)
+
+    async def commit(self, request: Request) -> Response:
+        commit = read_json(requests.Commit, await _body(request))
+        await self._deps.store.commit(request.path_params["id"], commit.manifest)
+        return JSONResponse({})
+
+    async def abandon(self, request: Request) -> Response:
+        await self._deps.store.abandon(request.path_params["id"])
+        return JSONResponse({})
+
+    async def repositories(self, request: Request) -> Response:
+        page = read_query(requests.RepositoryPage, _values(request))
+        async with self._deps.database.reading() as session:
+            paths = await queries.repositories(session, page.project, page.after, page.limit)
+        return JSONResponse(documents.repositories_document(paths, page.limit))
+
+    async def tags(self, request: Request) -> Response:
+        page = read_query(requests.TagPage, _values(request))
+        key = RepositoryKey(page.project, page.repository)
+        async with self._deps.database.reading() as session:
+            found = await queries.repository_id(session, key)
+            if found is None:
+                return _unknown(key)
+            tags = await queries.tags(session, found, page.after, page.limit)
+        return JSONResponse(documents.tags_document(tags, page.limit))
+
+    async def history(self, request: Request) -> Response:
+        page = read_query(requests.HistoryPage, _values(request))
+        key = RepositoryKey(page.project, page.repository)
+        async with self._deps.database.reading() as session:
+            found = await queries.repository_id(session, key)
+            if found is None:
+                return _unknown(key)
+            moves = await queries.history(session, found, page.tag, page.before, page.limit)
+        return JSONResponse(documents.history_document(moves, page.limit))
+
+    async def referrers(self, request: Request) -> Response:
+        query = read_query(requests.ReferrersQuery, _values(request))
+        key = RepositoryKey(query.project, query.repository)
+        async with self._deps.database.reading() as session:
+            found = await queries.referrers(session, key, query.digest, query.artifact_type)
+        return JSONResponse(documents.referrers_document(found))
+
+    async def healthz(self, _request: Request) -> Response:
+        ended = self._deps.ended()
+        if ended:
+            told = "; ".join(f"{name}: {why}" for name, why in ended.items())
+            return PlainTextResponse(f"A background task has ended ({told}).\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        missing = [
+            what
+            for what, there in (
+                ("the database is not migrated yet", self._deps.migrated()),
+                ("the cluster's ServiceAccount keys are not known yet", self._deps.verifier.ready),
+            )
+            if not there
+        ]
+        if not missing and not await self._deps.database.reachable():
+            missing.append("the database does not answer")
+        if missing:
+            return PlainTextResponse(f"Not ready: {', '.join(missing)}.\n", status_code=503)
+        return PlainTextResponse("ok\n")
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > BODY_LIMIT:
+            raise InvalidCall(f"The call's body is larger than {BODY_LIMIT} bytes.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _values(request: Request) -> dict[str, str]:
+    """Path and query in one; what the path says counts."""
+    return {**request.query_params, **request.path_params}
+
+
+def _unknown(key: RepositoryKey) -> Response:
+    return _error(404, f"Nothing was ever pushed to {key.name}.")
+
+
+def _error(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": sentence}, status_code=status, headers=headers)
+
+
+async def _no_such_call(_request: Request, error: Any) -> Response:
+    return _error(error.status_code, "The catalog has no such call; docs/architecture.md lists them.", error.headers)

@@ -1,0 +1,227 @@
+"""The catalog process: parts wired together, served, watched over, and shut down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import structlog
+import uvicorn
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from berth.api.names import registry_host
+from berth.catalog.database import Database, open_database
+from berth.catalog.heal import Healer
+from berth.catalog.publisher import Publisher
+from berth.catalog.records import RepositoryKey
+from berth.catalog.rounds import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
+from berth.catalog.settle import Settler
+from berth.catalog.store import Store
+from berth.kube.client import KubeClient
+from berth.registry.client import RegistryClient
+from berth.registry.tokens import AccessTokens
+from berth.services.catalog.app import create_app
+from berth.services.catalog.deps import Deps
+from berth.services.catalog.metrics import CatalogMetrics
+from berth.services.logs import configure_logs
+from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
+from berth.services.tokenfile import TokenFile
+from berth.settings import CatalogSettings
+
+_GRACE_SECONDS: Final = 10
+_ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
+_PAUSE: Final = 1.0  # seconds between two tries at start
+
+Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: CatalogSettings) -> None:
+    """Serve until SIGTERM or SIGINT. When a part that never ends does, /healthz fails and the kubelet restarts it."""
+    configure_logs("catalog", settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: CatalogSettings, kubeconfig: Path | None = None) -> None:
+    """Serve until a signal, as the Pod's ServiceAccount or as a kubeconfig says."""
+    async with (
+        KubeClient.connect(kubeconfig, user_agent="berth-catalog") as kube,
+        open_database(settings.database_url) as database,
+        aiohttp.ClientSession() as session,
+    ):
+        process = _Process(settings, kube, database, session)
+        async with process.background():
+            await process.serve_api()
+
+
+class _Process:
+    """The parts of one running catalog."""
+
+    def __init__(
+        self, settings: CatalogSettings, kube: KubeClient, database: Database, session: aiohttp.ClientSession
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._session = session
+        self._tokens = AccessTokens(session, settings.access_url, TokenFile(settings.access_token_file).read)
+        self._metrics = CatalogMetrics()
+        self._migrated = asyncio.Event()
+        self._migration: asyncio.Task[None] | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
+        self._store = Store(database, now=_now, new_id=lambda: uuid.uuid4().hex, changed=self._changed)
+        self._publisher = Publisher(database, self._store, kube, now=_now, published=self._metrics.published)
+        self._metrics.watch_backlog(lambda: self._publisher.backlog)
+
+    def _changed(self, key: RepositoryKey) -> None:
+        self._publisher.enqueue(key)
+
+    def _registry(self, project: str) -> RegistryClient:
+        host = registry_host(project, self._settings.cluster_domain)
+        return RegistryClient(self._session, f"http://{host}", self._tokens)
+
+    async def serve_api(self) -> None:
+        """Serve the API and the metrics until a signal ends it."""
+        server = _Server(server_config(self._deps(), self._settings.port))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.handle_exit, number, None)
+        exporter, thread = start_http_server(self._settings.metrics_port, registry=self._metrics.registry)
+        try:
+            await server.serve()
+        finally:
+            exporter.shutdown()
+            thread.join()
+
+    def _deps(self) -> Deps:
+        accounts = (name.strip() for name in self._settings.client_accounts.split(","))
+        return Deps(
+            database=self._database,
+            store=self._store,
+            verifier=self._verifier,
+            accounts=frozenset(f"{self._settings.namespace}/{name}" for name in accounts if name),
+            metrics=self._metrics,
+            migrated=self._migrated.is_set,
+            ended=self._ended,
+            monotonic=time.monotonic,
+        )
+
+    @contextlib.asynccontextmanager
+    async def background(self) -> AsyncIterator[None]:
+        """Everything that goes on besides answering calls, for as long as the block runs."""
+        timeout = timedelta(seconds=self._settings.intent_timeout)
+        settler = Settler(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
+        healer = Healer(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
+        walks = Walks(
+            healer,
+            self._database,
+            lambda: list(self._publisher.projects.objects.values()),
+            interval=timedelta(seconds=self._settings.walk_interval),
+            now=_now,
+            walked=self._metrics.walked,
+        )
+        settling = partial(keep_settling, settler, self._store, settled=self._metrics.settled, pause=SETTLE_PAUSE)
+        keys = self._start("cluster keys", self._load_keys)
+        self._migration = self._start("migration", self._migrate)
+        starts = (keys, self._migration)
+        self._tasks = {
+            "publisher": self._start("publisher", self._once_migrated(self._publisher.run)),
+            "settling": self._start("settling", self._once_migrated(settling)),
+            "walks": self._start("walks", self._once_migrated(partial(walks.run, HEAL_PAUSE))),
+        }
+        try:
+            yield
+        finally:
+            for task in (*starts, *self._tasks.values()):
+                task.cancel()
+            await asyncio.gather(*starts, *self._tasks.values(), return_exceptions=True)
+
+    def _start(self, name: str, part: Part) -> asyncio.Task[None]:
+        task = asyncio.create_task(part(), name=name)
+        task.add_done_callback(_tell_end)
+        return task
+
+    def _once_migrated(self, part: Part) -> Part:
+        async def wait_and_run() -> None:
+            await self._migrated.wait()
+            await part()
+
+        return wait_and_run
+
+    def _ended(self) -> Mapping[str, str]:
+        """Parts that must run for ever and have ended, with the kind of error that ended them."""
+        ended = {name: _why(task) for name, task in self._tasks.items() if task.done()}
+        if self._migration is not None and self._migration.done() and not self._migrated.is_set():
+            ended["migration"] = _why(self._migration)
+        return ended
+
+    async def _load_keys(self) -> None:
+        while not await self._verifier.load():  # noqa: ASYNC110 - nothing tells when the API server is back
+            await asyncio.sleep(_PAUSE)
+
+    async def _migrate(self) -> None:
+        """Wait for the database and bring it to this version. Every part but the probes waits for that."""
+        while True:
+            try:
+                await self._database.migrate()
+            except (OperationalError, InterfaceError, OSError) as error:
+                told = str(getattr(error, "orig", None) or error)[:300]
+                _log.warning("the database does not answer yet", error=told)
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._migrated.set()
+                return
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling, which ends the process before the database is closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_config(deps: Deps, port: int) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        create_app(deps),
+        host=_ALL_INTERFACES,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("a part of the process ended", part=task.get_name(), exc_info=task.exception())
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    if task.cancelled():
+        return "cancelled"
+    error = task.exception()
+    return type(error).__name__ if error is not None else "it returned"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

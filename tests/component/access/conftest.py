@@ -1,0 +1,17 @@
+"""Fixtures of the access service's component tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.component.access.served import Served, served
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Served]:
+    """The service, served, with the registry of project genomics behind it."""
+    async with served(tmp_path) as running:
+        yield running

@@ -1,0 +1,110 @@
+"""The access service in front of a real registry, served by the real server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiohttp
+import uvicorn
+from yarl import URL
+
+from berth.registry.manifest import MEDIA_TYPES
+from berth.services.access.process import server_config
+from berth.services.access.registry_proxy import RegistryProxy
+from tests.component.catalog.registries import RunningRegistry, running_registry
+from tests.component.controlplane import free_ports
+from tests.unit.services.access.world import AUTHORITY, Response, World
+
+
+@dataclass
+class Served:
+    """The service, its registry, and what a client and the gateway do with them."""
+
+    world: World
+    url: str
+    registry: RunningRegistry
+    session: aiohttp.ClientSession
+
+    async def ask(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Response:
+        """One request, byte for byte."""
+        async with self.session.request(
+            method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
+        ) as response:
+            found = {name.lower(): value for name, value in response.headers.items()}
+            return Response(response.status, found, await response.read())
+
+    async def through_gateway(
+        self, method: str, target: str, token: str, body: bytes | None = None, content_type: str = ""
+    ) -> Response:
+        """A client's request: judged at `/authz`, then made to where the service says."""
+        judged = await self.ask(
+            "GET",
+            f"{self.url}/authz",
+            {
+                "berth-gateway-token": self.world.service_account("berth-gateway"),
+                "berth-original-method": method,
+                "berth-original-uri": target,
+                "authorization": f"Bearer {token}",
+            },
+        )
+        if judged.status != 200:
+            return judged
+        headers = {"authorization": f"Bearer {token}", "accept": ", ".join(MEDIA_TYPES)}
+        if content_type:
+            headers["content-type"] = content_type
+        return await self.ask(method, judged.headers["berth-upstream"], headers, body)
+
+
+@contextlib.asynccontextmanager
+async def serving(app_world: World, port: int) -> AsyncIterator[None]:
+    """Serve the application until the block ends."""
+    config = server_config(app_world.deps, port)
+    config.host = "127.0.0.1"
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    try:
+        yield
+    finally:
+        await server.shutdown()
+
+
+@contextlib.asynccontextmanager
+async def served(directory: Path) -> AsyncIterator[Served]:
+    """Everything together; `directory` is empty."""
+    keys, data = directory / "keys", directory / "registry"
+    keys.mkdir()
+    data.mkdir()
+    (port,) = free_ports(1)
+    with running_registry(data, AUTHORITY) as registry:
+        async with aiohttp.ClientSession() as session, aiohttp.ClientSession(auto_decompress=False) as upstream:
+            world = World(keys)
+            world.rebuild(
+                replace(
+                    world.deps,
+                    registries=RegistryProxy(upstream, base=lambda _project: registry.url),
+                    registry_base=lambda _project: registry.url,
+                    upstream_self=f"http://127.0.0.1:{port}",
+                )
+            )
+            await _answers(session, registry)
+            async with serving(world, port):
+                yield Served(world, f"http://127.0.0.1:{port}", registry, session)
+            world.passwords.close()
+
+
+async def _answers(session: aiohttp.ClientSession, registry: RunningRegistry) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            assert registry.process.poll() is None, (registry.data.parent / "registry.log").read_text()
+            with contextlib.suppress(aiohttp.ClientConnectionError):
+                async with session.get(f"{registry.url}/v2/"):
+                    return
+            await asyncio.sleep(0.05)  # the interval of the poll; the condition is awaited by the loop

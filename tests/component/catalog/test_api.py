@@ -1,0 +1,309 @@
+"""The catalog's API over HTTP: what each call answers, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from berth.catalog.database import Database
+from berth.registry import manifest as manifests
+from berth.services.catalog.deps import Deps
+from berth.services.catalog.metrics import CatalogMetrics
+from berth.services.catalog.process import server_config
+from berth.services.serviceaccount import ServiceAccountVerifier
+from tests.component.catalog.contents import Ledger, digest, image
+from tests.component.controlplane import free_ports
+
+ISSUER = "https://kubernetes.default.svc"
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+REPOSITORY = "/v1/projects/genomics/repositories/tools/aligner"
+
+
+def token(account: str = "berth-access", audience: str = "berth-catalog", key: Any = KEY) -> str:
+    claims = {
+        "iss": ISSUER,
+        "aud": [audience],
+        "sub": f"system:serviceaccount:berth-system:{account}",
+        "exp": time.time() + 600,
+    }
+    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": "k"})
+
+
+async def keys() -> dict[str, Any]:
+    public = jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
+    return {"issuer": ISSUER, "keys": [{**public, "kid": "k", "use": "sig"}]}
+
+
+@dataclass
+class Api:
+    """The running API, called as `access` calls it unless the test says otherwise."""
+
+    url: str
+    session: aiohttp.ClientSession
+    ledger: Ledger
+    metrics: CatalogMetrics
+    ended: dict[str, str] = field(default_factory=dict)
+    migrated: bool = True
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, bearer: str | None = "", data: bytes | None = None
+    ) -> tuple[int, Any]:
+        headers = {} if bearer is None else {"Authorization": f"Bearer {bearer or token()}"}
+        async with self.session.request(method, self.url + path, json=body, data=data, headers=headers) as response:
+            if response.content_type == "application/json":
+                return response.status, await response.json()
+            return response.status, await response.text()
+
+    async def announce(self, body: bytes, **changed: Any) -> tuple[int, Any]:
+        announcement = {
+            "kind": "push",
+            "project": "genomics",
+            "repository": "tools/aligner",
+            "reference": "v1",
+            "digest": digest(body),
+            "mediaType": manifests.OCI_MANIFEST,
+            "by": "curator",
+            "client": "10.0.0.7",
+        }
+        present = {name: value for name, value in {**announcement, **changed}.items() if value is not ...}
+        return await self.call("POST", "/v1/writes", present)
+
+    async def push(self, body: bytes, **changed: Any) -> None:
+        status, document = await self.announce(body, **changed)
+        assert status == 201, document
+        manifest = base64.b64encode(body).decode()
+        status, document = await self.call("POST", f"/v1/writes/{document['id']}/commit", {"manifest": manifest})
+        assert (status, document) == (200, {})
+
+
+@asynccontextmanager
+async def running_api(database: Database) -> AsyncIterator[Api]:
+    ledger = Ledger(database)
+    verifier = ServiceAccountVerifier(issuer=ISSUER, fetch_keys=keys)
+    await verifier.load()
+    metrics = CatalogMetrics()
+    (port,) = free_ports(1)
+    async with aiohttp.ClientSession() as session:
+        api = Api(f"http://127.0.0.1:{port}", session, ledger, metrics)
+        deps = Deps(
+            database=database,
+            store=ledger.store,
+            verifier=verifier,
+            accounts=frozenset({"berth-system/berth-access"}),
+            metrics=metrics,
+            migrated=lambda: api.migrated,
+            ended=lambda: api.ended,
+            monotonic=time.monotonic,
+        )
+        server = uvicorn.Server(server_config(deps, port))
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            assert not task.done()
+            await asyncio.sleep(0.01)
+        try:
+            yield api
+        finally:
+            await session.close()  # or the server waits for the connections that are kept open
+            server.should_exit = True
+            await task
+
+
+@pytest.fixture
+async def api(sqlite: Database) -> AsyncIterator[Api]:
+    async with running_api(sqlite) as running:
+        yield running
+
+
+async def test_a_push_is_announced_committed_and_read_back(api: Api) -> None:
+    body = image(size=5000)
+    await api.push(body)
+
+    tag = {
+        "name": "v1",
+        "digest": digest(body),
+        "mediaType": manifests.OCI_MANIFEST,
+        "artifactType": "application/vnd.oci.image.config.v1+json",
+        "size": len(body) + 5010,
+        "pushedAt": "2026-11-24T12:00:00Z",
+        "pushedBy": "curator",
+    }
+    assert await api.call("GET", f"{REPOSITORY}/tags") == (200, {"tags": [tag]})
+    move = {
+        "id": 1,
+        "tag": "v1",
+        "at": "2026-11-24T12:00:00Z",
+        "by": "curator",
+        "client": "10.0.0.7",
+        "from": None,
+        "to": digest(body),
+        "cause": "push",
+    }
+    assert await api.call("GET", f"{REPOSITORY}/history") == (200, {"history": [move]})
+    assert await api.call("GET", f"{REPOSITORY}/history?tag=v2") == (200, {"history": []})
+
+
+async def test_referrers_are_descriptors_as_an_index_lists_them(api: Api) -> None:
+    base = image()
+    subject = {"mediaType": manifests.OCI_MANIFEST, "digest": digest(base), "size": len(base)}
+    sbom = image(salt="s", subject=subject, artifactType="application/x-sbom", annotations={"tool": "t"})
+    await api.push(base)
+    await api.push(sbom, reference=digest(sbom))
+
+    descriptor = {
+        "mediaType": manifests.OCI_MANIFEST,
+        "digest": digest(sbom),
+        "size": len(sbom),
+        "artifactType": "application/x-sbom",
+        "annotations": {"tool": "t"},
+    }
+    found = f"{REPOSITORY}/referrers/{digest(base)}"
+    assert await api.call("GET", found) == (200, {"referrers": [descriptor]})
+    assert await api.call("GET", f"{found}?artifactType=application/other") == (200, {"referrers": []})
+    assert await api.call("GET", f"{REPOSITORY}/referrers/{digest(sbom)}") == (200, {"referrers": []})
+
+
+async def test_repositories_are_listed_page_by_page(api: Api) -> None:
+    for path in ("a", "b", "c/d"):
+        await api.push(image(), repository=path)
+
+    listing = "/v1/projects/genomics/repositories"
+    assert await api.call("GET", f"{listing}?limit=2") == (200, {"repositories": ["a", "b"], "next": "b"})
+    assert await api.call("GET", f"{listing}?limit=2&after=b") == (200, {"repositories": ["c/d"]})
+    assert await api.call("GET", "/v1/projects/unknown/repositories") == (200, {"repositories": []})
+
+
+async def test_a_delete_by_tag_needs_no_digest(api: Api) -> None:
+    await api.push(image())
+    _, announced = await api.announce(image(), kind="delete", digest=None, mediaType="")
+    assert await api.call("POST", f"/v1/writes/{announced['id']}/commit", {}) == (200, {})
+    assert await api.call("GET", f"{REPOSITORY}/tags") == (200, {"tags": []})
+
+
+async def test_an_abandoned_write_leaves_nothing(api: Api) -> None:
+    _, announced = await api.announce(image())
+    assert await api.call("POST", f"/v1/writes/{announced['id']}/abandon", {}) == (200, {})
+    status, answer = await api.call("GET", f"{REPOSITORY}/tags")
+    assert (status, answer) == (404, {"error": "Nothing was ever pushed to genomics/tools/aligner."})
+
+
+async def test_an_unknown_write_and_a_manifest_that_was_not_announced_are_told(api: Api) -> None:
+    status, answer = await api.call("POST", "/v1/writes/nothing/commit", {})
+    assert (status, answer["error"]) == (404, "There is no write nothing; announce it again before you push.")
+
+    _, announced = await api.announce(image())
+    other = base64.b64encode(image(salt="other")).decode()
+    status, answer = await api.call("POST", f"/v1/writes/{announced['id']}/commit", {"manifest": other})
+    assert status == 409
+    assert "is not the announced sha256:" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"project": "Genomics"}, "The field project is wrong"),
+        ({"repository": "../etc"}, "The field repository is wrong"),
+        ({"reference": "-"}, "The field reference is wrong"),
+        ({"reference": "v1\n"}, "The field reference is wrong"),
+        ({"digest": "sha256:0"}, "The field digest is wrong"),
+        ({"digest": None}, "The field digest is missing"),
+        ({"kind": "move"}, "The field kind is wrong"),
+        ({"by": "x" * 254}, "The field by is wrong"),
+        ({"by": ...}, "The field by is wrong"),
+        ({"surprise": 1}, "The field surprise is wrong"),
+    ],
+)
+async def test_an_announcement_that_means_nothing_is_refused_in_one_sentence(
+    api: Api, changed: dict[str, Any], said: str
+) -> None:
+    status, answer = await api.announce(image(), **changed)
+    assert status == 400
+    assert answer["error"].startswith(said)
+    assert answer["error"].endswith(".")
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b"\xff", b"x" * (8 * 1024 * 1024 + 1)])
+async def test_a_body_that_is_no_call_is_refused(api: Api, data: bytes) -> None:
+    status, answer = await api.call("POST", "/v1/writes", data=data)
+    assert status == 400
+    assert set(answer) == {"error"}
+
+
+async def test_a_manifest_that_is_no_base64_is_refused(api: Api) -> None:
+    _, announced = await api.announce(image())
+    status, answer = await api.call("POST", f"/v1/writes/{announced['id']}/commit", {"manifest": "%%%"})
+    assert (status, answer["error"]) == (400, "The field manifest is wrong: is not base64.")
+
+
+@pytest.mark.parametrize(
+    ("bearer", "said"),
+    [
+        (None, "needs a ServiceAccount token"),
+        ("nonsense", "needs a ServiceAccount token"),
+        (token(account="berth-gateway"), "berth-system/berth-gateway may not call the catalog"),
+        (token(audience="berth-access"), "not meant for the audience berth-catalog"),
+        (
+            token(key=rsa.generate_private_key(public_exponent=65537, key_size=2048)),
+            "not one that this cluster issued",
+        ),
+    ],
+)
+async def test_nobody_but_access_is_served(api: Api, bearer: str | None, said: str) -> None:
+    for method, path in (
+        ("POST", "/v1/writes"),
+        ("POST", "/v1/writes/x/commit"),
+        ("POST", "/v1/writes/x/abandon"),
+        ("GET", "/v1/projects/genomics/repositories"),
+        ("GET", f"{REPOSITORY}/tags"),
+        ("GET", f"{REPOSITORY}/history"),
+        ("GET", f"{REPOSITORY}/referrers/{digest(b'')}"),
+    ):
+        status, answer = await api.call(method, path, {} if method == "POST" else None, bearer=bearer)
+        assert status == 401, path
+        assert said in answer["error"], path
+
+
+async def test_an_unknown_call_is_told_in_one_sentence(api: Api) -> None:
+    status, answer = await api.call("GET", "/v1/elsewhere")
+    assert status == 404
+    assert set(answer) == {"error"}
+    status, _ = await api.call("DELETE", "/v1/writes")
+    assert status == 405
+
+
+async def test_probes_need_no_token_and_tell_what_is_missing(api: Api) -> None:
+    assert (await api.call("GET", "/healthz", bearer=None))[0] == 200
+    assert (await api.call("GET", "/readyz", bearer=None))[0] == 200
+
+    api.ended = {"publisher": "KeyError"}
+    api.migrated = False
+    assert await api.call("GET", "/healthz", bearer=None) == (
+        503,
+        "A background task has ended (publisher: KeyError).\n",
+    )
+    assert await api.call("GET", "/readyz", bearer=None) == (503, "Not ready: the database is not migrated yet.\n")
+
+
+async def test_a_database_that_fails_is_told_without_its_details(api: Api) -> None:
+    async with api.ledger.database.engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE writes")
+    status, answer = await api.announce(image())
+    assert (status, answer["error"]) == (503, "The catalog's database does not answer at the moment; try again.")
+
+
+async def test_calls_are_counted_by_endpoint_and_status(api: Api) -> None:
+    await api.push(image())
+    await api.call("GET", f"{REPOSITORY}/tags", bearer="nonsense")
+    counted = api.metrics.registry.get_sample_value
+    assert counted("berth_catalog_requests_total", {"endpoint": "commit", "status": "200"}) == 1
+    assert counted("berth_catalog_requests_total", {"endpoint": "tags", "status": "401"}) == 1

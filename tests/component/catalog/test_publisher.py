@@ -1,0 +1,337 @@
+"""Repositories as objects of a real API server: made at the first push, and never written without need."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from berth.api import names
+from berth.catalog.database import Database, open_database
+from berth.catalog.publisher import Publisher
+from berth.catalog.records import RepositoryKey
+from berth.kube.client import KubeClient
+from tests.component.catalog.contents import Ledger, digest, image
+from tests.component.catalog.postgres import Postgres
+from tests.component.controlplane import AuditEvent, ControlPlane
+
+DEADLINE = 20.0
+
+
+@dataclass
+class Cluster:
+    """An API server with one project, and the catalog's ServiceAccount with the rights that the chart gives it."""
+
+    plane: ControlPlane
+    project: str
+    user: str
+    kubeconfig: Any
+
+    @property
+    def namespace(self) -> str:
+        return names.project_namespace(self.project)
+
+    def key(self, path: str) -> RepositoryKey:
+        return RepositoryKey(self.project, path)
+
+    def repositories(self) -> dict[str, dict[str, Any]]:
+        found = self.plane.get("dockerrepositories", "-n", self.namespace)["items"]
+        return {item["metadata"]["name"]: item for item in found}
+
+    def declare(self, name: str, **spec: Any) -> None:
+        metadata = {"name": name, "namespace": self.namespace}
+        self.plane.apply(
+            {"apiVersion": names.API_VERSION, "kind": "DockerRepository", "metadata": metadata, "spec": spec}
+        )
+
+    def writes(self, after: int) -> list[AuditEvent]:
+        return self.plane.writes(self.user, after)
+
+
+@pytest.fixture
+def cluster(berth_crds: ControlPlane, unique: str) -> Cluster:
+    plane = berth_crds
+    project = {
+        "apiVersion": names.API_VERSION,
+        "kind": "Project",
+        "metadata": {"name": unique},
+        "spec": {
+            "displayName": "Genomics",
+            "storage": {"type": "PersistentVolumeClaim", "persistentVolumeClaim": {"size": "1Gi"}},
+        },
+    }
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.project_namespace(unique)}}
+    home = plane.namespace("berth-system")
+    user = plane.service_account(home, "berth-catalog")
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": home},
+        "rules": [
+            {"apiGroups": ["berth.dev"], "resources": ["projects"], "verbs": ["get", "list", "watch"]},
+            {
+                "apiGroups": ["berth.dev"],
+                "resources": ["dockerrepositories"],
+                "verbs": ["get", "list", "watch", "create", "patch"],
+            },
+            {"apiGroups": ["berth.dev"], "resources": ["dockerrepositories/status"], "verbs": ["get", "patch"]},
+        ],
+    }
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": home},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": home},
+        "subjects": [{"kind": "ServiceAccount", "name": "berth-catalog", "namespace": home}],
+    }
+    plane.apply(project, namespace, role, binding)
+    return Cluster(plane, unique, user, plane.kubeconfig_of(home, "berth-catalog"))
+
+
+@asynccontextmanager
+async def publishing(cluster: Cluster, ledger: Ledger, *, interval: float = 0.0) -> AsyncIterator[Publisher]:
+    """A running publisher that hears of every commit, as in the process."""
+    async with KubeClient.connect(cluster.kubeconfig) as client:
+        publisher = Publisher(ledger.database, ledger.store, client, now=lambda: ledger.now, interval=interval)
+        ledger.on_change = publisher.enqueue
+        task = asyncio.create_task(publisher.run())
+        try:
+            await eventually(lambda: publisher.idle)
+            yield publisher
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def eventually(condition: Callable[[], Any]) -> Any:
+    """Wait until a condition holds; what it returned."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            if found := condition():
+                return found
+            await asyncio.sleep(0.02)
+
+
+def shown(cluster: Cluster, name: str) -> Callable[[], dict[str, Any] | None]:
+    """The status of an object, once the catalog has written it."""
+
+    def look() -> dict[str, Any] | None:
+        found = cluster.repositories().get(name, {}).get("status", {})
+        return found if "tagCount" in found else None
+
+    return look
+
+
+@pytest.fixture
+def ledger(sqlite: Database) -> Ledger:
+    return Ledger(sqlite)
+
+
+async def test_the_first_push_makes_the_object_with_two_writes(cluster: Cluster, ledger: Ledger) -> None:
+    async with publishing(cluster, ledger) as publisher:
+        mark = cluster.plane.audit_position()
+        await ledger.push(image(), "v1", key=cluster.key("tools/aligner"))
+        name = names.repository_object_name("tools/aligner")
+        status = await eventually(shown(cluster, name))
+        await eventually(lambda: publisher.idle)
+
+        made = cluster.repositories()[name]
+        assert made["spec"] == {"repository": "tools/aligner"}
+        assert made["metadata"]["labels"] == {"berth.dev/project": cluster.project, "berth.dev/repository": name}
+        assert status["tags"] == [
+            {
+                "name": "v1",
+                "digest": digest(image()),
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "size": str(len(image()) + 1010),
+                "pushedAt": "2026-11-24T12:00:01Z",
+                "pushedBy": "curator",
+            }
+        ]
+        assert (status["tagCount"], status["digestCount"]) == (1, 1)
+        assert status["lastPush"] == {
+            "tag": "v1",
+            "digest": digest(image()),
+            "at": "2026-11-24T12:00:01Z",
+            "by": "curator",
+        }
+        (condition,) = status["conditions"]
+        assert (condition["type"], condition["status"], condition["reason"]) == ("CatalogInSync", "True", "InSync")
+        assert [(write.subresource, write.code) for write in cluster.writes(mark)] == [("", 201), ("status", 200)]
+        assert not (await ledger.view(cluster.key("tools/aligner"))).object_due
+
+
+async def test_a_moved_tag_is_one_write(cluster: Cluster, ledger: Ledger) -> None:
+    async with publishing(cluster, ledger) as publisher:
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(shown(cluster, "aligner"))
+        await eventually(lambda: publisher.idle)
+        mark = cluster.plane.audit_position()
+        await ledger.push(image(salt="2"), "v1", key=cluster.key("aligner"))
+        await eventually(
+            lambda: cluster.repositories()["aligner"]["status"]["tags"][0]["digest"] == digest(image(salt="2"))
+        )
+        await eventually(lambda: publisher.idle)
+        assert [write.subresource for write in cluster.writes(mark)] == ["status"]
+
+
+async def test_a_restart_writes_nothing(cluster: Cluster, ledger: Ledger) -> None:
+    cluster.declare("declared")
+    async with publishing(cluster, ledger) as publisher:
+        for n in range(3):
+            await ledger.push(image(), "v1", key=cluster.key(f"tools/r{n}"))
+        await eventually(lambda: len(cluster.repositories()) == 4)
+        await eventually(lambda: publisher.idle)
+    mark = cluster.plane.audit_position()
+    async with publishing(cluster, ledger) as publisher:
+        await eventually(lambda: publisher.idle)
+    assert cluster.writes(mark) == []
+
+
+async def test_a_restart_shows_what_was_recorded_while_nobody_published(cluster: Cluster, ledger: Ledger) -> None:
+    await ledger.push(image(), "v1", key=cluster.key("aligner"))
+    async with publishing(cluster, ledger):
+        status = await eventually(shown(cluster, "aligner"))
+    assert status["tagCount"] == 1
+
+
+async def test_a_declared_repository_is_found_by_its_path_and_its_spec_is_left_alone(
+    cluster: Cluster, ledger: Ledger
+) -> None:
+    cluster.declare("my-tool", repository="tools/aligner", description="Short-read aligner")
+    async with publishing(cluster, ledger):
+        await ledger.push(image(), "v1", key=cluster.key("tools/aligner"))
+        await eventually(lambda: (shown(cluster, "my-tool")() or {}).get("tagCount") == 1)
+
+    (only,) = cluster.repositories().values()
+    assert only["spec"] == {"repository": "tools/aligner", "description": "Short-read aligner"}
+    assert only["metadata"]["generation"] == 1
+
+
+async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, ledger: Ledger) -> None:
+    cluster.declare("aligner")
+    async with publishing(cluster, ledger):
+        status = await eventually(shown(cluster, "aligner"))
+    assert (status["tagCount"], status["digestCount"]) == (0, 0)
+    assert status["conditions"][0]["reason"] == "NeverPushed"
+    assert "lastPush" not in status
+
+
+async def test_a_name_that_stands_for_another_path_is_not_taken(cluster: Cluster, ledger: Ledger) -> None:
+    cluster.declare("aligner", repository="tools/aligner")
+    async with publishing(cluster, ledger):
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(lambda: len(cluster.repositories()) == 2)
+
+    (made,) = (item for name, item in cluster.repositories().items() if name != "aligner")
+    assert made["spec"] == {"repository": "aligner"}
+    assert made["metadata"]["name"].startswith("aligner-")
+
+
+async def test_a_deleted_object_stays_deleted_until_the_next_push(cluster: Cluster, ledger: Ledger) -> None:
+    key = cluster.key("aligner")
+    async with publishing(cluster, ledger) as publisher:
+        await ledger.push(image(), "v1", key=key)
+        await eventually(shown(cluster, "aligner"))
+        await eventually(lambda: publisher.idle)
+        cluster.plane.kubectl("delete", "dockerrepository", "aligner", "-n", cluster.namespace, check=True)
+        publisher.enqueue(key)
+        await eventually(lambda: publisher.idle)
+    async with publishing(cluster, ledger) as publisher:
+        await eventually(lambda: publisher.idle)
+        assert cluster.repositories() == {}
+        await ledger.push(image(salt="2"), "v1", key=key)
+        status = await eventually(shown(cluster, "aligner"))
+    assert status["tags"][0]["digest"] == digest(image(salt="2"))
+
+
+async def test_where_repositories_must_be_declared_none_is_made(cluster: Cluster, ledger: Ledger) -> None:
+    declared = '{"spec":{"repositoryCreation":"Declared"}}'
+    cluster.plane.kubectl("patch", "project", cluster.project, "--type=merge", "-p", declared, check=True)
+    async with publishing(cluster, ledger) as publisher:
+        mark = cluster.plane.audit_position()
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(lambda: publisher.idle)
+        assert cluster.writes(mark) == []
+
+        on_push = '{"spec":{"repositoryCreation":"OnPush"}}'
+        cluster.plane.kubectl("patch", "project", cluster.project, "--type=merge", "-p", on_push, check=True)
+        await eventually(shown(cluster, "aligner"))
+
+
+async def test_a_status_that_somebody_changed_is_put_back(cluster: Cluster, ledger: Ledger) -> None:
+    async with publishing(cluster, ledger):
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(shown(cluster, "aligner"))
+        cluster.plane.kubectl(
+            "patch", "dockerrepository", "aligner", "-n", cluster.namespace, "--subresource=status", "--type=merge",
+            "-p", '{"status":{"tagCount":99}}', check=True,
+        )  # fmt: skip
+        await eventually(lambda: cluster.repositories()["aligner"]["status"]["tagCount"] == 1)
+
+
+async def test_what_others_write_into_the_status_stays(cluster: Cluster, ledger: Ledger) -> None:
+    async with publishing(cluster, ledger):
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(shown(cluster, "aligner"))
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Ready",
+            "message": "ready",
+            "lastTransitionTime": "2026-11-24T12:00:00Z",
+        }
+        cluster.plane.kubectl(
+            "apply", "--server-side", "--subresource=status", "--field-manager=berth-operator", "-f", "-",
+            input={
+                "apiVersion": names.API_VERSION,
+                "kind": "DockerRepository",
+                "metadata": {"name": "aligner", "namespace": cluster.namespace},
+                "status": {"observedGeneration": 1, "conditions": [ready]},
+            },
+            check=True,
+        )  # fmt: skip
+        await ledger.push(image(salt="2"), "v2", key=cluster.key("aligner"))
+        await eventually(lambda: cluster.repositories()["aligner"]["status"]["tagCount"] == 2)
+        status = cluster.repositories()["aligner"]["status"]
+    assert {condition["type"] for condition in status["conditions"]} == {"CatalogInSync", "Ready"}
+    assert status["observedGeneration"] == 1
+
+
+async def test_a_hundred_pushes_at_once_are_few_writes_and_the_last_one_shows(cluster: Cluster, ledger: Ledger) -> None:
+    async with publishing(cluster, ledger, interval=1.0) as publisher:
+        mark = cluster.plane.audit_position()
+        for n in range(100):
+            await ledger.push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
+        last = digest(image(salt="99"))
+        await eventually(
+            lambda: (shown(cluster, "aligner")() or {"tags": [{"digest": ""}]})["tags"][0]["digest"] == last
+        )
+        await eventually(lambda: publisher.idle)
+        statuses = [write for write in cluster.writes(mark) if write.subresource == "status"]
+    elapsed_intervals = 1 + DEADLINE
+    assert len(statuses) < elapsed_intervals
+
+
+async def test_two_replicas_on_one_database_show_the_last_push_in_the_end(
+    cluster: Cluster, postgres: Postgres, unique: str
+) -> None:
+    async with open_database(postgres.create(unique)) as one, open_database(postgres.url(unique)) as other:
+        await one.migrate()
+        ledgers = (Ledger(one), Ledger(other, ids=itertools.count(1000)))
+        async with (
+            publishing(cluster, ledgers[0]) as first,
+            publishing(cluster, ledgers[1]) as second,
+        ):
+            for n in range(20):
+                ledgers[n % 2].now = ledgers[(n + 1) % 2].now
+                await ledgers[n % 2].push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
+            await eventually(lambda: first.idle and second.idle)
+            status = cluster.repositories()["aligner"]["status"]
+    assert status["digestCount"] == 20
+    assert status["tags"][0]["digest"] == digest(image(salt="19"))

@@ -1,0 +1,32 @@
+"""Fixtures of the operator's tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from berth.kube.client import KubeClient
+from tests.component.controlplane import ControlPlane
+from tests.component.operator.harness import Cluster, RunningOperator, install, running_operator
+
+
+@pytest.fixture(scope="session")
+def operator_kubeconfig(control_plane: ControlPlane) -> Path:
+    """Berth's kinds and the operator's rights, once for all tests."""
+    return install(control_plane)
+
+
+@pytest.fixture
+async def cluster(control_plane: ControlPlane, operator_kubeconfig: Path) -> AsyncIterator[Cluster]:
+    """The cluster, as its administrator sees it."""
+    async with KubeClient.connect(control_plane.kubeconfig) as admin:
+        yield Cluster(control_plane, admin, operator_kubeconfig)
+
+
+@pytest.fixture
+async def operator(cluster: Cluster) -> AsyncIterator[RunningOperator]:
+    """A running operator."""
+    async with running_operator(cluster) as running:
+        yield running

@@ -1,0 +1,81 @@
+"""Users, certifications and the installation's own keys."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from berth.api import names
+from berth.api.base import rfc3339
+from berth.kube.resources import CERTIFICATIONS, CONFIG_MAPS, REGISTRY_USERS, SECRETS
+from tests.component.operator.harness import BERTH, Cluster, RunningOperator
+
+KEYS = ("berth-install", "berth-token-ca", "berth-token-signing", "berth-tls-ca", "berth-gateway-tls")
+
+
+async def user(cluster: Cluster, name: str, **spec: Any) -> None:
+    body = {"apiVersion": names.API_VERSION, "kind": "RegistryUser", "metadata": {"name": name}, "spec": spec}
+    await cluster.admin.apply(REGISTRY_USERS, body, field_manager="owner")
+
+
+async def certify(cluster: Cluster, name: str, subject: str, until: datetime | None = None) -> None:
+    spec: dict[str, Any] = {"subject": {"kind": "User", "name": subject}, "certifiedBy": "office"}
+    if until is not None:
+        spec["validUntil"] = rfc3339(until)
+    body = {"apiVersion": names.API_VERSION, "kind": "Certification", "metadata": {"name": name}, "spec": spec}
+    await cluster.admin.apply(CERTIFICATIONS, body, field_manager="office")
+
+
+async def secret(cluster: Cluster, name: str, **data: str) -> None:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": BERTH}, "data": encoded}
+    await cluster.admin.apply(SECRETS, body, field_manager="owner")
+
+
+async def test_the_status_of_a_user_follows_the_secret_of_the_password(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await user(cluster, unique, passwordSecretRef={"name": unique})
+    await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound")
+    await secret(cluster, unique, other="x")
+    await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretKeyMissing")
+    await secret(cluster, unique, passwordHash="  ")
+    await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretEmpty")
+    await secret(cluster, unique, passwordHash="plain")
+    live = await cluster.condition(REGISTRY_USERS, unique, Stalled="UnknownHashScheme")
+    assert "plain" not in str(live["status"])
+    await secret(cluster, unique, passwordHash="$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA")
+    await cluster.condition(REGISTRY_USERS, unique, Ready="True")
+    await cluster.admin.delete(SECRETS, unique, BERTH)
+    await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound")
+
+
+async def test_a_certification_is_told_on_the_user_and_ends_by_itself(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await certify(cluster, unique, unique)
+    await cluster.condition(CERTIFICATIONS, unique, Stalled="UserNotFound")
+    await user(cluster, unique)
+    await cluster.condition(REGISTRY_USERS, unique, Certified="True", Ready="True")
+    await cluster.condition(CERTIFICATIONS, unique, Ready="True")
+    await certify(cluster, unique, unique, datetime.now(UTC) + timedelta(seconds=3))
+    await cluster.condition(REGISTRY_USERS, unique, Certified="CertificationExpired")
+    await cluster.condition(CERTIFICATIONS, unique, Stalled="CertificationExpired")
+    await cluster.admin.delete(CERTIFICATIONS, unique)
+    await cluster.condition(REGISTRY_USERS, unique, Certified="NoCertification")
+
+
+async def test_the_installations_keys_are_made_once_and_put_back_without_changing_the_others(
+    cluster: Cluster, operator: RunningOperator
+) -> None:
+    for name in KEYS:
+        await cluster.until(SECRETS, name, lambda live: live is not None, BERTH)
+    await cluster.until(CONFIG_MAPS, "berth-ca", lambda live: live is not None, BERTH)
+    before = {name: (await cluster.get(SECRETS, name, BERTH))["data"] for name in KEYS}
+    await cluster.admin.delete(SECRETS, "berth-token-signing", BERTH)
+    again = await cluster.until(SECRETS, "berth-token-signing", lambda live: live is not None, BERTH)
+    assert again is not None
+    assert again["data"] != before["berth-token-signing"]
+    for name in ("berth-install", "berth-token-ca", "berth-tls-ca", "berth-gateway-tls"):
+        assert (await cluster.get(SECRETS, name, BERTH))["data"] == before[name]

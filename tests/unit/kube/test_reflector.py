@@ -1,0 +1,204 @@
+"""The reflector against a scripted API server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from berth.kube.client import EventType, Listing, Selection, WatchEvent
+from berth.kube.errors import Forbidden, Gone, Unavailable
+from berth.kube.reflector import Reflector
+from berth.kube.resources import DEPLOYMENTS, Manifest
+
+Told = list[tuple[str, str]]
+
+
+def deployment(name: str, version: int, uid: str = "", **spec: Any) -> Manifest:
+    metadata = {"name": name, "namespace": "n", "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {**metadata, "managedFields": [{}]},
+        "spec": spec,
+    }
+
+
+def event(kind: EventType, name: str, version: int, **spec: Any) -> WatchEvent:
+    return WatchEvent(kind, deployment(name, version, **spec))
+
+
+class Script:
+    """Answers lists and watches in order; at the end of the script it cancels the reflector by hanging for ever."""
+
+    def __init__(self, lists: list[Listing | Exception], watches: list[list[WatchEvent | Exception]]) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.watched_from: list[str] = []
+        self.done = asyncio.Event()
+
+    async def listing(self, selection: Selection) -> Listing:
+        if not self.lists:
+            await self._hang()
+        answer = self.lists.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def watch(
+        self, selection: Selection, resource_version: str, timeout_seconds: int
+    ) -> AsyncGenerator[WatchEvent, None]:
+        self.watched_from.append(resource_version)
+        if not self.watches:
+            await self._hang()
+        for answer in self.watches.pop(0):
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+
+    async def _hang(self) -> None:
+        self.done.set()
+        await asyncio.Event().wait()
+
+
+class Run:
+    """One run of a reflector over a script."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.told: Told = []
+        self.pauses: list[float] = []
+        self.reflector = Reflector(
+            script, DEPLOYMENTS, on_change=self._changed, sleep=self._sleep, rng=random.Random(1)
+        )
+
+    def _changed(self, old: Manifest | None, new: Manifest | None) -> None:
+        name = (new or old or {})["metadata"]["name"]
+        kind = "appeared" if old is None else "gone" if new is None else "changed"
+        self.told.append((kind, name))
+
+    async def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    async def to_the_end(self) -> Run:
+        task = asyncio.create_task(self.reflector.run())
+        async with asyncio.timeout(5):
+            await self.script.done.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return self
+
+    def names(self) -> set[str]:
+        return {name for _, name in self.reflector.objects}
+
+
+async def test_it_knows_what_was_listed_and_follows_events() -> None:
+    script = Script(
+        [Listing([deployment("a", 1), deployment("b", 2)], "5")],
+        [[event("MODIFIED", "a", 6), event("DELETED", "b", 7), event("ADDED", "c", 8)]],
+    )
+    run = await Run(script).to_the_end()
+    assert run.names() == {"a", "c"}
+    assert run.told == [("appeared", "a"), ("appeared", "b"), ("changed", "a"), ("gone", "b"), ("appeared", "c")]
+    assert run.reflector.synced.is_set()
+    assert script.watched_from == ["5", "8"]
+
+
+async def test_managed_fields_are_not_kept() -> None:
+    run = await Run(Script([Listing([deployment("a", 1)], "5")], [])).to_the_end()
+    assert "managedFields" not in run.reflector.objects["n", "a"]["metadata"]
+
+
+async def test_a_bookmark_moves_the_watch_on_and_tells_nobody() -> None:
+    bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
+    script = Script([Listing([deployment("a", 1)], "5")], [[bookmark]])
+    run = await Run(script).to_the_end()
+    assert script.watched_from == ["5", "90"]
+    assert run.told == [("appeared", "a")]
+
+
+async def test_a_deletion_that_no_event_told_is_found_by_the_list_after_a_gap() -> None:
+    script = Script(
+        [Listing([deployment("a", 1), deployment("b", 2)], "5"), Listing([deployment("b", 9)], "20")],
+        [[Gone("too old")]],
+    )
+    run = await Run(script).to_the_end()
+    assert run.names() == {"b"}
+    assert run.told[2:] == [("gone", "a"), ("changed", "b")]
+    assert run.pauses == []
+
+
+async def test_a_server_that_always_says_gone_is_not_asked_without_pause() -> None:
+    listing = Listing([], "5")
+    script = Script([listing] * 4, [[Gone("too old")] for _ in range(4)])
+    run = await Run(script).to_the_end()
+    assert len(run.pauses) >= 3
+
+
+async def test_a_broken_link_continues_from_where_it_was() -> None:
+    script = Script([Listing([], "5")], [[event("ADDED", "a", 8), Unavailable("broken")], []])
+    run = await Run(script).to_the_end()
+    assert script.watched_from == ["5", "8", "8"]
+    assert len(run.pauses) == 1
+    assert run.reflector.failures == 0
+
+
+async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -> None:
+    script = Script([Forbidden("not allowed")] * 6, [])
+    run = await Run(script).to_the_end()
+    assert run.reflector.failures == 6
+    assert run.reflector.last_error == "not allowed"
+    assert not run.reflector.synced.is_set()
+    assert run.pauses[0] < run.pauses[2] < run.pauses[5] <= 30
+
+
+async def test_an_error_nobody_foresaw_does_not_end_it() -> None:
+    script = Script([Listing([], "5"), Listing([deployment("a", 7)], "9")], [[KeyError("oops")]])
+    run = await Run(script).to_the_end()
+    assert run.names() == {"a"}
+
+
+async def test_an_own_write_is_known_at_once_and_its_event_is_not_told() -> None:
+    script = Script([Listing([deployment("a", 1)], "5")], [[event("MODIFIED", "a", 8, mine=True)]])
+    run = Run(script)
+    run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
+    run.reflector.observe(deployment("a", 8, mine=True))
+    assert run.reflector.objects["n", "a"]["spec"] == {"mine": True}
+    script.lists.clear()
+    await run.to_the_end()
+    assert run.told == [("appeared", "a")]
+
+
+async def test_somebody_elses_change_under_an_own_write_is_told_and_does_not_turn_the_view_back() -> None:
+    theirs, mine = event("MODIFIED", "a", 7, theirs=True), event("MODIFIED", "a", 8, theirs=True, mine=True)
+    script = Script([Listing([deployment("a", 1)], "5")], [[theirs, mine]])
+    run = Run(script)
+    run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
+    run.reflector.observe(mine.object)
+    seen: list[Manifest] = []
+    run.reflector._on_change = lambda _old, _new: seen.append(run.reflector.objects["n", "a"]["spec"])
+    script.lists.clear()
+    await run.to_the_end()
+    assert seen == [{"theirs": True, "mine": True}]
+
+
+async def test_the_late_deletion_of_a_predecessor_does_not_hide_what_replaced_it() -> None:
+    script = Script([Listing([deployment("a", 1)], "5")], [[event("DELETED", "a", 7)]])
+    run = Run(script)
+    run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
+    run.reflector.forget(("n", "a"), "uid-a")
+    run.reflector.observe(deployment("a", 8, uid="second"))
+    script.lists.clear()
+    await run.to_the_end()
+    assert run.names() == {"a"}
+
+
+async def test_one_namespace_is_found_without_the_others() -> None:
+    other = deployment("b", 2)
+    other["metadata"]["namespace"] = "m"
+    script = Script([Listing([deployment("a", 1), other], "5")], [[event("DELETED", "a", 6)]])
+    run = await Run(script).to_the_end()
+    assert run.reflector.in_namespace("n") == {}
+    assert set(run.reflector.in_namespace("m")) == {("m", "b")}

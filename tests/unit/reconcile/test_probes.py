@@ -1,0 +1,155 @@
+"""When registries are probed, and what a restart of the operator takes over, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from berth.reconcile.probes import Probes
+from berth.status.observed import ProbeOutcome, ProbeSeen
+from tests.unit.reconcile.virtual_time import run
+
+WRITTEN = ProbeSeen(ProbeOutcome.WRITTEN)
+BROKEN = ProbeSeen(ProbeOutcome.NOT_WRITABLE, "no space")
+ONE, TWO = frozenset({"pod-1"}), frozenset({"pod-2"})
+Clock = Callable[[], float]
+
+
+class Bench:
+    """Probes with a registry that answers what a test wants."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.answer: ProbeSeen | Exception | None = WRITTEN
+        self.takes = 0.1
+        self.probed_at: list[float] = []
+        self.woken: list[str] = []
+        self.clock = clock
+        self.probes = Probes(self._probe, self.woken.append, 600, clock=clock)
+
+    async def _probe(self, project_id: str) -> ProbeSeen | None:
+        self.probed_at.append(self.clock())
+        await asyncio.sleep(self.takes)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False) -> ProbeSeen | None:
+        return self.probes.look("a", pods, said_ready=said_ready)
+
+
+def bench(test: Callable[[Bench], object]) -> None:
+    async def main(clock: Clock) -> None:
+        the_bench = Bench(clock)
+        task = asyncio.ensure_future(the_bench.probes.run())
+        await test(the_bench)  # type: ignore[misc]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(main)
+
+
+def test_new_pods_count_as_not_probed_until_their_probe_ended() -> None:
+    async def test(b: Bench) -> None:
+        assert b.look() is None
+        await asyncio.sleep(1)
+        assert b.woken == ["a"]
+        assert b.look() == WRITTEN
+        assert b.look(TWO) is None
+        await asyncio.sleep(1)
+        assert b.look(TWO) == WRITTEN
+        assert len(b.probed_at) == 2
+
+    bench(test)
+
+
+def test_after_a_restart_a_project_that_said_so_stays_writable_while_it_is_probed() -> None:
+    async def test(b: Bench) -> None:
+        assert b.look(said_ready=True) == WRITTEN
+        b.answer = BROKEN
+        await asyncio.sleep(1)
+        assert b.look(said_ready=True) == BROKEN
+
+    bench(test)
+
+
+def test_what_the_status_says_counts_only_at_the_first_look() -> None:
+    async def test(b: Bench) -> None:
+        b.look(said_ready=True)
+        await asyncio.sleep(1)
+        assert b.look(TWO, said_ready=True) is None
+
+    bench(test)
+
+
+def test_it_is_probed_again_after_the_interval_and_not_before() -> None:
+    async def test(b: Bench) -> None:
+        for _ in range(100):
+            b.look()
+            await asyncio.sleep(13)
+        assert len(b.probed_at) == 3
+
+    bench(test)
+
+
+def test_a_failed_probe_is_repeated_with_growing_pauses_and_looking_often_does_not_hasten_it() -> None:
+    async def test(b: Bench) -> None:
+        b.answer = BROKEN
+        for _ in range(600):
+            b.look()
+            await asyncio.sleep(0.5)
+        pauses = [after - before for before, after in zip(b.probed_at, b.probed_at[1:], strict=False)]
+        assert pauses[0] < pauses[2] < pauses[4]
+        assert 8 <= len(pauses) <= 18
+
+    bench(test)
+
+
+def test_no_token_from_access_says_nothing_about_the_registry() -> None:
+    async def test(b: Bench) -> None:
+        b.look()
+        await asyncio.sleep(1)
+        b.answer = None
+        await asyncio.sleep(700)
+        b.look()
+        await asyncio.sleep(1)
+        assert b.look() == WRITTEN
+
+    bench(test)
+
+
+def test_an_error_in_a_probe_ends_neither_the_probes_nor_the_last_finding() -> None:
+    async def test(b: Bench) -> None:
+        b.answer = KeyError("bug")
+        b.look()
+        await asyncio.sleep(2)
+        assert b.look() is None
+        b.answer = WRITTEN
+        await asyncio.sleep(5)
+        b.look()
+        await asyncio.sleep(1)
+        assert b.look() == WRITTEN
+
+    bench(test)
+
+
+def test_a_probe_of_pods_that_are_gone_meanwhile_counts_for_nobody() -> None:
+    async def test(b: Bench) -> None:
+        b.takes = 10
+        b.look(ONE)
+        await asyncio.sleep(1)
+        b.look(TWO)
+        await asyncio.sleep(10)
+        assert b.look(TWO) is None
+        await asyncio.sleep(15)
+        assert b.look(TWO) == WRITTEN
+
+    bench(test)
+
+
+def test_no_pods_are_never_probed() -> None:
+    async def test(b: Bench) -> None:
+        assert b.look(frozenset(), said_ready=True) is None
+        await asyncio.sleep(5)
+        assert b.probed_at == []
+
+    bench(test)

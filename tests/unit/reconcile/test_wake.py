@@ -1,0 +1,143 @@
+"""Which keys a change wakes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from berth.api import names
+from berth.kube.resources import (
+    CERTIFICATIONS,
+    DEPLOYMENTS,
+    DOCKER_REPOSITORIES,
+    NAMESPACES,
+    PERSISTENT_VOLUMES,
+    PROJECTS,
+    REGISTRY_USERS,
+    SECRETS,
+    STORAGE_CLASSES,
+    Manifest,
+    Resource,
+)
+from berth.reconcile.queue import Key
+from berth.reconcile.wake import INSTALLATION, Waker
+
+A, B = Key("Project", "a"), Key("Project", "b")
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.keys: set[Key] = set()
+        self.waker = Waker("berth-system", self.keys.add)
+
+    def by(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
+        self.keys.clear()
+        self.waker.changed(resource, old, new)
+        return set(self.keys)
+
+
+def thing(
+    resource: Resource, name: str, namespace: str = "", labels: dict[str, str] | None = None, **spec: Any
+) -> Manifest:
+    metadata: dict[str, Any] = {"name": name, "labels": labels or {}}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
+
+
+def share(user: str) -> list[dict[str, str]]:
+    return [{"kind": "User", "name": user, "level": "View"}]
+
+
+def test_an_object_wakes_itself() -> None:
+    woken = Woken()
+    assert woken.by(PROJECTS, None, thing(PROJECTS, "a")) == {A}
+    assert woken.by(PROJECTS, thing(PROJECTS, "a"), None) == {A}
+    repository = thing(DOCKER_REPOSITORIES, "r", "elsewhere")
+    assert woken.by(DOCKER_REPOSITORIES, None, repository) == {Key("DockerRepository", "elsewhere/r")}
+
+
+def test_a_child_wakes_the_project_on_its_label_also_when_the_label_went() -> None:
+    woken = Woken()
+    child = thing(DEPLOYMENTS, "registry", "berth-a", {names.LABEL_PROJECT: "a"})
+    assert woken.by(DEPLOYMENTS, child, thing(DEPLOYMENTS, "registry", "berth-a")) == {A}
+    assert woken.by(DEPLOYMENTS, child, None) == {A}
+    assert woken.by(DEPLOYMENTS, None, thing(DEPLOYMENTS, "x", "berth-a")) == set()
+
+
+def test_a_child_of_a_repository_wakes_that_repository_alone() -> None:
+    woken = Woken()
+    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
+    labels = {names.LABEL_PROJECT: "a", names.LABEL_REPOSITORY: "r"}
+    child = thing(DEPLOYMENTS, "r", "berth-a", labels)
+    assert woken.by(DEPLOYMENTS, child, None) == {Key("DockerRepository", "berth-a/r")}
+
+
+def test_a_user_wakes_the_projects_that_are_shared_with_it_and_no_other() -> None:
+    woken = Woken()
+    shared, other = thing(PROJECTS, "a", sharing=share("ann")), thing(PROJECTS, "b", sharing=share("bob"))
+    woken.by(PROJECTS, None, shared)
+    woken.by(PROJECTS, None, other)
+    before, after = thing(REGISTRY_USERS, "ann"), thing(REGISTRY_USERS, "ann", disabled=True)
+    assert woken.by(REGISTRY_USERS, before, after) == {Key("RegistryUser", "ann"), A}
+    woken.by(PROJECTS, shared, thing(PROJECTS, "a", sharing=share("bob")))
+    assert woken.by(REGISTRY_USERS, after, before) == {Key("RegistryUser", "ann")}
+    assert woken.by(REGISTRY_USERS, None, thing(REGISTRY_USERS, "bob")) == {Key("RegistryUser", "bob"), A, B}
+
+
+def test_a_users_own_status_wakes_nobody_else() -> None:
+    woken = Woken()
+    woken.by(PROJECTS, None, thing(PROJECTS, "a", sharing=share("ann")))
+    user = thing(REGISTRY_USERS, "ann")
+    assert woken.by(REGISTRY_USERS, user, {**user, "status": {"x": 1}}) == {Key("RegistryUser", "ann")}
+
+
+def test_a_certification_wakes_the_user_it_names_and_the_one_it_named() -> None:
+    woken = Woken()
+    before = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "ann"})
+    after = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "bob"})
+    woken.by(CERTIFICATIONS, None, before)
+    assert woken.waker.certifications_of("ann") == {"c"}
+    users = {Key("RegistryUser", "ann"), Key("RegistryUser", "bob")}
+    assert woken.by(CERTIFICATIONS, before, after) == {Key("Certification", "c"), *users}
+    assert woken.waker.certifications_of("ann") == set()
+
+
+def test_a_password_secret_wakes_its_users_and_a_key_the_installation() -> None:
+    woken = Woken()
+    woken.by(REGISTRY_USERS, None, thing(REGISTRY_USERS, "ann", passwordSecretRef={"name": "ann-password"}))
+    woken.by(PROJECTS, None, thing(PROJECTS, "a"))
+    assert woken.by(SECRETS, None, thing(SECRETS, "ann-password", "berth-system")) == {Key("RegistryUser", "ann")}
+    assert woken.by(SECRETS, None, thing(SECRETS, "berth-token-ca", "berth-system")) == {INSTALLATION, A}
+    assert woken.by(SECRETS, thing(SECRETS, "berth-gateway-tls", "berth-system"), None) == {INSTALLATION}
+    assert woken.by(SECRETS, None, thing(SECRETS, "unrelated", "berth-system")) == set()
+
+
+def test_the_state_of_a_project_wakes_its_repositories_and_other_changes_do_not() -> None:
+    woken = Woken()
+    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
+    repository = Key("DockerRepository", "berth-a/r")
+    assert woken.by(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", trashed=True)) == {A, repository}
+    assert woken.by(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", description="x")) == {A}
+    assert woken.by(NAMESPACES, None, thing(NAMESPACES, "berth-a")) == {A, repository}
+
+
+def test_a_new_repository_wakes_its_project_and_its_rivals_for_the_path() -> None:
+    woken = Woken()
+    first = thing(DOCKER_REPOSITORIES, "first", "berth-a", repository="x/y")
+    woken.by(DOCKER_REPOSITORIES, None, first)
+    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "unrelated", "berth-a"))
+    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y"))
+    assert woken.waker.claimants("berth-a", "x/y") == {"first", "second"}
+    rivals = {Key("DockerRepository", "berth-a/first"), Key("DockerRepository", "berth-a/second")}
+    assert woken.by(DOCKER_REPOSITORIES, first, None) == {*rivals, A}
+    assert woken.waker.claimants("berth-a", "x/y") == {"second"}
+
+
+def test_a_volume_wakes_the_project_of_its_claim_and_a_storage_class_every_project() -> None:
+    woken = Woken()
+    woken.by(PROJECTS, None, thing(PROJECTS, "a"))
+    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
+    volume = thing(PERSISTENT_VOLUMES, "pv", claimRef={"namespace": "berth-a", "name": "registry"})
+    assert woken.by(PERSISTENT_VOLUMES, None, volume) == {A}
+    assert woken.by(PERSISTENT_VOLUMES, None, thing(PERSISTENT_VOLUMES, "other")) == set()
+    assert woken.by(STORAGE_CLASSES, None, thing(STORAGE_CLASSES, "fast")) == {A, B}
