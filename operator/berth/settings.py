@@ -53,6 +53,9 @@ class OperatorSettings(Common):
         "Generated",
         description="Generated: the operator makes and renews the gateway's certificate. Existing: it does not.",
     )
+    allow_public: bool = Field(
+        False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
+    )
     workers: int = Field(8, ge=1, description="Keys reconciled at the same time.")
     probe_interval: int = Field(600, ge=10, description="Seconds between two write probes of one registry.")
     health_port: int = Field(8081, description="Port of /healthz, /readyz and /metrics.")
@@ -87,6 +90,9 @@ class AccessSettings(Common):
     )
     layer_size_limit: int = Field(
         100_000_000_000, gt=0, description="Largest layer in bytes, in projects that set no spec.limits.layerSize."
+    )
+    allow_public: bool = Field(
+        False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
     )
     upstream_self: str = Field(
         "http://berth-access.berth-system.svc.cluster.local",

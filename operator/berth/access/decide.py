@@ -12,23 +12,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from berth.access.actor import Actor, actor_of, certified_until, standing_of
 from berth.access.model import (
     AccessRequest,
     Action,
     Creation,
-    CredentialKind,
     Decision,
     Identity,
     Level,
     ProjectPolicy,
     RepositoryPolicy,
-    Rule,
     Snapshot,
+    Standing,
     State,
     Step,
-    SubjectKind,
+    Subject,
     TokenScope,
-    User,
 )
 from berth.access.sentences import Facts, full_name, sentence
 from berth.api import names
@@ -48,10 +47,9 @@ REQUIRED_SCOPES: Final = {
     Action.DELETE: (TokenScope.MODIFY,),
     Action.ADMINISTER: (TokenScope.MODIFY,),
 }
-SERVICE_LEVEL: Final = Level.EDIT_AND_DELETE
-"""What Berth's own processes have everywhere: they probe, walk and clean, and never administer."""
+WRITES: Final = frozenset({Action.PUSH, Action.DELETE, Action.ADMINISTER})
+"""What may not be done by a policy that is too old."""
 
-_FAILURES: Final = (Reason.BAD_CREDENTIALS, Reason.TOO_MANY_ATTEMPTS, Reason.TOKEN_REVOKED, Reason.USER_DISABLED)
 _PROJECT = re.compile(names.PROJECT_ID_PATTERN)
 _REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
 
@@ -60,18 +58,23 @@ _REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
 class Case:
     """One decision to make, with everything the checks look up, looked up once."""
 
-    identity: Identity
+    snapshot: Snapshot
+    actor: Actor
     request: AccessRequest
     now: datetime
-    user: User | None
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
-    level: Level | None
+    standing: Standing | None
 
     @property
     def service(self) -> bool:
         """Whether one of Berth's own processes asks."""
-        return self.identity.credential is CredentialKind.SERVICE
+        return self.actor.service
+
+    @property
+    def level(self) -> Level | None:
+        """The level in force."""
+        return self.standing.level if self.standing is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,88 +98,74 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
 
     Total: every request gets an answer. A denial tells the reason of the first check in `CHAIN` that refuses.
     """
-    case = _case(snapshot, identity, request, now)
+    case = _case(snapshot, actor_of(snapshot, identity, now), request, now)
     trace: list[Step] = []
+    standing: Standing | None = None
     for check in CHAIN:
         verdict = check.judge(case)
         if isinstance(verdict, Denial):
             text = sentence(verdict.reason, verdict.facts)
             trace.append(Step(check.name, False, text))
-            return Decision(False, verdict.reason, text, tuple(trace))
+            return Decision(False, verdict.reason, text, tuple(trace), standing)
+        if check.judge is _visible:
+            standing = case.standing
         trace.append(Step(check.name, True, verdict))
-    return Decision(True, None, "", tuple(trace))
+    return Decision(True, None, "", tuple(trace), standing)
 
 
 def allows(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
     """`decide(…).allowed`, without the sentence and the trace."""
-    case = _case(snapshot, identity, request, now)
+    return permits(snapshot, actor_of(snapshot, identity, now), request, now)
+
+
+def permits(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
+    """`allows` for somebody of whom it is already worked out who they are under this snapshot at this time."""
+    case = _case(snapshot, actor, request, now)
     return not any(isinstance(check.judge(case), Denial) for check in CHAIN)
 
 
-def credential_failure(snapshot: Snapshot, identity: Identity) -> Reason | None:
+def credential_failure(snapshot: Snapshot, identity: Identity, now: datetime) -> Reason | None:
     """Why this identity may nothing at all, whatever it asks for: the `credential` check alone; None if it holds.
 
     For what belongs to no project, like the list of repositories. No credentials at all are no failure.
     """
-    return _credential_failure(identity, _user(snapshot, identity))
-
-
-def effective_level(project: ProjectPolicy, repository: RepositoryPolicy | None, identity: Identity) -> Level | None:
-    """The highest level that the sharing in force gives; None for none at all.
-
-    Local sharing of a repository replaces the project's, even when it is empty; the two never merge.
-    """
-    if identity.credential is CredentialKind.SERVICE:
-        return SERVICE_LEVEL
-    rules = project.rules if repository is None or repository.rules is None else repository.rules
-    return max((rule.level for rule in rules if _names(rule, identity)), default=None)
+    return actor_of(snapshot, identity, now).failure
 
 
 def visible_repositories(snapshot: Snapshot, identity: Identity, now: datetime) -> tuple[str, ...]:
     """The full names (`project/repository`), sorted, of what the identity may View and what holds content."""
+    actor = actor_of(snapshot, identity, now)
     return tuple(
         sorted(
             full_name(project_id, path)
             for project_id, project in snapshot.projects.items()
             for path, repository in project.repositories.items()
-            if repository.has_content and allows(snapshot, identity, AccessRequest(Action.VIEW, project_id, path), now)
+            if repository.has_content and permits(snapshot, actor, AccessRequest(Action.VIEW, project_id, path), now)
         )
     )
 
 
-def _case(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> Case:
+def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> Case:
     project = snapshot.projects.get(request.project)
     repository = project.repositories.get(request.repository) if project is not None else None
     return Case(
-        identity=identity,
+        snapshot=snapshot,
+        actor=actor,
         request=request,
         now=now,
-        user=_user(snapshot, identity),
         project=project,
         repository=repository,
-        level=effective_level(project, repository, identity) if project is not None else None,
+        standing=standing_of(project, repository, actor) if project is not None else None,
     )
-
-
-def _user(snapshot: Snapshot, identity: Identity) -> User | None:
-    return snapshot.users.get(identity.name) if identity.credential is CredentialKind.PASSWORD else None
-
-
-def _names(rule: Rule, identity: Identity) -> bool:
-    """Whether a rule speaks of this identity. A rule speaks only of people who are logged in."""
-    if identity.credential is not CredentialKind.PASSWORD:
-        return False
-    if rule.kind is SubjectKind.USER:
-        return rule.name == identity.name
-    return rule.kind is SubjectKind.AUTHENTICATED_USERS
 
 
 def _facts(case: Case) -> Facts:
     return Facts(
-        who=case.identity.name,
+        who=case.actor.to_blame or case.actor.identity.name,
         project=case.request.project,
         repository=case.request.repository,
         action=case.request.action,
+        anonymous=case.actor.anonymous,
     )
 
 
@@ -193,26 +182,27 @@ def _understood(case: Case) -> Denial | str:
 
 
 def _credential(case: Case) -> Denial | str:
-    reason = _credential_failure(case.identity, case.user)
-    return "the credential holds" if reason is None else Denial(reason, _facts(case))
-
-
-def _credential_failure(identity: Identity, user: User | None) -> Reason | None:
-    if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE):
-        return None
-    if identity.credential is not CredentialKind.PASSWORD:
-        return next((reason for reason in _FAILURES if reason is identity.failure), Reason.BAD_CREDENTIALS)
-    if user is None:
-        return Reason.TOKEN_REVOKED
-    return Reason.USER_DISABLED if user.disabled else None
+    failure = case.actor.failure
+    return "the credential holds" if failure is None else Denial(failure, _facts(case))
 
 
 def _visible(case: Case) -> Denial | str:
-    if case.identity.credential is CredentialKind.NONE:
-        return Denial(Reason.NOT_AUTHENTICATED, _facts(case))
-    if case.project is None or case.level is None:
-        return Denial(Reason.NOT_FOUND, _facts(case))
-    return f"the sharing in force gives {case.level.label}"
+    if case.standing is None:
+        return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
+    return standing_text(case.standing)
+
+
+def standing_text(standing: Standing) -> str:
+    """Which subject has which level from which field, for people."""
+    if standing.rule is None:
+        return f"Berth's own processes have {standing.level.label} everywhere"
+    through = f" (as its member {subject_text(standing.through)})" if standing.through is not None else ""
+    return f"{subject_text(standing.rule)}{through} has {standing.level.label} by {standing.source}"
+
+
+def subject_text(subject: Subject) -> str:
+    """`User curator`, `Team authors`, `AuthenticatedUsers`."""
+    return f"{subject.kind} {subject.name}".rstrip()
 
 
 def _not_in_trash(case: Case) -> Denial | str:
@@ -258,9 +248,9 @@ def _certified(case: Case) -> Denial | str:
         return "only a push needs a certification"
     if case.service:
         return "Berth's own processes need no certification"
-    if case.user is None or not case.user.certified:
+    certified, until = certified_until(case.snapshot, case.actor)
+    if not certified:
         return Denial(Reason.NOT_CERTIFIED, _facts(case))
-    until = case.user.certified_until
     if until is None:
         return "certified until withdrawn"
     if case.now >= until:
@@ -270,7 +260,7 @@ def _certified(case: Case) -> Denial | str:
 
 def _scope(case: Case) -> Denial | str:
     needed = REQUIRED_SCOPES[case.request.action]
-    missing = tuple(scope for scope in needed if scope not in case.identity.scopes)
+    missing = tuple(scope for scope in needed if scope not in case.actor.scopes)
     if missing:
         return Denial(Reason.TOKEN_SCOPE_MISSING, replace(_facts(case), missing=missing))
     return f"the credential has the scope {' and '.join(needed)}"
@@ -284,6 +274,17 @@ def _layer_size(case: Case) -> Denial | str:
     if limit is not None and layer > limit:
         return Denial(Reason.LAYER_TOO_LARGE, replace(_facts(case), layer=layer, limit=limit))
     return "no layer above the limit"
+
+
+def _fresh(case: Case) -> Denial | str:
+    if case.request.action not in WRITES:
+        return "reading goes by the last known policy"
+    if case.service:
+        return "Berth's own processes have their rights from no policy"
+    until = case.snapshot.fresh_until
+    if until is not None and case.now >= until:
+        return Denial(Reason.POLICY_STALE, _facts(case))
+    return "the policy is recent enough"
 
 
 _ON_CONTENT: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
@@ -300,5 +301,6 @@ CHAIN: Final = (
     Check("certification", _certified),
     Check("token scope", _scope),
     Check("layer size", _layer_size),
+    Check("freshness", _fresh),
 )
 """Every check, in the order in which reasons are told. A request is allowed when none of them refuses."""

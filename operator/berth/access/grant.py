@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from berth.access.decide import allows
-from berth.access.model import AccessRequest, Action, CredentialKind, Identity, Snapshot
+from berth.access.actor import Actor, actor_of
+from berth.access.decide import permits
+from berth.access.model import AccessRequest, Action, Identity, Snapshot
 from berth.access.reference import split_name
 from berth.access.scope import CATALOG, REGISTRY, REPOSITORY, Scope
 
@@ -43,22 +44,22 @@ def grant(snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: 
 
     `registry:catalog:*` goes to Berth's own processes alone: a project's registry would list every repository in it.
     """
-    granted = (Grant(scope.type, scope.name, _allowed(snapshot, identity, scope, now)) for scope in scopes)
+    actor = actor_of(snapshot, identity, now)
+    granted = (Grant(scope.type, scope.name, _allowed(snapshot, actor, scope, now)) for scope in scopes)
     return TokenGrant(
         access=tuple(entry for entry in granted if entry.actions),
         asked={scope.name: scope.actions for scope in scopes if scope.type == REPOSITORY},
     )
 
 
-def _allowed(snapshot: Snapshot, identity: Identity, scope: Scope, now: datetime) -> tuple[str, ...]:
+def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime) -> tuple[str, ...]:
     if scope.type == REGISTRY and scope.name == CATALOG:
-        service = identity.credential is CredentialKind.SERVICE
-        return tuple(action for action in scope.actions if action == _ANY and service)
+        return tuple(action for action in scope.actions if action == _ANY and actor.service)
     parts = split_name(scope.name) if scope.type == REPOSITORY else None
     if parts is None:
         return ()
     return tuple(
         action
         for action in scope.actions
-        if action in _ACTIONS and allows(snapshot, identity, AccessRequest(_ACTIONS[action], *parts), now)
+        if action in _ACTIONS and permits(snapshot, actor, AccessRequest(_ACTIONS[action], *parts), now)
     )

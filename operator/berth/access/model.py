@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from berth.api.reasons import Reason
 
@@ -57,11 +57,37 @@ class TokenScope(StrEnum):
     MODIFY = "modify"
 
 
+ALL_SCOPES: Final = frozenset(TokenScope)
+
+
 class SubjectKind(StrEnum):
-    """Kinds of sharing subjects that this version decides on."""
+    """Kinds of sharing subjects, the most particular first."""
 
     USER = "User"
+    ROBOT = "Robot"
+    SERVICE_ACCOUNT = "ServiceAccount"
+    TEAM = "Team"
+    GROUP = "Group"
     AUTHENTICATED_USERS = "AuthenticatedUsers"
+    PUBLIC = "Public"
+
+
+class Subject(NamedTuple):
+    """Whom a rule, a team, a token or a certification speaks of; equal to the plain tuple of its parts."""
+
+    kind: SubjectKind
+    name: str = ""  # `namespace/name` of a ServiceAccount; empty for AuthenticatedUsers and Public
+
+
+AUTHENTICATED_USERS: Final = Subject(SubjectKind.AUTHENTICATED_USERS)
+PUBLIC: Final = Subject(SubjectKind.PUBLIC)
+
+
+class RuleSource(StrEnum):
+    """The field that a rule comes from."""
+
+    SHARING = "Sharing"  # of the Project
+    LOCAL_SHARING = "LocalSharing"  # of the DockerRepository
 
 
 class State(StrEnum):
@@ -84,6 +110,9 @@ class CredentialKind(StrEnum):
 
     NONE = "None"
     PASSWORD = "Password"
+    ACCESS_TOKEN = "AccessToken"
+    SERVICE_ACCOUNT = "ServiceAccount"  # somebody's Pod, by its ServiceAccount token
+    OIDC = "OIDC"  # an access token of a configured issuer
     SERVICE = "Service"  # one of Berth's own processes, by its ServiceAccount token
     FAILED = "Failed"  # credentials were given and refused; never treated as none
 
@@ -93,8 +122,13 @@ class Rule:
     """One line of a policy: this subject has this level."""
 
     kind: SubjectKind
-    name: str  # empty for AuthenticatedUsers
+    name: str  # empty for AuthenticatedUsers and Public
     level: Level
+
+    @property
+    def subject(self) -> Subject:
+        """Whom it speaks of."""
+        return Subject(self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +159,27 @@ class User:
     """A `RegistryUser` as far as decisions need it."""
 
     name: str
+    robot: bool = False  # spec.type Robot: rules name it by kind Robot, never by kind User
     disabled: bool = False
     password_hash: str | None = None  # argon2id or bcrypt; never logged, never in a repr
-    certified: bool = False  # some certification that names this user exists
-    certified_until: datetime | None = None  # latest end; None with certified=True means until withdrawn
 
     def __repr__(self) -> str:
         return f"User(name={self.name!r})"
+
+    @property
+    def subject(self) -> Subject:
+        """How rules, teams, tokens and certifications name this user."""
+        return Subject(SubjectKind.ROBOT if self.robot else SubjectKind.USER, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokenRecord:
+    """An `AccessToken` object. The snapshot has it by the SHA-256 of its secret."""
+
+    name: str
+    owner: Subject  # of kind User or Robot
+    scopes: frozenset[TokenScope]
+    expires_at: datetime | None = None  # the first moment at which it no longer holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,19 +189,43 @@ class Snapshot:
     generation: int
     projects: Mapping[str, ProjectPolicy] = field(default_factory=dict)
     users: Mapping[str, User] = field(default_factory=dict)
+    tokens: Mapping[str, AccessTokenRecord] = field(default_factory=dict)
+    """By the SHA-256 of the secret, in lower-case hexadecimal digits."""
+    teams_of: Mapping[Subject, frozenset[str]] = field(default_factory=dict)
+    """The names of the teams of a member (User, Robot, ServiceAccount or Group)."""
+    aliases: Mapping[Subject, frozenset[str]] = field(default_factory=dict)
+    """The names of the users whose `spec.kubernetes` lists a ServiceAccount or (kind User) an outside user name."""
+    certifications: Mapping[Subject, datetime | None] = field(default_factory=dict)
+    """The latest end for each subject (User, Robot or ServiceAccount); None: until withdrawn."""
+    public_allowed: bool = False
+    """Whether the installation allows sharing with Public; rules for it count for nothing otherwise."""
+    fresh_until: datetime | None = None
+    """From then on the policy is too old to change anything by. None: it is the present one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, as far as their credential proved it."""
+    """Who is asking, as far as their credential proved it. What they are and may now, the snapshot knows."""
 
     credential: CredentialKind
-    name: str = ""  # RegistryUser name, or ServiceAccount namespace/name for SERVICE; empty for NONE
-    scopes: frozenset[TokenScope] = frozenset(TokenScope)
+    name: str = ""
+    """RegistryUser; outside user name for OIDC; `namespace/name` of a ServiceAccount; empty for nobody."""
+    scopes: frozenset[TokenScope] = ALL_SCOPES
     failure: Reason | None = None  # set when credential is FAILED
+    kind: SubjectKind = SubjectKind.USER
+    """User or Robot by RegistryUser (which of both it is now, the snapshot says), or ServiceAccount."""
+    groups: frozenset[str] = frozenset()  # of the identity provider, prefixed as configured
+    token: str = ""  # metadata.name of the AccessToken that was used, for the audit log
+    token_sha256: str = ""  # of that token's secret: its key in the snapshot
+    expires_at: datetime | None = None  # when an OIDC or ServiceAccount token ends by itself
+
+    @property
+    def subject(self) -> Subject:
+        """The identity's own name with its kind."""
+        return Subject(self.kind, self.name)
 
 
-ANONYMOUS = Identity(credential=CredentialKind.NONE, scopes=frozenset(TokenScope))
+ANONYMOUS: Final = Identity(credential=CredentialKind.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +248,24 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The level that somebody has, and where it comes from."""
+
+    level: Level
+    rule: Subject | None = None  # None: Berth's own processes have theirs from no rule
+    source: RuleSource = RuleSource.SHARING
+    through: Subject | None = None  # for a team: the member of it that the somebody is
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. A denial has exactly one reason and one sentence of at most 200 characters."""
+    """The answer. A denial has exactly one reason and one sentence of at most 200 characters.
+
+    `standing` is the asker's level and its source; None when there is none or the chain did not come that far.
+    """
 
     allowed: bool
     reason: Reason | None
     sentence: str
     trace: tuple[Step, ...]
+    standing: Standing | None = None

@@ -44,8 +44,9 @@ def renew(page: str) -> str:
 
 
 def _section(reason: Reason, wording: Wording) -> str:
-    told = wording.pattern.format(**_PLACEHOLDERS)
-    return f"## {reason.value}\n\n> `{told}`\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"
+    patterns = [pattern for pattern in (wording.pattern, wording.to_nobody) if pattern]
+    told = "\n\nor, without a login,\n\n".join(f"> `{pattern.format(**_PLACEHOLDERS)}`" for pattern in patterns)
+    return f"## {reason.value}\n\n{told}\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Facts:
     project: str = ""
     repository: str = ""  # path below the project; empty: the project itself is meant
     action: Action = Action.VIEW
+    anonymous: bool = False  # nobody is logged in
     have: Level | None = None
     need: Level | None = None
     until: datetime | None = None
@@ -43,11 +44,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs."""
+    """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs.
+
+    `to_nobody` is the sentence where nobody is logged in, when that makes the next step another one.
+    """
 
     pattern: str
     meaning: str
     remedy: str
+    to_nobody: str = ""
 
 
 WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
@@ -69,10 +74,20 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "So many wrong passwords came that further ones are not even tried for a while.",
             "Wait a few minutes. If you did not try yourself, look for a machine that still uses an old password.",
         ),
+        Reason.TOKEN_EXPIRED: Wording(
+            "The token of {who} has expired; log in again with a new one.",
+            "The token that was given as the password is a right one, and its time is over (`spec.expiresAt` of the "
+            "`AccessToken`, or the end that its issuer wrote into it).",
+            "Make a new token (`kubectl berth token create`), or get one where this one came from, and log in with "
+            "it. Where a machine asks, replace the Secret that it uses.",
+        ),
         Reason.TOKEN_REVOKED: Wording(
-            "This login is no longer valid, because its user was removed; log in again.",
-            "The credential was right, and whoever it belonged to is no longer known to the registry.",
-            "Log in again, as a user that exists. Ask your registry office if yours should.",
+            "This login is no longer valid, because its token or its user was removed; log in again, with a new token "
+            "if you use one.",
+            "The credential was right once: its `AccessToken` was deleted or given another secret, or whoever it "
+            "belonged to is no longer known to the registry.",
+            "Log in again, with a new token or as a user that exists. Ask your registry office if yours should. Where "
+            "a machine asks, replace the Secret that it uses.",
         ),
         Reason.USER_DISABLED: Wording(
             "The user {who} is disabled; ask your registry office to enable it.",
@@ -125,7 +140,10 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "for {need}.",
             "You may see the repository, and your sharing level allows less than you tried. Levels, weakest first: "
             "View, Download (pull), Edit (push), EditAndDelete (delete), Administer.",
-            "Ask somebody with Administer on the project for the level that the sentence names.",
+            "Ask somebody with Administer on the project for the level that the sentence names. Without a login, log "
+            "in first: what is shared with Public is all that you have.",
+            to_nobody="Nobody is logged in: the public has {have} on {name}, and {action} needs {need}; log in "
+            "(docker login) and try again.",
         ),
         Reason.NOT_CERTIFIED: Wording(
             "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
@@ -151,6 +169,13 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "Split the layer, keep data out of the image, or ask somebody with Administer on the project to raise "
             "`spec.limits.layerSize`.",
         ),
+        Reason.POLICY_STALE: Wording(
+            "The registry can not reach its cluster, so its policy may be out of date and {name} takes no changes; "
+            "pulls go on; try again in some minutes.",
+            "The access service has heard nothing of the cluster for longer than `BERTH_POLICY_MAX_AGE`, so it does "
+            "not know whether a right was taken away. Pulls go on by the last policy known; pushes and deletes wait.",
+            "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
+        ),
         Reason.CATALOG_UNAVAILABLE: Wording(
             "The catalog can not record this change to {name} at the moment, so it was refused; try again in a minute.",
             "No push or delete succeeds unrecorded. The catalog did not answer for some seconds, so the change was "
@@ -168,7 +193,9 @@ def sentence(reason: Reason, facts: Facts | None = None) -> str:
     Raises `KeyError` for a reason that this version does not tell (`WORDINGS` has those that it does).
     """
     known = facts if facts is not None else Facts()
-    return phrase(WORDINGS[reason].pattern, **_fields(known))
+    wording = WORDINGS[reason]
+    pattern = wording.to_nobody if known.anonymous and wording.to_nobody else wording.pattern
+    return phrase(pattern, **_fields(known))
 
 
 def phrase(pattern: str, **fields: str) -> str:

@@ -5,24 +5,37 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from berth.api.base import ApiModel, Resource, Time
-from berth.api.schema import UserName
+from berth.api.schema import rules
 from berth.api.status import ObjectStatus
+from berth.api.subjects import SubjectName, name_rules
 
 
 class CertificationSubjectKind(StrEnum):
     """Kinds of subjects that can be certified."""
 
     USER = "User"
+    ROBOT = "Robot"
+    SERVICE_ACCOUNT = "ServiceAccount"
 
 
 class CertificationSubject(ApiModel):
     """Who is certified."""
 
-    kind: Annotated[CertificationSubjectKind, Field(description="User: a RegistryUser. No default.")]
-    name: Annotated[UserName, Field(description="metadata.name of the RegistryUser. No default.")]
+    model_config = ConfigDict(json_schema_extra=rules(*name_rules(CertificationSubjectKind)))
+
+    kind: Annotated[
+        CertificationSubjectKind,
+        Field(
+            description="User or Robot: a RegistryUser of that type. ServiceAccount: one of the cluster. No default."
+        ),
+    ]
+    name: Annotated[
+        SubjectName,
+        Field(description="metadata.name of the RegistryUser, or namespace/name of the ServiceAccount. No default."),
+    ]
 
 
 class CertificationSpec(ApiModel):

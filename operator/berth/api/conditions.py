@@ -45,6 +45,8 @@ class ConditionType(_Word):
     PUSHABLE = "Pushable", "The repository takes pushes from whoever may Edit and is certified."
     CATALOG_IN_SYNC = "CatalogInSync", "Tags and counts in this status are those of the registry."
     CERTIFIED = "Certified", "The user may push: a certification that names them is valid now."
+    SUBJECTS_KNOWN = "SubjectsKnown", "Everybody who is named exists and counts; who does not, counts on appearing."
+    ADMINISTERED = "Administered", "The sharing gives Administer to somebody who exists."
 
 
 class ConditionReason(_Word):
@@ -87,9 +89,17 @@ class ConditionReason(_Word):
     # access
     POLICY_APPLIED = "PolicyApplied", "The policy is written and in force."
     POLICY_PENDING = "PolicyPending", "The policy is not written yet."
-    USER_NOT_FOUND = "UserNotFound", "No RegistryUser of that name exists."
+    USER_NOT_FOUND = "UserNotFound", "No RegistryUser of that name and type exists."
+    SUBJECTS_FOUND = "SubjectsFound", "Every user, robot and team that is named exists."
+    SUBJECTS_NOT_FOUND = "SubjectsNotFound", "Some that are named do not exist yet; the message names them."
+    PUBLIC_NOT_ALLOWED = (
+        "PublicNotAllowed",
+        "Sharing with Public counts for nothing: the installation does not allow it.",
+    )
+    ADMINISTERED = "Administered", "Somebody who exists has Administer."
+    NO_ADMINISTER = "NoAdminister", "Nobody who exists has Administer, so nobody can change the sharing from inside."
 
-    # users and certifications
+    # users, certifications and tokens
     VALID = "Valid", "In force."
     DISABLED = "Disabled", "spec.disabled is true: every request of this user is refused."
     SECRET_NOT_FOUND = "SecretNotFound", "The Secret that is referred to does not exist in Berth's namespace."
@@ -99,6 +109,8 @@ class ConditionReason(_Word):
     CERTIFIED = "Certified", "A valid certification names this user."
     NO_CERTIFICATION = "NoCertification", "No certification names this user."
     CERTIFICATION_EXPIRED = "CertificationExpired", "The last certification has passed its validUntil."
+    TOKEN_EXPIRED = "TokenExpired", "The token has passed its expiresAt."
+    TOKEN_REPEATED = "TokenRepeated", "Another AccessToken has the same secret."
 
     # trash and deletion
     NOT_TRASHED = "NotTrashed", "Not in the trash."

@@ -11,6 +11,8 @@ from berth.api.names import GROUP, VERSION
 from berth.api.policy import AccessPolicy
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
+from berth.api.team import RegistryTeam
+from berth.api.token import AccessToken
 from berth.api.user import RegistryUser
 
 CATEGORY: Final = "berth"
@@ -129,9 +131,42 @@ CERTIFICATION: Final = Kind(
     columns=(
         _READY,
         _REASON,
-        Column("User", ".spec.subject.name", "Who is certified."),
+        Column("Kind", ".spec.subject.kind", "User, Robot or ServiceAccount.", wide=True),
+        Column("Subject", ".spec.subject.name", "Who is certified."),
         Column("Certified by", ".spec.certifiedBy", "Who certified."),
         Column("Valid until", ".spec.validUntil", "First moment at which it no longer holds."),
+        _MESSAGE,
+        _AGE,
+    ),
+)
+REGISTRY_TEAM: Final = Kind(
+    model=RegistryTeam,
+    plural="registryteams",
+    singular="registryteam",
+    short_names=("rteam",),
+    namespaced=False,
+    columns=(
+        _READY,
+        _REASON,
+        Column("Members", ".status.members", "Number of members.", "integer"),
+        _MESSAGE,
+        _AGE,
+    ),
+)
+ACCESS_TOKEN: Final = Kind(
+    model=AccessToken,
+    plural="accesstokens",
+    singular="accesstoken",
+    short_names=("atoken",),
+    namespaced=False,
+    columns=(
+        _READY,
+        _REASON,
+        Column("Owner", ".spec.owner.name", "Whose token it is."),
+        Column("Scopes", ".spec.scopes", "What it may be used for."),
+        Column("Expires", ".spec.expiresAt", "First moment at which it no longer holds."),
+        Column("Last used", ".status.lastUsed", "Time since somebody logged in with it.", "date"),
+        Column("Description", ".spec.description", "What it is for.", wide=True),
         _MESSAGE,
         _AGE,
     ),
@@ -146,9 +181,18 @@ ACCESS_POLICY: Final = Kind(
         Column("Project", ".spec.project", "Project id."),
         Column("Repository", ".spec.repository", "Repository path; empty on the project's own."),
         Column("State", ".spec.state", "Active, Trashed or Suspended."),
-        Column("Subjects", ".spec.rules[*].name", "Users that it names.", wide=True),
+        Column("Rights", ".spec.summary", "Who has which level."),
+        Column("Source", ".spec.rules[0].source", "Sharing (of the Project) or LocalSharing (of the repository)."),
         _AGE,
     ),
 )
 
-KINDS: Final = (PROJECT, DOCKER_REPOSITORY, REGISTRY_USER, CERTIFICATION, ACCESS_POLICY)
+KINDS: Final = (
+    PROJECT,
+    DOCKER_REPOSITORY,
+    REGISTRY_USER,
+    REGISTRY_TEAM,
+    CERTIFICATION,
+    ACCESS_TOKEN,
+    ACCESS_POLICY,
+)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from berth.api.base import ApiModel, Resource
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN
-from berth.api.schema import ATOMIC, RepositoryPath, UserName
-from berth.api.sharing import SHARING_MAX_ITEMS, SharingLevel, SubjectKind
+from berth.api.schema import ATOMIC, RepositoryPath
+from berth.api.sharing import SHARING_MAX_ITEMS, Share, SharingLevel, SubjectKind
+from berth.api.subjects import SubjectName
 
 
 class PolicyState(StrEnum):
@@ -38,12 +40,25 @@ class RuleSource(StrEnum):
     LOCAL_SHARING = "LocalSharing"
 
 
+_ORDER: Final = (
+    (SharingLevel.VIEW, PolicyAction.VIEW),
+    (SharingLevel.DOWNLOAD, PolicyAction.PULL),
+    (SharingLevel.EDIT, PolicyAction.PUSH),
+    (SharingLevel.EDIT_AND_DELETE, PolicyAction.DELETE),
+    (SharingLevel.ADMINISTER, PolicyAction.ADMINISTER),
+)
+ACTIONS: Final[Mapping[SharingLevel, tuple[PolicyAction, ...]]] = {
+    level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
+}
+"""What each level lets somebody do: its own action and those of the levels before it."""
+
+
 class PolicyRule(ApiModel):
     """One subject and what it may do."""
 
-    kind: Annotated[SubjectKind, Field(description="User or AuthenticatedUsers.")]
+    kind: Annotated[SubjectKind, Field(description="Kind of subject, as in sharing.")]
     name: Annotated[
-        UserName | None, Field(description="metadata.name of the RegistryUser. Absent for AuthenticatedUsers.")
+        SubjectName | None, Field(description="Name of the subject. Absent for AuthenticatedUsers and Public.")
     ] = None
     level: Annotated[SharingLevel, Field(description="The sharing level.")]
     actions: Annotated[
@@ -60,6 +75,36 @@ class PolicyRule(ApiModel):
     ]
 
 
+def policy_rules(sharing: Iterable[Share], source: RuleSource, *, allow_public: bool) -> tuple[PolicyRule, ...]:
+    """The rules that a sharing list makes: one for each entry, in the order in which people wrote them.
+
+    Entries for Public are left out unless the installation allows them. Both the generated policies and whatever
+    decides without a cluster get their rules here.
+    """
+    return tuple(
+        PolicyRule(kind=share.kind, name=share.name, level=share.level, actions=ACTIONS[share.level], source=source)
+        for share in sharing
+        if allow_public or share.kind is not SubjectKind.PUBLIC
+    )
+
+
+SUMMARY_MAX_LENGTH: Final = 250
+
+
+def rules_summary(rules: Iterable[PolicyRule]) -> str:
+    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut where it is long."""
+    listed = tuple(rules)
+    words = [" ".join(word for word in (rule.kind, rule.name, rule.level) if word) for rule in listed]
+    shown, length = 0, 0
+    for word in words:
+        length += len(word) + 2
+        if length > SUMMARY_MAX_LENGTH - len(", and 200 more"):
+            break
+        shown += 1
+    more = [f"and {len(words) - shown} more"] if shown < len(words) else []
+    return ", ".join((*words[:shown], *more)) or "nobody"
+
+
 class AccessPolicySpec(ApiModel):
     """The effective permissions."""
 
@@ -74,6 +119,9 @@ class AccessPolicySpec(ApiModel):
         PolicyState,
         Field(description="Active: the rules decide. Trashed, Suspended: every request is refused. Default: Active."),
     ] = PolicyState.ACTIVE
+    summary: Annotated[
+        str | None, Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line, for people.")
+    ] = None
     rules: Annotated[
         tuple[PolicyRule, ...],
         Field(

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from berth.api.base import ApiModel, Resource
+from berth.api.base import ApiModel, Resource, Time
+from berth.api.conditions import MESSAGE_MAX_LENGTH
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, RESERVED_PROJECT_IDS
-from berth.api.schema import ATOMIC, ComputeQuantity, ObjectName, SizeText, rule, rules
+from berth.api.schema import (
+    ATOMIC,
+    SET,
+    ComputeQuantity,
+    NamespaceName,
+    ObjectName,
+    SizeText,
+    keyed_by,
+    rule,
+    rules,
+)
 from berth.api.sharing import Share, sharing_field
 from berth.api.status import ObjectStatus
+
+PULL_SECRETS_MAX_ITEMS: Final = 100
 
 _RESERVED = ", ".join(f"'{name}'" for name in sorted(RESERVED_PROJECT_IDS))
 
@@ -167,6 +180,24 @@ class Limits(ApiModel):
     ] = None
 
 
+class PullSecret(ApiModel):
+    """A namespace whose Pods may pull."""
+
+    namespace: Annotated[
+        NamespaceName,
+        Field(description="Namespace that gets a Secret of type kubernetes.io/dockerconfigjson. No default."),
+    ]
+    service_accounts: Annotated[
+        tuple[ObjectName, ...],
+        Field(
+            max_length=20,
+            description="ServiceAccounts there that get the Secret among their imagePullSecrets. Default: none; Pods "
+            "name the Secret themselves.",
+            json_schema_extra=SET,
+        ),
+    ] = ()
+
+
 class ProjectSpec(ApiModel):
     """What a project should be."""
 
@@ -209,6 +240,15 @@ class ProjectSpec(ApiModel):
         ),
     ] = RepositoryCreation.ON_PUSH
     limits: Annotated[Limits | None, Field(description="Limits on pushes. Default: of the installation.")] = None
+    pull_secrets: Annotated[
+        tuple[PullSecret, ...],
+        Field(
+            max_length=PULL_SECRETS_MAX_ITEMS,
+            description="Namespaces that get a pull secret: the login of a robot of their own, which may download and "
+            "is rotated by Berth. Default: none.",
+            json_schema_extra=keyed_by("namespace"),
+        ),
+    ] = ()
     suspend: Annotated[
         bool, Field(description="Scale the registry to zero and refuse every request, keep everything. Default: false.")
     ] = False
@@ -240,6 +280,25 @@ class InventoryEntry(ApiModel):
     name: Annotated[str, Field(max_length=253, description="Name.")]
 
 
+class PullSecretStatus(ApiModel):
+    """What became of one entry of spec.pullSecrets."""
+
+    namespace: Annotated[str, Field(max_length=63, description="The namespace.")]
+    served: Annotated[bool, Field(description="Whether its pull secret is there and valid.")]
+    reason: Annotated[
+        str, Field(max_length=128, description="Why, as one word of a closed list (docs/crds/conditions.md).")
+    ]
+    message: Annotated[
+        str | None, Field(max_length=MESSAGE_MAX_LENGTH, description="Why, and the next step. Absent: served.")
+    ] = None
+    secret_name: Annotated[
+        str | None, Field(max_length=253, description="Name of the Secret there. Absent: there is none.")
+    ] = None
+    rotated_at: Annotated[
+        Time | None, Field(description="When its password was last made anew, RFC 3339. Absent: never.")
+    ] = None
+
+
 class ProjectStatus(ObjectStatus):
     """What a project is."""
 
@@ -256,6 +315,14 @@ class ProjectStatus(ObjectStatus):
     repositories: Annotated[
         int | None, Field(ge=0, description="Number of repositories, trashed ones too. Absent: not counted yet.")
     ] = None
+    pull_secrets: Annotated[
+        tuple[PullSecretStatus, ...],
+        Field(
+            max_length=PULL_SECRETS_MAX_ITEMS,
+            description="What became of spec.pullSecrets, namespace by namespace. Default: none asked for.",
+            json_schema_extra=keyed_by("namespace"),
+        ),
+    ] = ()
     inventory: Annotated[
         tuple[InventoryEntry, ...],
         Field(

@@ -55,13 +55,13 @@ def matching(pattern: str, message: str, *, max_length: int) -> Any:
 
     def as_rule(schema: dict[str, Any]) -> None:
         del schema["pattern"]
-        schema |= rules(rule(f"self.matches({_quoted(pattern)})", message))
+        schema |= rules(rule(f"self.matches({quoted(pattern)})", message))
 
     return Field(min_length=1, max_length=max_length, pattern=pattern, json_schema_extra=as_rule)
 
 
-def _quoted(text: str) -> str:
-    """A CEL raw string."""
+def quoted(text: str) -> str:
+    """A text as a CEL raw string. Raises ValueError for one with a single quote."""
     if "'" in text:
         raise ValueError(f"{text!r} can not stand between single quotes")
     return f"r'{text}'"
@@ -105,6 +105,16 @@ ObjectName = Annotated[
     ),
 ]
 """metadata.name of some other object."""
+
+NamespaceName = Annotated[
+    str,
+    matching(
+        r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
+        "must be the name of a namespace: use lower-case letters, digits and hyphens, "
+        "and begin and end with a letter or digit",
+        max_length=63,
+    ),
+]
 
 UserName = Annotated[
     str,

@@ -8,7 +8,8 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from berth.api.base import ApiModel
-from berth.api.schema import ATOMIC, UserName, rule, rules
+from berth.api.schema import ATOMIC, rule, rules
+from berth.api.subjects import FORMS, SubjectName, name_rules
 
 SHARING_MAX_ITEMS: Final = 200
 
@@ -17,7 +18,16 @@ class SubjectKind(StrEnum):
     """Kinds of subjects that something can be shared with."""
 
     USER = "User"
+    TEAM = "Team"
+    GROUP = "Group"
+    SERVICE_ACCOUNT = "ServiceAccount"
+    ROBOT = "Robot"
     AUTHENTICATED_USERS = "AuthenticatedUsers"
+    PUBLIC = "Public"
+
+
+NAMED_KINDS: Final = tuple(kind for kind in SubjectKind if kind.value in FORMS)
+"""The kinds that need a name; the others mean everybody of a sort."""
 
 
 class SharingLevel(StrEnum):
@@ -35,24 +45,33 @@ class Share(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule(
-                "self.kind != 'User' || has(self.name)",
-                "kind User needs a name: write the metadata.name of a RegistryUser",
-            ),
+            *name_rules(NAMED_KINDS, optional=True),
             rule(
                 "self.kind != 'AuthenticatedUsers' || !has(self.name)",
                 "kind AuthenticatedUsers means everybody with a login: remove name",
+            ),
+            rule("self.kind != 'Public' || !has(self.name)", "kind Public means everybody: remove name"),
+            rule(
+                "self.kind != 'Public' || self.level in ['View', 'Download']",
+                "kind Public may View or Download at most: choose one of these, or name who may do more",
             ),
         )
     )
 
     kind: Annotated[
         SubjectKind,
-        Field(description="User: one RegistryUser. AuthenticatedUsers: everybody with a login. No default."),
+        Field(
+            description="User or Robot: one RegistryUser of that type. Team: a RegistryTeam. Group: a group of the "
+            "identity provider. ServiceAccount: of the cluster. AuthenticatedUsers: everybody with a login. Public: "
+            "everybody, without a login too, where the installation allows it. No default."
+        ),
     ]
     name: Annotated[
-        UserName | None,
-        Field(description="metadata.name of the RegistryUser, for kind User alone. Default: none."),
+        SubjectName | None,
+        Field(
+            description="metadata.name of the RegistryUser or RegistryTeam, namespace/name of the ServiceAccount, or "
+            "the group. Default: none, for AuthenticatedUsers and Public alone."
+        ),
     ] = None
     level: Annotated[
         SharingLevel,
@@ -65,10 +84,12 @@ class Share(ApiModel):
 
 def sharing_field(description: str) -> object:
     """A sharing list: one atomic document that names no subject twice."""
-    # The keys are computed once (the outer list of one), so that the check costs what its lookups cost.
+    # The keys are computed once (the outer list of one). The place where a key first stands is its own place, and never
+    # a later one, so the sum of these places is 0 + 1 + 2 … only if no key stands twice: half the comparisons of a
+    # search from both ends, which 200 of the longest names would not afford.
     unique = rule(
-        """[self.map(s, s.kind + '/' + (has(s.name) ? s.name : ''))].all(keys,
-           keys.all(k, keys.indexOf(k) == keys.lastIndexOf(k)))""",
+        """[self.map(s, s.kind + '/' + (has(s.name) ? s.name : ''))].all(keys, size(keys) == 0
+           || keys.map(k, keys.indexOf(k)).sum() == size(keys) * (size(keys) - 1) / 2)""",
         "names one subject twice: keep one entry for each kind and name, with the higher level",
     )
     return Field(

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from berth.api.base import ApiModel, Resource, Time
 from berth.api.schema import SET, USER_NAME_MAX_LENGTH, ObjectName, matching, rule, rules
 from berth.api.status import ObjectStatus
+from berth.api.subjects import SERVICE_ACCOUNT_MAX_LENGTH, SERVICE_ACCOUNT_PATTERN
 
 DEFAULT_PASSWORD_KEY: Final = "passwordHash"
 
@@ -17,9 +18,9 @@ KubernetesName = Annotated[str, Field(min_length=1, max_length=256)]
 ServiceAccountName = Annotated[
     str,
     matching(
-        r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        SERVICE_ACCOUNT_PATTERN,
         "must be the namespace and name of a ServiceAccount: write namespace/name, for example builders/ci",
-        max_length=317,
+        max_length=SERVICE_ACCOUNT_MAX_LENGTH,
     ),
 ]
 SecretKey = Annotated[
@@ -56,7 +57,12 @@ class KubernetesIdentity(ApiModel):
 
     users: Annotated[
         tuple[KubernetesName, ...],
-        Field(max_length=20, description="User names in the cluster. Default: none.", json_schema_extra=SET),
+        Field(
+            max_length=20,
+            description="User names in the cluster and at the identity provider, with the prefix of the installation; "
+            "whoever logs in with one acts as this user. Default: none.",
+            json_schema_extra=SET,
+        ),
     ] = ()
     groups: Annotated[
         tuple[KubernetesName, ...],
@@ -66,7 +72,8 @@ class KubernetesIdentity(ApiModel):
         tuple[ServiceAccountName, ...],
         Field(
             max_length=20,
-            description="ServiceAccounts as namespace/name. Default: none.",
+            description="ServiceAccounts as namespace/name; their Pods may push and pull as this user too. "
+            "Default: none.",
             json_schema_extra=SET,
         ),
     ] = ()

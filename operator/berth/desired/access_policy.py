@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
 from berth.api import names
-from berth.api.policy import PolicyAction, PolicyState, RuleSource
+from berth.api.policy import PolicyState, RuleSource, policy_rules, rules_summary
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
-from berth.api.sharing import Share, SharingLevel
+from berth.api.sharing import Share
 from berth.desired.inputs import ProjectInputs, RepositoryInputs
 from berth.desired.labels import child
-
-_ORDER = (
-    (SharingLevel.VIEW, PolicyAction.VIEW),
-    (SharingLevel.DOWNLOAD, PolicyAction.PULL),
-    (SharingLevel.EDIT, PolicyAction.PUSH),
-    (SharingLevel.EDIT_AND_DELETE, PolicyAction.DELETE),
-    (SharingLevel.ADMINISTER, PolicyAction.ADMINISTER),
-)
-
-ACTIONS: Final[Mapping[SharingLevel, tuple[PolicyAction, ...]]] = {
-    level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
-}
-"""What each level lets somebody do: its own action and those of the levels before it."""
 
 _COMPONENT = "access"
 
@@ -35,7 +22,7 @@ def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, A
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        "rules": _rules(project.spec.sharing, RuleSource.SHARING),
+        **_rules(project.spec.sharing, RuleSource.SHARING, inputs),
     }
     return child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
@@ -54,7 +41,7 @@ def build_repository_policy(repository: DockerRepository, inputs: RepositoryInpu
         "project": inputs.project_id,
         "repository": repository.path,
         "state": (PolicyState.TRASHED if trashed else PolicyState.ACTIVE).value,
-        "rules": _rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING),
+        **_rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, inputs),
     }
     name = repository_policy_name(repository.metadata.name)
     made = child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
@@ -77,18 +64,6 @@ def _with_digest(object_name: str) -> str:
     return f"{object_name[:52].rstrip('-._')}-{digest}"
 
 
-def _rules(shares: Iterable[Share], source: RuleSource) -> list[dict[str, Any]]:
-    """One rule for each share, in the order in which people wrote them."""
-    return [_rule(share, source) for share in shares]
-
-
-def _rule(share: Share, source: RuleSource) -> dict[str, Any]:
-    named = {"name": share.name} if share.name is not None else {}
-    actions = [action.value for action in ACTIONS[share.level]]
-    return {
-        "kind": share.kind.value,
-        **named,
-        "level": share.level.value,
-        "actions": actions,
-        "source": source.value,
-    }
+def _rules(sharing: Iterable[Share], source: RuleSource, inputs: ProjectInputs | RepositoryInputs) -> dict[str, Any]:
+    rules = policy_rules(sharing, source, allow_public=inputs.allow_public)
+    return {"summary": rules_summary(rules), "rules": [rule.to_dict() for rule in rules]}

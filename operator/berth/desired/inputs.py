@@ -51,6 +51,7 @@ class ProjectInputs:
     trashed: bool = False  # spec.trashed: everything refused, the registry keeps running
     suspended: bool = False  # spec.suspend: no registry pod
     deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
+    allow_public: bool = False  # of the installation: whether sharing with Public counts
     claim_request: str = ""  # what the live claim asks for now; the claim is never asked to shrink below it
     berth_version: str = "0.1.0"
 
@@ -74,6 +75,7 @@ class RepositoryInputs:
     project_id: str
     instance: str
     deleted: bool = False  # metadata.deletionTimestamp
+    allow_public: bool = False  # of the installation: whether sharing with Public counts
     claimed_by: str = ""  # name of the older DockerRepository that has this path already; then it gets nothing
     berth_version: str = "0.1.0"
 

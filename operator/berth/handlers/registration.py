@@ -8,7 +8,14 @@ from typing import Any
 import kopf
 
 from berth.api.names import GROUP, VERSION
-from berth.kube.resources import CERTIFICATIONS, DOCKER_REPOSITORIES, PROJECTS, REGISTRY_USERS
+from berth.kube.resources import (
+    ACCESS_TOKENS,
+    CERTIFICATIONS,
+    DOCKER_REPOSITORIES,
+    PROJECTS,
+    REGISTRY_TEAMS,
+    REGISTRY_USERS,
+)
 from berth.reconcile.queue import Key
 
 
@@ -32,6 +39,14 @@ def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> Non
     async def user(type: str | None, name: str, **_: Any) -> None:
         if type is not None:
             add(Key(REGISTRY_USERS.kind, name))
+
+    @kopf.on.event(GROUP, VERSION, REGISTRY_TEAMS.plural, registry=registry)
+    async def team(name: str, **_: Any) -> None:
+        add(Key(REGISTRY_TEAMS.kind, name))
+
+    @kopf.on.event(GROUP, VERSION, ACCESS_TOKENS.plural, registry=registry)
+    async def token(name: str, **_: Any) -> None:
+        add(Key(ACCESS_TOKENS.kind, name))
 
     @kopf.on.event(GROUP, VERSION, CERTIFICATIONS.plural, registry=registry)
     async def certification(type: str | None, name: str, **_: Any) -> None:

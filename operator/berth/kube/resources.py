@@ -59,6 +59,8 @@ class Resource:
 PROJECTS: Final = Resource(GROUP, VERSION, "projects", "Project", namespaced=False)
 DOCKER_REPOSITORIES: Final = Resource(GROUP, VERSION, "dockerrepositories", "DockerRepository", namespaced=True)
 REGISTRY_USERS: Final = Resource(GROUP, VERSION, "registryusers", "RegistryUser", namespaced=False)
+REGISTRY_TEAMS: Final = Resource(GROUP, VERSION, "registryteams", "RegistryTeam", namespaced=False)
+ACCESS_TOKENS: Final = Resource(GROUP, VERSION, "accesstokens", "AccessToken", namespaced=False)
 CERTIFICATIONS: Final = Resource(GROUP, VERSION, "certifications", "Certification", namespaced=False)
 ACCESS_POLICIES: Final = Resource(GROUP, VERSION, "accesspolicies", "AccessPolicy", namespaced=True)
 
@@ -80,6 +82,8 @@ ALL: Final[tuple[Resource, ...]] = (
     PROJECTS,
     DOCKER_REPOSITORIES,
     REGISTRY_USERS,
+    REGISTRY_TEAMS,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     ACCESS_POLICIES,
     NAMESPACES,

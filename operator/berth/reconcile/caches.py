@@ -20,6 +20,7 @@ from berth.kube.client import KubeClient
 from berth.kube.reflector import Reflector
 from berth.kube.resources import (
     ACCESS_POLICIES,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -30,6 +31,7 @@ from berth.kube.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     PROJECTS,
+    REGISTRY_TEAMS,
     REGISTRY_USERS,
     ROLE_BINDINGS,
     ROLES,
@@ -50,6 +52,8 @@ WHOLE: Final = (
     PROJECTS,
     DOCKER_REPOSITORIES,
     REGISTRY_USERS,
+    REGISTRY_TEAMS,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     NAMESPACES,
     STORAGE_CLASSES,

@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from berth.access.decide import CHAIN, credential_failure, decide, effective_level, visible_repositories
+from berth.access.decide import CHAIN, credential_failure, decide, visible_repositories
 from berth.access.model import (
     ANONYMOUS,
     AccessRequest,
@@ -125,7 +125,7 @@ def test_a_disabled_user_may_nothing_whatever_their_level() -> None:
     ],
 )
 def test_whether_a_credential_holds_can_be_asked_without_a_project(identity: Identity, failure: Reason | None) -> None:
-    assert credential_failure(lab(), identity) is failure
+    assert credential_failure(lab(), identity, NOW) is failure
 
 
 # visible
@@ -176,10 +176,11 @@ def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
 
 
 def test_the_highest_of_several_rules_counts() -> None:
-    project = ProjectPolicy("p", (everybody(Level.VIEW), shared("ann", Level.EDIT), shared("ann", Level.DOWNLOAD)))
-    assert effective_level(project, None, person("ann")) is Level.EDIT
-    assert effective_level(project, None, person("bob")) is Level.VIEW
-    assert effective_level(project, None, ANONYMOUS) is None
+    rules = (everybody(Level.VIEW), shared("editor", Level.EDIT), shared("editor", Level.DOWNLOAD))
+    wish = AccessRequest(Action.VIEW, "genomics", "aligner")
+    standings = [decide(lab(rules=rules), who, wish, NOW).standing for who in (person("editor"), person("reader"))]
+    assert [standing.level for standing in standings if standing] == [Level.EDIT, Level.VIEW]
+    assert decide(lab(rules=rules), ANONYMOUS, wish, NOW).standing is None
 
 
 # trash and suspension
@@ -241,9 +242,7 @@ def test_a_push_makes_a_repository_only_where_the_project_says_so() -> None:
 )
 def test_each_action_needs_its_level_or_a_stronger_one(action: Action, weakest: Level) -> None:
     for level in Level:
-        snapshot = Snapshot(
-            1, {"p": ProjectPolicy("p", (shared("ann", level),), repositories={})}, {"ann": certified("ann")}
-        )
+        snapshot = certified(Snapshot(1, {"p": ProjectPolicy("p", (shared("ann", level),))}), "ann")
         expected = None if level >= weakest else Reason.LEVEL_TOO_LOW
         assert reason(snapshot, person("ann"), action, "r", project="p") is expected
 
@@ -261,8 +260,7 @@ def test_a_push_needs_a_certification_and_a_pull_does_not() -> None:
 
 
 def test_a_certification_lapses_at_the_very_second() -> None:
-    users = {"editor": certified("editor", NOW)}
-    snapshot = replace(lab(), users=users)
+    snapshot = certified(lab(), "editor", NOW)
     push = AccessRequest(Action.PUSH, "genomics", "aligner")
     assert decide(snapshot, person("editor"), push, NOW - SECOND / 1_000_000).allowed
     assert decide(snapshot, person("editor"), push, NOW).reason is Reason.CERTIFICATION_EXPIRED
@@ -271,7 +269,7 @@ def test_a_certification_lapses_at_the_very_second() -> None:
 
 def test_the_time_zone_of_a_certification_does_not_matter() -> None:
     elsewhere = NOW.astimezone(timezone(timedelta(hours=9)))
-    snapshot = replace(lab(), users={"editor": certified("editor", elsewhere)})
+    snapshot = certified(lab(), "editor", elsewhere)
     decision = decide(snapshot, person("editor"), AccessRequest(Action.PUSH, "genomics", "aligner"), NOW)
     assert decision.reason is Reason.CERTIFICATION_EXPIRED
     assert "2026-12-01 12:00:00 UTC" in decision.sentence
@@ -356,6 +354,7 @@ def test_the_checks_stand_in_the_order_in_which_reasons_are_told() -> None:
         "certification",
         "token scope",
         "layer size",
+        "freshness",
     ]
 
 

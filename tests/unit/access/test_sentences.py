@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,10 @@ EXTREME = Facts(
 
 
 @pytest.mark.parametrize("reason", list(WORDINGS))
-@pytest.mark.parametrize("facts", [EXTREME, Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")])
+@pytest.mark.parametrize(
+    "facts",
+    [EXTREME, replace(EXTREME, anonymous=True), Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")],
+)
 def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: Reason, facts: Facts) -> None:
     text = sentence(reason, facts)
     assert 30 <= len(text) <= 200
@@ -143,7 +147,7 @@ def test_a_page_without_its_markers_is_refused() -> None:
 
 def test_an_explanation_shows_each_check_and_the_outcome() -> None:
     lines = explain(decide(lab(), person("viewer"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))
-    assert lines[2] == "ok   visible: the sharing in force gives View"
+    assert lines[2] == "ok   visible: User viewer has View by Sharing"
     assert lines[-2].startswith("DENY level: viewer has View on genomics/aligner")
     assert lines[-1] == "denied: LevelTooLow"
     allowed = explain(decide(lab(), person("reader"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))

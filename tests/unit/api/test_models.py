@@ -145,6 +145,7 @@ def test_a_status_is_written_in_the_names_of_the_api() -> None:
         ],
         "storage": {"capacity": "50Gi"},
         "registryVersion": "3.1.2",
+        "pullSecrets": [],
         "inventory": [],
     }
     assert status.condition(ConditionType.READY) == condition

@@ -96,7 +96,7 @@ class Authenticator:
             return failed(Reason.BAD_CREDENTIALS)
         if user.disabled:
             return failed(Reason.USER_DISABLED, user.name)
-        return Identity(credential=CredentialKind.PASSWORD, name=user.name)
+        return Identity(credential=CredentialKind.PASSWORD, name=user.name, kind=user.subject.kind)
 
     async def _account(self, token: str) -> str:
         try:

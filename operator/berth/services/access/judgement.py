@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.decide import allows, decide
+from berth.access.decide import allows, credential_failure, decide
 from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Snapshot
 from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
@@ -111,7 +111,9 @@ class Judge:
         self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, client: str
     ) -> Judged | Refusal:
         """The list itself holds only what the bearer may View; here it is enough to be somebody."""
-        reason = _who_failed(token, snapshot)
+        reason = credential_failure(snapshot, token.identity, self._deps.now())
+        if reason is None and token.identity.credential is CredentialKind.NONE:
+            reason = Reason.NOT_AUTHENTICATED
         if reason is None:
             self._note(request, token, snapshot, client, allowed=True, reason=None)
             return Judged(token, snapshot)
@@ -157,18 +159,3 @@ def bearer_token(authorization: str) -> str:
     """The token of an `Authorization: Bearer …` header; empty for any other."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _who_failed(token: GrantedToken, snapshot: Snapshot) -> Reason | None:
-    """Why the bearer is nobody whom a list could be made for; the credential check of the chain, without a project."""
-    identity = token.identity
-    if identity.credential is CredentialKind.FAILED:
-        return identity.failure or Reason.BAD_CREDENTIALS
-    if identity.credential is CredentialKind.NONE:
-        return Reason.NOT_AUTHENTICATED
-    if identity.credential is CredentialKind.SERVICE:
-        return None
-    user = snapshot.users.get(identity.name)
-    if user is None:
-        return Reason.TOKEN_REVOKED
-    return Reason.USER_DISABLED if user.disabled else None

@@ -52,7 +52,12 @@ def run(settings: AccessSettings) -> None:
 async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> bool:
     """Serve until a signal, as the Pod's ServiceAccount or as a kubeconfig says; False when a part of it ended."""
     async with KubeClient.connect(kubeconfig, user_agent="berth-access") as kube:
-        feed = SnapshotFeed(kube, namespace=settings.namespace, layer_size_limit=settings.layer_size_limit)
+        feed = SnapshotFeed(
+            kube,
+            namespace=settings.namespace,
+            layer_size_limit=settings.layer_size_limit,
+            public_allowed=settings.allow_public,
+        )
         verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
         async with _parts(settings, feed, verifier) as deps:
             return await _run_all(settings, deps, feed, verifier)

@@ -8,47 +8,53 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from berth.access import policy_facts as facts
 from berth.access.model import Snapshot
+from berth.access.policy_state import PolicyState
 from berth.kube.reflector import OnChange, Reflector, Source
 from berth.kube.resources import (
     ACCESS_POLICIES,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     DOCKER_REPOSITORIES,
     PROJECTS,
+    REGISTRY_TEAMS,
     REGISTRY_USERS,
     SECRETS,
     Manifest,
     key_of,
 )
-from berth.services.access import policy_facts as facts
-from berth.services.access.policy_state import PolicyState
 
 _Facts = TypeVar("_Facts")
 _EMPTY: Final = Snapshot(generation=0)
 
 
 class SnapshotFeed:
-    """Reflects Projects, repositories, policies, users, certifications and Secrets (of `namespace` alone).
+    """Reflects everything that decides: Berth's own kinds, and of Secrets those of `namespace` alone.
 
     `run` it as a task. Until every one of them was listed once, `snapshot` is empty and `ready` is false; afterwards
     the snapshot goes on serving while the API server is away.
     """
 
-    def __init__(self, client: Source, *, namespace: str, layer_size_limit: int | None) -> None:
-        self._state = PolicyState(layer_size_limit=layer_size_limit)
+    def __init__(
+        self, client: Source, *, namespace: str, layer_size_limit: int | None, public_allowed: bool = False
+    ) -> None:
+        self._state = PolicyState(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
         self._log = structlog.get_logger("berth.access.snapshot")
-        state = self._state
+        state, people = self._state, self._state.people
         self.reflectors: tuple[Reflector, ...] = (
             Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.take_project)),
             Reflector(
                 client, DOCKER_REPOSITORIES, on_change=self._namespaced(facts.repository_facts, state.take_repository)
             ),
             Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.take_policy)),
-            Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, state.take_user)),
+            Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.take_user)),
+            Reflector(client, REGISTRY_TEAMS, on_change=self._named(facts.team_facts, people.take_team)),
+            Reflector(client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, people.take_token)),
             Reflector(
-                client, CERTIFICATIONS, on_change=self._named(facts.certification_facts, state.take_certification)
+                client, CERTIFICATIONS, on_change=self._named(facts.certification_facts, people.take_certification)
             ),
-            Reflector(client, SECRETS, namespace, on_change=self._named(facts.secret_facts, state.take_secret)),
+            Reflector(client, SECRETS, namespace, on_change=self._named(facts.secret_facts, people.take_secret)),
         )
         self._ready = False
 

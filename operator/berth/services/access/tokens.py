@@ -23,7 +23,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from berth.access.model import CredentialKind, Identity, TokenScope
+from berth.access.model import CredentialKind, Identity, SubjectKind, TokenScope
 from berth.api.names import registry_audience
 from berth.api.reasons import Reason
 
@@ -119,10 +119,8 @@ class TokenService:
             "jti": self._token_id(),
             "access": list(access),
             "berth": {
-                "cred": identity.credential.value,
-                "scopes": sorted(scope.value for scope in identity.scopes),
+                **_identity_claims(identity),
                 "asked": {name: list(actions) for name, actions in asked.items()},
-                "failure": identity.failure.value if identity.failure else None,
             },
         }
         token = jwt.encode(claims, self._keys.private, algorithm=ALGORITHM, headers={"x5c": [self._keys.leaf]})
@@ -261,11 +259,37 @@ def _granted_token(claims: Mapping[str, Any]) -> GrantedToken:
     for entry in claims["access"]:
         if entry["type"] == "repository":
             granted[entry["name"]] = granted.get(entry["name"], frozenset()) | frozenset(entry["actions"])
-    identity = Identity(
-        credential=CredentialKind(own["cred"]),
-        name=str(claims["sub"]),
-        scopes=frozenset(TokenScope(scope) for scope in own["scopes"]),
-        failure=Reason(own["failure"]) if own["failure"] else None,
-    )
+    identity = _identity(str(claims["sub"]), own)
     asked = {name: frozenset(actions) for name, actions in own["asked"].items()}
     return GrantedToken(identity=identity, asked=asked, granted=granted, expires=float(claims["exp"]))
+
+
+def _identity_claims(identity: Identity) -> dict[str, Any]:
+    """Everything of an identity but its name, which is the token's subject; what is empty is left out."""
+    optional = {
+        "groups": sorted(identity.groups),
+        "token": identity.token,
+        "sha256": identity.token_sha256,
+        "until": identity.expires_at.timestamp() if identity.expires_at else None,
+    }
+    return {
+        "cred": identity.credential.value,
+        "kind": identity.kind.value,
+        "scopes": sorted(scope.value for scope in identity.scopes),
+        "failure": identity.failure.value if identity.failure else None,
+        **{name: value for name, value in optional.items() if value},
+    }
+
+
+def _identity(name: str, own: Mapping[str, Any]) -> Identity:
+    return Identity(
+        credential=CredentialKind(own["cred"]),
+        name=name,
+        scopes=frozenset(TokenScope(scope) for scope in own["scopes"]),
+        failure=Reason(own["failure"]) if own["failure"] else None,
+        kind=SubjectKind(own["kind"]),
+        groups=frozenset(str(group) for group in own.get("groups", ())),
+        token=str(own.get("token", "")),
+        token_sha256=str(own.get("sha256", "")),
+        expires_at=datetime.fromtimestamp(own["until"], UTC) if "until" in own else None,
+    )

@@ -171,14 +171,14 @@ async def test_an_uncertified_editor_may_pull_and_is_told_why_not_push(world: Wo
 async def test_a_withdrawn_certification_counts_at_once_for_tokens_already_issued(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
     assert (await world.ask("POST", UPLOADS, token)).status == 200
-    world.change_user("ann", certified=False)
+    world.certify({})
     response = await world.ask("POST", UPLOADS, token)
     assert response.status == 403
     assert response.sentence == told(Reason.NOT_CERTIFIED, "ann")
 
 
 async def test_a_certification_ends_by_itself_for_tokens_already_issued(world: World) -> None:
-    world.change_user("ann", certified_until=datetime.fromtimestamp(world.time, UTC) + timedelta(seconds=60))
+    world.certify({"ann": datetime.fromtimestamp(world.time, UTC) + timedelta(seconds=60)})
     token = await world.token("ann", PULL_PUSH)
     assert (await world.ask("POST", UPLOADS, token)).status == 200
     world.time += 61
@@ -208,7 +208,7 @@ async def test_the_trash_of_one_repository_leaves_the_others(world: World) -> No
 
 async def test_a_new_right_sends_the_client_for_a_new_token(world: World) -> None:
     token = await world.token("bob", PULL_PUSH)
-    world.change_user("bob", certified=True)
+    world.certify({"bob": None})
     world.change("genomics", rules=rules(("bob", Level.EDIT)))
     response = await world.ask("POST", UPLOADS, token)
     assert response.status == 401

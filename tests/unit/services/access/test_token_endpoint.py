@@ -30,6 +30,7 @@ async def test_an_editor_gets_what_was_asked_for(world: World) -> None:
     assert found["exp"] - found["iat"] == 300
     assert found["berth"] == {
         "cred": "Password",
+        "kind": "User",
         "scopes": ["download", "modify", "view"],
         "asked": {"genomics/aligner": ["pull", "push"]},
         "failure": None,

@@ -26,6 +26,7 @@ from berth.access.model import (
     RepositoryPolicy,
     Rule,
     Snapshot,
+    Subject,
     SubjectKind,
     User,
 )
@@ -173,8 +174,9 @@ def first_snapshot() -> Snapshot:
         },
     )
     other = ProjectPolicy("other", rules=rules(("ann", Level.DOWNLOAD)), repositories={"x": RepositoryPolicy("x")})
-    users = {name: User(name, password_hash=HASHES[name], certified=name == "ann") for name in PASSWORDS}
-    return Snapshot(1, projects={"genomics": genomics, "other": other}, users=users)
+    users = {name: User(name, password_hash=HASHES[name]) for name in PASSWORDS}
+    certifications = {Subject(SubjectKind.USER, "ann"): None}
+    return Snapshot(1, {"genomics": genomics, "other": other}, users, certifications=certifications)
 
 
 class World:
@@ -247,6 +249,11 @@ class World:
         """Change fields of a user; the next generation of the snapshot."""
         users = {**self.snapshot.users, name: replace(self.snapshot.users[name], **fields)}
         self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, users=users)
+
+    def certify(self, ends: Mapping[str, datetime | None]) -> None:
+        """Exactly these users are certified, until then (None: until withdrawn); the next generation."""
+        certifications = {Subject(SubjectKind.USER, name): end for name, end in ends.items()}
+        self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, certifications=certifications)
 
     async def call(
         self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""

@@ -8,19 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
-from berth.access.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State, User
+from berth.access.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State
+from berth.access.people_state import PeopleState
+from berth.access.policy_facts import PolicyFacts, ProjectFacts, RepositoryFacts
 from berth.api.names import PROJECT_POLICY_NAME, claim_rank, project_namespace
-from berth.services.access.policy_facts import (
-    CertificationFacts,
-    PolicyFacts,
-    ProjectFacts,
-    RepositoryFacts,
-    SecretFacts,
-    UserFacts,
-)
 
 _STRICTNESS: Final = {State.ACTIVE: 0, State.SUSPENDED: 1, State.TRASHED: 2}
 _NAMESPACE_PREFIX: Final = project_namespace("")
@@ -54,22 +47,18 @@ class _ProjectParts:
 class PolicyState:
     """Takes facts one object at a time and gives the snapshot of all of them.
 
-    `layer_size_limit` is the installation's, in bytes, for projects that set none. None as facts means that the object
-    is gone.
+    `layer_size_limit` (bytes, for projects that set none) and `public_allowed` are the installation's. None as facts
+    means that the object is gone. Users, teams, tokens and certifications go to `people`.
     """
 
-    def __init__(self, *, layer_size_limit: int | None) -> None:
+    def __init__(self, *, layer_size_limit: int | None, public_allowed: bool = False) -> None:
+        self.people = PeopleState()
         self._layer_size_limit = layer_size_limit
+        self._public_allowed = public_allowed
         self._parts: dict[str, _ProjectParts] = {}
-        self._users: dict[str, UserFacts] = {}
-        self._secrets: dict[str, SecretFacts] = {}
-        self._certifications: dict[str, CertificationFacts] = {}
-        self._users_of_secret: dict[str, set[str]] = {}
-        self._certifications_of_user: dict[str, set[str]] = {}
         self._changed_projects: set[str] = set()
         self._changed_paths: set[tuple[str, str]] = set()
-        self._changed_users: set[str] = set()
-        self._snapshot = Snapshot(generation=0)
+        self._snapshot = Snapshot(generation=0, public_allowed=public_allowed)
 
     def take_project(self, name: str, facts: ProjectFacts | None) -> None:
         """A Project appeared, changed or went."""
@@ -80,7 +69,7 @@ class PolicyState:
 
     def take_repository(self, namespace: str, name: str, facts: RepositoryFacts | None) -> None:
         """A DockerRepository appeared, changed or went. Outside a project's namespace it means nothing."""
-        project = _project_of(namespace)
+        project = project_of(namespace)
         if project is None:
             return
         parts = self._parts.setdefault(project, _ProjectParts())
@@ -98,7 +87,7 @@ class PolicyState:
 
     def take_policy(self, namespace: str, name: str, facts: PolicyFacts | None) -> None:
         """An AccessPolicy appeared, changed or went. One that speaks of another namespace's project means nothing."""
-        project = _project_of(namespace)
+        project = project_of(namespace)
         if project is None:
             return
         parts = self._parts.setdefault(project, _ProjectParts())
@@ -127,47 +116,20 @@ class PolicyState:
             parts.paths.setdefault(facts.repository, _Path()).policies[name] = facts
             self._changed_paths.add((project, facts.repository))
 
-    def take_user(self, name: str, facts: UserFacts | None) -> None:
-        """A RegistryUser appeared, changed or went."""
-        before = self._users.pop(name, None)
-        if facts is not None:
-            self._users[name] = facts
-        if before == facts:
-            return
-        if before is not None and before.secret is not None:
-            self._users_of_secret[before.secret[0]].discard(name)
-        if facts is not None and facts.secret is not None:
-            self._users_of_secret.setdefault(facts.secret[0], set()).add(name)
-        self._changed_users.add(name)
-
-    def take_secret(self, name: str, facts: SecretFacts | None) -> None:
-        """A Secret of Berth's own namespace appeared, changed or went."""
-        before = self._secrets.pop(name, None)
-        if facts is not None:
-            self._secrets[name] = facts
-        if before != facts:
-            self._changed_users.update(self._users_of_secret.get(name, ()))
-
-    def take_certification(self, name: str, facts: CertificationFacts | None) -> None:
-        """A Certification appeared, changed or was withdrawn."""
-        before = self._certifications.pop(name, None)
-        if facts is not None:
-            self._certifications[name] = facts
-        if before == facts:
-            return
-        if before is not None:
-            self._certifications_of_user[before.user].discard(name)
-            self._changed_users.add(before.user)
-        if facts is not None:
-            self._certifications_of_user.setdefault(facts.user, set()).add(name)
-            self._changed_users.add(facts.user)
-
     def snapshot(self) -> Snapshot:
         """The present policy: the same object until something changed, then a new one of the next generation."""
-        if not (self._changed_projects or self._changed_paths or self._changed_users):
+        if not (self._changed_projects or self._changed_paths or self.people.changed):
             return self._snapshot
+        people = self.people
         self._snapshot = Snapshot(
-            generation=self._snapshot.generation + 1, projects=self._new_projects(), users=self._new_users()
+            generation=self._snapshot.generation + 1,
+            projects=self._new_projects(),
+            users=people.users(),
+            tokens=people.tokens(),
+            teams_of=people.teams_of(),
+            aliases=people.aliases(),
+            certifications=people.certifications(),
+            public_allowed=self._public_allowed,
         )
         return self._snapshot
 
@@ -203,38 +165,9 @@ class PolicyState:
             repositories=dict(parts.built),
         )
 
-    def _new_users(self) -> Mapping[str, User]:
-        if not self._changed_users:
-            return self._snapshot.users
-        users = dict(self._snapshot.users)
-        for name in self._changed_users:
-            facts = self._users.get(name)
-            if facts is None:
-                users.pop(name, None)
-            else:
-                users[name] = self._user(name, facts)
-        self._changed_users = set()
-        return users
 
-    def _user(self, name: str, facts: UserFacts) -> User:
-        certifications = [self._certifications[key] for key in self._certifications_of_user.get(name, ())]
-        secret = self._secrets.get(facts.secret[0]) if facts.secret else None
-        return User(
-            name=name,
-            disabled=facts.disabled,
-            password_hash=secret.hashes.get(facts.secret[1]) if secret and facts.secret else None,
-            certified=bool(certifications),
-            certified_until=_latest([each.until for each in certifications]),
-        )
-
-
-def _latest(ends: list[datetime | None]) -> datetime | None:
-    """The latest end; None when one of them has no end (or there is none)."""
-    known = [end for end in ends if end is not None]
-    return max(known) if known and len(known) == len(ends) else None
-
-
-def _project_of(namespace: str) -> str | None:
+def project_of(namespace: str) -> str | None:
+    """The id of the project that a namespace belongs to by its name; None for a namespace of something else."""
     return namespace.removeprefix(_NAMESPACE_PREFIX) or None if namespace.startswith(_NAMESPACE_PREFIX) else None
 
 

@@ -1,8 +1,8 @@
-"""What decisions need of each watched object, and nothing else. Pure.
+"""What decisions need of each object, and nothing else: the one conversion from manifests to policy. Pure.
 
-An object whose facts did not change (a status write, a label) changes no policy and costs no rebuild.
-Objects come from the API server, which checked them against the CRDs; one that still can not be read is treated so
-that nobody gains by it.
+The live feed, the offline policy tests and whatever else decides read manifests here. An object whose facts did not
+change (a status write, a label) changes no policy and costs no rebuild. Objects come from the API server, which checked
+them against the CRDs; one that still can not be read is treated so that nobody gains by it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,21 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from berth.access.model import Creation, Level, Rule, State, SubjectKind
+from berth.access.model import AccessTokenRecord, Creation, Level, Rule, State, Subject, SubjectKind, TokenScope
 from berth.api.certification import Certification
-from berth.api.policy import AccessPolicy
+from berth.api.policy import AccessPolicy, PolicyRule, RuleSource, policy_rules
 from berth.api.project import Project
 from berth.api.quantities import parse_quantity
 from berth.api.repository import DockerRepository
-from berth.api.sharing import SharingLevel
-from berth.api.user import RegistryUser
+from berth.api.team import RegistryTeam
+from berth.api.token import AccessToken
+from berth.api.user import RegistryUser, UserType
 
 Manifest: TypeAlias = Mapping[str, Any]
 
 HASH_PREFIXES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
 
-_LEVELS: Final = {
-    SharingLevel.VIEW: Level.VIEW,
-    SharingLevel.DOWNLOAD: Level.DOWNLOAD,
-    SharingLevel.EDIT: Level.EDIT,
-    SharingLevel.EDIT_AND_DELETE: Level.EDIT_AND_DELETE,
-    SharingLevel.ADMINISTER: Level.ADMINISTER,
-}
+_LEVELS: Final = {level.label: level for level in Level}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +69,32 @@ class PolicyFacts:
 class UserFacts:
     """Of a `RegistryUser`."""
 
-    disabled: bool
-    secret: tuple[str, str] | None  # name and key
+    disabled: bool = False
+    robot: bool = False
+    secret: tuple[str, str] | None = None  # name and key
+    aliases: frozenset[Subject] = frozenset()  # ServiceAccounts and outside user names that act as this user
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFacts:
+    """Of a `RegistryTeam`."""
+
+    members: frozenset[Subject]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """Of an `AccessToken` that has not been revoked."""
+
+    sha256: str
+    record: AccessTokenRecord
 
 
 @dataclass(frozen=True, slots=True)
 class CertificationFacts:
     """Of a `Certification` that has not been withdrawn."""
 
-    user: str
+    subject: Subject
     until: datetime | None
 
 
@@ -140,10 +152,41 @@ def policy_facts(manifest: Manifest) -> PolicyFacts | None:
         spec = AccessPolicy.model_validate(manifest).spec
     except ValidationError:
         return None
-    rules = tuple(
-        Rule(kind=SubjectKind(rule.kind.value), name=rule.name or "", level=_LEVELS[rule.level]) for rule in spec.rules
+    return PolicyFacts(
+        project=spec.project,
+        repository=spec.repository,
+        state=State(spec.state.value),
+        rules=tuple(_rule(rule) for rule in spec.rules),
     )
-    return PolicyFacts(project=spec.project, repository=spec.repository, state=State(spec.state.value), rules=rules)
+
+
+def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | None:
+    """What the `AccessPolicy` of a Project will say, from the Project itself; None when it can not be read.
+
+    The generated policies come from the same `berth.api.policy.policy_rules`.
+    """
+    try:
+        project = Project.model_validate(manifest)
+    except ValidationError:
+        return None
+    rules = policy_rules(project.spec.sharing, RuleSource.SHARING, allow_public=allow_public)
+    return PolicyFacts(project.project_id, None, State.ACTIVE, tuple(_rule(rule) for rule in rules))
+
+
+def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bool) -> PolicyFacts | None:
+    """What the `AccessPolicy` of a DockerRepository will say; None when it inherits or can not be read."""
+    try:
+        repository = DockerRepository.model_validate(manifest)
+    except ValidationError:
+        return None
+    if repository.spec.local_sharing is None:
+        return None
+    rules = policy_rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, allow_public=allow_public)
+    return PolicyFacts(project_id, repository.path, State.ACTIVE, tuple(_rule(rule) for rule in rules))
+
+
+def _rule(rule: PolicyRule) -> Rule:
+    return Rule(SubjectKind(rule.kind.value), rule.name or "", _LEVELS[rule.level.value])
 
 
 def user_facts(manifest: Manifest) -> UserFacts | None:
@@ -152,11 +195,50 @@ def user_facts(manifest: Manifest) -> UserFacts | None:
         user = RegistryUser.model_validate(manifest)
     except ValidationError:
         return None
-    reference = user.spec.password_secret_ref
+    reference, outside = user.spec.password_secret_ref, user.spec.kubernetes
+    aliases: frozenset[Subject] = frozenset()
+    if outside is not None:
+        aliases = frozenset(
+            (
+                *(Subject(SubjectKind.USER, name) for name in outside.users),
+                *(Subject(SubjectKind.SERVICE_ACCOUNT, name) for name in outside.service_accounts),
+            )
+        )
     return UserFacts(
         disabled=user.spec.disabled or user.metadata.being_deleted,
+        robot=user.spec.type is UserType.ROBOT,
         secret=(reference.name, reference.key) if reference else None,
+        aliases=aliases,
     )
+
+
+def team_facts(manifest: Manifest) -> TeamFacts | None:
+    """Facts of a RegistryTeam; None when it can not be read or is being deleted."""
+    try:
+        team = RegistryTeam.model_validate(manifest)
+    except ValidationError:
+        return None
+    if team.metadata.being_deleted:
+        return None
+    return TeamFacts(frozenset(Subject(SubjectKind(member.kind.value), member.name) for member in team.spec.members))
+
+
+def token_facts(manifest: Manifest) -> TokenFacts | None:
+    """Facts of an AccessToken; None when it can not be read or is being deleted."""
+    try:
+        token = AccessToken.model_validate(manifest)
+    except ValidationError:
+        return None
+    if token.metadata.being_deleted:
+        return None
+    spec = token.spec
+    record = AccessTokenRecord(
+        name=token.metadata.name,
+        owner=Subject(SubjectKind(spec.owner.kind.value), spec.owner.name),
+        scopes=frozenset(TokenScope(scope.value) for scope in spec.scopes),
+        expires_at=spec.expires_at,
+    )
+    return TokenFacts(spec.sha256, record)
 
 
 def certification_facts(manifest: Manifest) -> CertificationFacts | None:
@@ -167,7 +249,8 @@ def certification_facts(manifest: Manifest) -> CertificationFacts | None:
         return None
     if certification.metadata.being_deleted:
         return None
-    return CertificationFacts(user=certification.spec.subject.name, until=certification.spec.valid_until)
+    named = certification.spec.subject
+    return CertificationFacts(Subject(SubjectKind(named.kind.value), named.name), certification.spec.valid_until)
 
 
 def secret_facts(manifest: Manifest) -> SecretFacts | None:

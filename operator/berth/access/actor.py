@@ -1,0 +1,192 @@
+"""Who somebody is on the present policy: every subject that speaks of them, and whether their credential holds. Pure.
+
+Worked out once for each credential and snapshot; a decision then only looks its rules up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from berth.access.model import (
+    AUTHENTICATED_USERS,
+    PUBLIC,
+    CredentialKind,
+    Identity,
+    Level,
+    ProjectPolicy,
+    RepositoryPolicy,
+    RuleSource,
+    Snapshot,
+    Standing,
+    Subject,
+    SubjectKind,
+    TokenScope,
+    User,
+)
+from berth.api.reasons import Reason
+
+SERVICE_LEVEL: Final = Level.EDIT_AND_DELETE
+"""What Berth's own processes have everywhere: they probe, walk and clean, and never administer."""
+PUBLIC_LIMIT: Final = Level.DOWNLOAD
+"""What a rule for Public gives at most, whatever it says."""
+
+_FAILURES: Final = frozenset(
+    {
+        Reason.BAD_CREDENTIALS,
+        Reason.TOO_MANY_ATTEMPTS,
+        Reason.TOKEN_EXPIRED,
+        Reason.TOKEN_REVOKED,
+        Reason.USER_DISABLED,
+    }
+)
+_OF_A_USER: Final = frozenset({CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN})
+_PARTICULARITY: Final = {kind: position for position, kind in enumerate(SubjectKind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An identity on one snapshot."""
+
+    identity: Identity
+    failure: Reason | None = None  # why it may nothing at all
+    to_blame: str = ""  # the name that the failure is about
+    scopes: frozenset[TokenScope] = frozenset()
+    persons: tuple[Subject, ...] = ()
+    """Itself, and the users that it acts as: what a certification may name."""
+    subjects: frozenset[Subject] = frozenset()
+    """Everything that a rule may name to mean it."""
+    teams: tuple[tuple[Subject, Subject], ...] = ()  # team, and the member of it that the actor is
+
+    @property
+    def service(self) -> bool:
+        """Whether this is one of Berth's own processes."""
+        return self.identity.credential is CredentialKind.SERVICE
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody is logged in."""
+        return self.identity.credential is CredentialKind.NONE
+
+
+def actor_of(snapshot: Snapshot, identity: Identity, now: datetime) -> Actor:
+    """Who this identity is under `snapshot` at `now`. An actor with a failure has no subjects and so no rights."""
+    public = frozenset({PUBLIC}) if snapshot.public_allowed else frozenset()
+    if identity.credential is CredentialKind.NONE:
+        return Actor(identity, scopes=identity.scopes, subjects=public)
+    if identity.credential is CredentialKind.SERVICE:
+        return Actor(identity, scopes=identity.scopes)
+    users = users_of(snapshot, identity)
+    failure, to_blame = _failure(snapshot, identity, users, now)
+    if failure is not None:
+        return Actor(identity, failure, to_blame)
+    persons = _persons(snapshot, identity, users)
+    teams = tuple(_teams(snapshot, identity, persons))
+    groups = (Subject(SubjectKind.GROUP, group) for group in identity.groups)
+    return Actor(
+        identity,
+        scopes=_scopes(snapshot, identity),
+        persons=persons,
+        subjects=public.union(persons, groups, (team for team, _ in teams), (AUTHENTICATED_USERS,)),
+        teams=teams,
+    )
+
+
+def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
+    """The `RegistryUser`s that the identity is or acts as, by name.
+
+    A password or `AccessToken` is that of one user. A ServiceAccount acts as each user that lists it; a login at an
+    identity provider as the user of that very name and as each that lists it.
+    """
+    names: Iterable[str] = ()
+    if identity.credential in _OF_A_USER:
+        names = (identity.name,)
+    elif identity.credential is CredentialKind.SERVICE_ACCOUNT:
+        names = snapshot.aliases.get(Subject(SubjectKind.SERVICE_ACCOUNT, identity.name), ())
+    elif identity.credential is CredentialKind.OIDC:
+        names = {identity.name, *snapshot.aliases.get(Subject(SubjectKind.USER, identity.name), ())}
+    return tuple(snapshot.users[name] for name in sorted(names) if name in snapshot.users)
+
+
+def standing_of(project: ProjectPolicy, repository: RepositoryPolicy | None, actor: Actor) -> Standing | None:
+    """The highest level that the sharing in force gives, and by which rule; None for none at all.
+
+    Local sharing of a repository replaces the project's, even when it is empty; the two never merge. Of rules that
+    give the same level the most particular one is told, so that neither order nor duplicates matter.
+    """
+    if actor.service:
+        return Standing(SERVICE_LEVEL)
+    if actor.failure is not None:
+        return None
+    local = repository is not None and repository.rules is not None
+    rules = repository.rules if repository is not None and repository.rules is not None else project.rules
+    best: tuple[Level, int, str] | None = None
+    told: Subject | None = None
+    for rule in rules:
+        if (rule.kind, rule.name) not in actor.subjects:
+            continue
+        level = min(rule.level, PUBLIC_LIMIT) if rule.kind is SubjectKind.PUBLIC else rule.level
+        rank = (level, -_PARTICULARITY[rule.kind], rule.name)
+        if best is None or rank > best:
+            best, told = rank, rule.subject
+    if best is None or told is None:
+        return None
+    source = RuleSource.LOCAL_SHARING if local else RuleSource.SHARING
+    through = next((member for team, member in actor.teams if team == told), None)
+    return Standing(best[0], told, source, through)
+
+
+def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | None]:
+    """Whether a certification ever named the actor, and the latest end of all that do (None: until withdrawn)."""
+    ends = [snapshot.certifications[person] for person in actor.persons if person in snapshot.certifications]
+    known = [end for end in ends if end is not None]
+    return bool(ends), max(known) if known and len(known) == len(ends) else None
+
+
+def _failure(
+    snapshot: Snapshot, identity: Identity, users: tuple[User, ...], now: datetime
+) -> tuple[Reason | None, str]:
+    if identity.credential is CredentialKind.FAILED:
+        return identity.failure if identity.failure in _FAILURES else Reason.BAD_CREDENTIALS, identity.name
+    reason: Reason | None = None
+    expires_at = identity.expires_at
+    if identity.credential is CredentialKind.ACCESS_TOKEN:
+        record = snapshot.tokens.get(identity.token_sha256)
+        owners = [user.subject for user in users]
+        if record is None or record.owner.name != identity.name or record.owner not in owners:
+            return Reason.TOKEN_REVOKED, identity.name
+        expires_at = record.expires_at
+    if expires_at is not None and now >= expires_at:
+        return Reason.TOKEN_EXPIRED, identity.name
+    if identity.credential is CredentialKind.PASSWORD and not users:
+        return Reason.TOKEN_REVOKED, identity.name
+    disabled = next((user for user in users if user.disabled), None)
+    if disabled is not None:
+        reason = Reason.USER_DISABLED
+    return reason, disabled.name if disabled else ""
+
+
+def _persons(snapshot: Snapshot, identity: Identity, users: tuple[User, ...]) -> tuple[Subject, ...]:
+    """What names the actor itself. Somebody from outside whom no RegistryUser stands for goes by that own name."""
+    acted = tuple(user.subject for user in users)
+    if identity.credential is CredentialKind.SERVICE_ACCOUNT:
+        return (Subject(SubjectKind.SERVICE_ACCOUNT, identity.name), *acted)
+    if identity.credential is CredentialKind.OIDC and identity.name and identity.name not in snapshot.users:
+        return (Subject(SubjectKind.USER, identity.name), *acted)
+    return acted
+
+
+def _teams(snapshot: Snapshot, identity: Identity, persons: tuple[Subject, ...]) -> Iterable[tuple[Subject, Subject]]:
+    groups = (Subject(SubjectKind.GROUP, group) for group in sorted(identity.groups))
+    for member in (*persons, *groups):
+        for team in sorted(snapshot.teams_of.get(member, ())):
+            yield Subject(SubjectKind.TEAM, team), member
+
+
+def _scopes(snapshot: Snapshot, identity: Identity) -> frozenset[TokenScope]:
+    """What the credential may be used for now: an `AccessToken` for no more than its object says."""
+    if identity.credential is not CredentialKind.ACCESS_TOKEN:
+        return identity.scopes
+    return identity.scopes & snapshot.tokens[identity.token_sha256].scopes

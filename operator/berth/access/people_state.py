@@ -1,0 +1,173 @@
+"""The people's part of the policy snapshot: users, teams, tokens and certifications, in proportion to changes. Pure.
+
+A change of a team touches its members alone; no project and no policy is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from berth.access.model import AccessTokenRecord, Subject, User
+from berth.access.policy_facts import CertificationFacts, SecretFacts, TeamFacts, TokenFacts, UserFacts
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class _Index(Generic[_Key, _Value]):
+    """What is said under each key by the objects that speak of it, worked out anew for keys that were touched alone.
+
+    `conclude` makes the value of a key from the names of its objects. A mapping that was given out never changes.
+    """
+
+    def __init__(self, conclude: Callable[[frozenset[str]], _Value]) -> None:
+        self._conclude = conclude
+        self._names: dict[_Key, set[str]] = {}
+        self._touched: set[_Key] = set()
+        self._given: Mapping[_Key, _Value] = {}
+
+    @property
+    def changed(self) -> bool:
+        return bool(self._touched)
+
+    def move(self, name: str, before: Iterable[_Key], after: Iterable[_Key]) -> None:
+        """The object of that name spoke of the keys `before` and speaks of those `after`."""
+        for key in before:
+            self._names[key].discard(name)
+            self._touched.add(key)
+        for key in after:
+            self._names.setdefault(key, set()).add(name)
+            self._touched.add(key)
+
+    def mapping(self) -> Mapping[_Key, _Value]:
+        if self._touched:
+            made = dict(self._given)
+            for key in self._touched:
+                if self._names.get(key):
+                    made[key] = self._conclude(frozenset(self._names[key]))
+                else:
+                    self._names.pop(key, None)
+                    made.pop(key, None)
+            self._given, self._touched = made, set()
+        return self._given
+
+
+class PeopleState:
+    """Takes facts one object at a time and gives mappings for a snapshot. None as facts: the object is gone."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, UserFacts] = {}
+        self._secrets: dict[str, SecretFacts] = {}
+        self._teams: dict[str, TeamFacts] = {}
+        self._tokens: dict[str, TokenFacts] = {}
+        self._certifications: dict[str, CertificationFacts] = {}
+        self._users_of_secret: dict[str, set[str]] = {}
+        self._user_index: _Index[str, User] = _Index(self._user)
+        self._team_index: _Index[Subject, frozenset[str]] = _Index(frozenset)
+        self._alias_index: _Index[Subject, frozenset[str]] = _Index(frozenset)
+        self._token_index: _Index[str, AccessTokenRecord] = _Index(self._token)
+        self._certification_index: _Index[Subject, datetime | None] = _Index(self._latest_end)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything changed since the mappings were last asked for."""
+        return any(
+            index.changed
+            for index in (
+                self._user_index,
+                self._team_index,
+                self._alias_index,
+                self._token_index,
+                self._certification_index,
+            )
+        )
+
+    def users(self) -> Mapping[str, User]:
+        """By name."""
+        return self._user_index.mapping()
+
+    def teams_of(self) -> Mapping[Subject, frozenset[str]]:
+        """The names of the teams of each member."""
+        return self._team_index.mapping()
+
+    def aliases(self) -> Mapping[Subject, frozenset[str]]:
+        """The names of the users that an outside name or ServiceAccount acts as."""
+        return self._alias_index.mapping()
+
+    def tokens(self) -> Mapping[str, AccessTokenRecord]:
+        """By the SHA-256 of the secret; of two objects with one secret the one whose name comes first counts."""
+        return self._token_index.mapping()
+
+    def certifications(self) -> Mapping[Subject, datetime | None]:
+        """The latest end for each subject; None: until withdrawn."""
+        return self._certification_index.mapping()
+
+    def take_user(self, name: str, facts: UserFacts | None) -> None:
+        """A RegistryUser appeared, changed or went."""
+        before = _replace(self._users, name, facts)
+        if before == facts:
+            return
+        self._user_index.move(name, _one(name, before), _one(name, facts))
+        self._alias_index.move(name, before.aliases if before else (), facts.aliases if facts else ())
+        if before is not None and before.secret is not None:
+            self._users_of_secret[before.secret[0]].discard(name)
+        if facts is not None and facts.secret is not None:
+            self._users_of_secret.setdefault(facts.secret[0], set()).add(name)
+
+    def take_secret(self, name: str, facts: SecretFacts | None) -> None:
+        """A Secret of Berth's own namespace appeared, changed or went."""
+        if _replace(self._secrets, name, facts) != facts:
+            for user in self._users_of_secret.get(name, ()):
+                self._user_index.move(user, (user,), (user,))
+
+    def take_team(self, name: str, facts: TeamFacts | None) -> None:
+        """A RegistryTeam appeared, changed or went."""
+        before = _replace(self._teams, name, facts)
+        old = before.members if before else frozenset()
+        new = facts.members if facts else frozenset()
+        self._team_index.move(name, old - new, new - old)
+
+    def take_token(self, name: str, facts: TokenFacts | None) -> None:
+        """An AccessToken appeared, changed or was revoked."""
+        before = _replace(self._tokens, name, facts)
+        if before != facts:
+            self._token_index.move(name, (before.sha256,) if before else (), (facts.sha256,) if facts else ())
+
+    def take_certification(self, name: str, facts: CertificationFacts | None) -> None:
+        """A Certification appeared, changed or was withdrawn."""
+        before = _replace(self._certifications, name, facts)
+        if before != facts:
+            self._certification_index.move(name, (before.subject,) if before else (), (facts.subject,) if facts else ())
+
+    def _user(self, names: frozenset[str]) -> User:
+        (name,) = names
+        facts = self._users[name]
+        secret = self._secrets.get(facts.secret[0]) if facts.secret else None
+        return User(
+            name=name,
+            robot=facts.robot,
+            disabled=facts.disabled,
+            password_hash=secret.hashes.get(facts.secret[1]) if secret and facts.secret else None,
+        )
+
+    def _token(self, names: frozenset[str]) -> AccessTokenRecord:
+        return self._tokens[min(names)].record
+
+    def _latest_end(self, names: frozenset[str]) -> datetime | None:
+        ends = [self._certifications[name].until for name in names]
+        known = [end for end in ends if end is not None]
+        return max(known) if len(known) == len(ends) else None
+
+
+def _replace(facts: dict[str, _Value], name: str, new: _Value | None) -> _Value | None:
+    """Put the new facts in the place of the old ones, and answer these."""
+    before = facts.pop(name, None)
+    if new is not None:
+        facts[name] = new
+    return before
+
+
+def _one(name: str, facts: object | None) -> tuple[str, ...]:
+    return (name,) if facts is not None else ()
