@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,26 @@ def test_an_attachment_by_an_editor_without_certification_is_refused_with_the_se
         "ask your registry office for a Certification."
     )
     assert_refused(Outcome(refused), Oras.refusals.push, subject, sentence)
+
+
+@pytest.fixture(scope="module")
+def narrow(stage: Stage) -> str:
+    """A project that takes layers of at most 1 MB."""
+    return stage.project("clients-narrow", limits={"layerSize": "1M"})
+
+
+@each(PUSHERS)
+def test_a_push_that_is_refused_at_its_very_end_is_told_the_reason(stage: Stage, client: Pusher, narrow: str) -> None:
+    reference = Reference(f"{narrow}/heavy-{client.name}", tag="1.0.0")
+    refused = stage.push(client, stage.curator, reference, size=2 * 10**6)
+    sentence = (
+        f"{reference.path} got a layer of SIZE, and its project allows 1 MB; "
+        "split it, or ask somebody with Administer to raise spec.limits.layerSize."
+    )
+    size = re.search(r"a layer of ([0-9.]+ MB),", refused.said)
+    said = sentence.replace("SIZE", size[1] if size else "some MB")
+    assert_refused(refused, client.refusals.manifest, reference, said)
+    assert stage.recorded(reference) == {}
 
 
 @each(CLIENTS)

@@ -126,9 +126,10 @@ def _layout(layout: Path, manifests: list[dict[str, Any]]) -> str:
 
 def _chart(files: Path, name: str, version: str) -> Path:
     """A Helm chart archive, made as `helm package` makes it."""
-    chart = f"apiVersion: v2\nname: {name}\nversion: {version}\ndescription: {secrets.token_hex(16)}\n"
+    chart = f"apiVersion: v2\nname: {name}\nversion: {version}\n\n"
     archive = files / f"{name}-{version}.tgz"
-    archive.write_bytes(gzip.compress(_tar([(f"{name}/Chart.yaml", chart.encode())])))
+    entries = [(f"{name}/Chart.yaml", chart.encode()), (f"{name}/random", (files / "random").read_bytes())]
+    archive.write_bytes(gzip.compress(_tar(entries)))
     return archive
 
 

@@ -95,7 +95,8 @@ class AccessSettings(Common):
         False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
     )
     upstream_self: str = Field(
-        "http://berth-access.berth-system.svc", description="Address under which the gateway reaches access."
+        "http://berth-access.berth-system.svc.cluster.local",
+        description="Address under which the gateway reaches access: the host of its BERTH_ACCESS_UPSTREAM, no port.",
     )
 
 

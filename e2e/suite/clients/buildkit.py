@@ -25,6 +25,7 @@ class BuildKit:
             "HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
         ),
         push="error: failed to solve: failed to push {ref}: denied: {sentence}",
+        manifest="error: failed to solve: failed to push {ref}: denied: {sentence}",
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -101,6 +101,7 @@ class Refusals:
 
     pull: str
     push: str = ""
+    manifest: str = ""  # at the very end of a push, when all blobs are there
     login: str = ""
 
     @staticmethod

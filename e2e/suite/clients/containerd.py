@@ -28,6 +28,10 @@ class Ctr:
             "ctr: unexpected status from POST request to "
             "https://{host}/v2/{path}/blobs/uploads/: 403 Forbidden\ndenied: {sentence}"
         ),
+        manifest=(
+            ": unexpected status from PUT request to "
+            "https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
+        ),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -20,6 +20,7 @@ class Crane:
     refusals = Refusals(
         pull="Error: GET https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
         push="Error: POST https://{host}/v2/{path}/blobs/uploads/: DENIED: {sentence}",
+        manifest="Error: PUT https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

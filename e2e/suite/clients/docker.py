@@ -11,6 +11,7 @@ from e2e.suite.world import HOST, Result
 _CONTAINERD = Refusals(
     pull="Error response from daemon: error from registry: {sentence}",
     push="error from registry: {sentence}",
+    manifest="error from registry: {sentence}",
     login='Error response from daemon: Get "https://{host}/v2/": unauthorized: {sentence}',
 )
 _CLASSIC = Refusals(
@@ -19,6 +20,7 @@ _CLASSIC = Refusals(
         "repository does not exist or may require 'docker login': denied: {sentence}"
     ),
     push="denied: {sentence}",
+    manifest="denied: {sentence}",
     login=_CONTAINERD.login,
 )
 

@@ -26,6 +26,8 @@ class Helm:
             'Error: failed to perform "Push" on destination: POST "https://{host}/v2/{path}/blobs/uploads/": '
             "response status code 403: denied: {sentence}"
         ),
+        # After the URL of the manifest, which goes by its digest first and by its tag then.
+        manifest='": response status code 403: denied: {sentence}',
         login=(
             'Error: authenticating to "{host}": GET "https://{host}/v2/": '
             'GET "https://{host}/token?service={host}": response status code 401: unauthorized: {sentence}'

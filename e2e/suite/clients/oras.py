@@ -22,6 +22,7 @@ class Oras:
     refusals = Refusals(
         pull="Error response from registry: denied: {sentence}",
         push="Error response from registry: denied: {sentence}",
+        manifest="Error response from registry: denied: {sentence}",
         login="Error response from registry: unauthorized: {sentence}",
     )
 

@@ -20,6 +20,7 @@ class Podman:
     refusals = Refusals(
         pull="Error: initializing source docker://{ref}: reading manifest {version} in {name}: denied: {sentence}",
         push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
+        manifest="Error: writing manifest: uploading manifest {version} to {name}: denied: {sentence}",
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -27,6 +27,7 @@ class Skopeo:
             'level=fatal msg="writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: '
             'denied: {sentence}"'
         ),
+        manifest='level=fatal msg="writing manifest: uploading manifest {version} to {name}: denied: {sentence}"',
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

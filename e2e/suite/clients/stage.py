@@ -80,11 +80,11 @@ class Stage:
     def seat(self, person: Person) -> Seat:
         return Seat(self.cluster, person, self.folders())
 
-    def project(self, name: str) -> str:
+    def project(self, name: str, **spec: Any) -> str:
         """Makes a project that is shared with these people as the stage is."""
         levels = {self.curator: "Administer", self.editor: "Edit", self.downloader: "Download", self.viewer: "View"}
         sharing = [{"kind": "User", "name": someone.name, "level": level} for someone, level in levels.items()]
-        return make_project(self.cluster, name, sharing)
+        return make_project(self.cluster, name, sharing, **spec)
 
     def content(self, kind: Kind, reference: Reference, size: int = RANDOM_BYTES) -> Content:
         """New content for a reference; a chart is named by it."""

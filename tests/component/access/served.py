@@ -13,6 +13,7 @@ import uvicorn
 from yarl import URL
 
 from berth.registry.manifest import MEDIA_TYPES
+from berth.services.access.exchange import Receive, Scope, Send
 from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy
 from tests.component.catalog.registries import RunningRegistry, running_registry
@@ -66,6 +67,11 @@ async def serving(app_world: World, port: int) -> AsyncIterator[None]:
     """Serve the application until the block ends."""
     config = server_config(app_world.deps, port)
     config.host = "127.0.0.1"
+
+    async def present(scope: Scope, receive: Receive, send: Send) -> None:
+        await app_world.app(scope, receive, send)
+
+    config.app = present
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

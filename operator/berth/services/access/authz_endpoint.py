@@ -35,6 +35,7 @@ class AuthzEndpoint:
         try:
             asked = parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
         except InvalidReference as invalid:
+            self._judge.not_understood(client)
             return malformed(invalid.sentence).gateway_answer
         verdict = self._judge.judge(asked, request.headers.get("authorization", ""), client)
         if not isinstance(verdict, Judged):

@@ -72,6 +72,20 @@ class Judge:
             self._note(request, token, snapshot, client, allowed=True, reason=None)
         return Judged(token, snapshot)
 
+    def not_understood(self, client: str) -> None:
+        """Note a request that names nothing. What it said stays out of the log: it may be anything."""
+        self._deps.metrics.refused(self._endpoint, Reason.INVALID_REQUEST)
+        self._deps.audit.decided(
+            self._endpoint,
+            ANONYMOUS,
+            action="",
+            repository="",
+            allowed=False,
+            reason=Reason.INVALID_REQUEST,
+            client=client,
+            generation=self._deps.snapshot().generation,
+        )
+
     def may_mount(self, request: RegistryRequest, judged: Judged) -> bool:
         """Whether the registry may take the blob from where the client says it is.
 

@@ -84,6 +84,7 @@ async def test_each_decision_is_written_down_once(world: World) -> None:
     token = await world.token("ann", "repository:genomics/aligner:pull,push")
     await world.authz("GET", "/v2/genomics/aligner/manifests/1", token)
     await world.authz("GET", "/v2/absent/x/manifests/1", token)
+    await world.authz("GET", "/v2/canary/../x", token)
     await world.put("/v2/genomics/aligner/manifests/1", token, manifest())
     fields = ("endpoint", "who", "action", "repository", "allowed", "reason", "client")
     seen = [tuple(line[field] for field in fields) for line in world.audit]
@@ -91,6 +92,7 @@ async def test_each_decision_is_written_down_once(world: World) -> None:
         ("token", "ann", "token", "repository:genomics/aligner:pull,push", True, None, ""),
         ("authz", "ann", "pull", "genomics/aligner", True, None, "198.51.100.7"),
         ("authz", "ann", "pull", "absent/x", False, "NotFound", "198.51.100.7"),
+        ("authz", "", "", "", False, "InvalidRequest", "198.51.100.7"),
         ("manifest", "ann", "push", "genomics/aligner", True, None, ""),
     ]
     assert {line["generation"] for line in world.audit} == {1}
