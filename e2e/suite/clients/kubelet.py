@@ -48,8 +48,9 @@ def _verdict(seat: Seat, pod: str) -> tuple[str, bool] | None:
     chosen = f"--field-selector=involvedObject.name={pod}"
     events = seat.cluster.kubectl("get", "events", f"--namespace={NAMESPACE}", chosen, "--output=json").must().out
     for event in json.loads(events)["items"]:
-        if event["reason"] in {"Pulled", "Failed"}:
-            return str(event["message"]), event["reason"] == "Pulled"
+        pulled, message = event["reason"] == "Pulled", str(event["message"])
+        if pulled or message.startswith("Failed to pull image"):
+            return message, pulled
     return None
 
 

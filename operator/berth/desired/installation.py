@@ -108,7 +108,12 @@ def desired_installation(material: Material, namespace: str, instance: str, vers
     made = [
         secret(SEED, {"seed": material.seed}),
         secret(TOKEN_CA, _authority_data(material.token_ca)),
-        secret(TOKEN_SIGNING, _pair_data(material.token_leaf), "kubernetes.io/tls"),
+        # With the authorities, so that replicas of access trust each other's tokens while a new leaf reaches them.
+        secret(
+            TOKEN_SIGNING,
+            {**_pair_data(material.token_leaf), "ca.crt": material.token_ca.bundle.encode()},
+            "kubernetes.io/tls",
+        ),
     ]
     if material.tls_ca and material.tls_leaf:
         made.append(secret(TLS_CA, _authority_data(material.tls_ca)))

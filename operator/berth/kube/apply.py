@@ -174,7 +174,7 @@ class Applier:
         if self._immutable_differs(desired, drift):
             return await self._replace(resource, desired, digest, live)
         if known != digest or drift.changed:
-            live = await self._write(resource, desired, digest)
+            live = await self._overwrite(resource, desired, digest, live)
             drift = find_drift(desired, live)
         if drift.extra:
             live = await self._remove_extra(resource, desired, live)
@@ -219,6 +219,22 @@ class Applier:
         written = await self._client.apply(resource, body, field_manager=self._manager)
         self._objects.observe(written)
         return written
+
+    async def _overwrite(self, resource: Resource, desired: Manifest, digest: str, live: Manifest) -> Manifest:
+        """Write over a live object.
+
+        Server-side apply keeps list items of others, and those may contradict Berth's (two ports of one name), so that
+        the API server refuses both together. A merge patch replaces lists whole.
+        """
+        try:
+            return await self._write(resource, desired, digest)
+        except Invalid:
+            if resource not in PRUNABLE:
+                raise
+        metadata = {**desired["metadata"], **{key: live["metadata"][key] for key in ("uid", "resourceVersion")}}
+        patch = {**desired, "metadata": metadata}
+        await self._client.merge(resource, key_of(desired), patch, field_manager=self._manager)
+        return await self._write(resource, desired, digest)
 
     async def _remove_extra(self, resource: Resource, desired: Manifest, live: Manifest) -> Manifest:
         patch = removal_patch(desired, live)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,12 +52,14 @@ def find_binaries() -> Path:
 
 def run_as(user: str, command: Sequence[object]) -> None:
     """Run a command as a user (PostgreSQL refuses root); its output is in the error when it fails."""
-    options: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam(user)
-        options = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     done = subprocess.run(
-        [str(part) for part in command], cwd="/", capture_output=True, text=True, check=False, timeout=120, **options
+        [str(part) for part in command],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **_identity(user),
     )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -69,17 +73,43 @@ def running_postgres() -> Iterator[Postgres]:
     home = Path(tempfile.mkdtemp(prefix="berth-postgres-"))
     if os.geteuid() == 0:
         shutil.chown(home, owner)
-    data = home / "data"
     try:
-        run_as(owner, [binaries / "initdb", "-D", data, "-U", "berth", "-A", "trust", "-E", "UTF8", "-N"])
-        settings = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off -c max_connections=60"
-        run_as(owner, [binaries / "pg_ctl", "-D", data, "-w", "-t", "60", "-l", home / "log", "-o", settings, "start"])
+        run_as(owner, [binaries / "initdb", "-D", home / "data", "-U", "berth", "-A", "trust", "-E", "UTF8", "-N"])
+        server = _start(binaries, home, owner)
         try:
+            _await_ready(binaries, home, server)
             yield Postgres(binaries, home, owner)
         finally:
-            run_as(owner, [binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"])
+            server.send_signal(signal.SIGQUIT)
+            server.wait(30)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _start(binaries: Path, home: Path, owner: str) -> subprocess.Popen[bytes]:
+    """The server; it ends with the test process, however that ends."""
+    settings = ("listen_addresses=", f"unix_socket_directories={home}", "fsync=off", "max_connections=60")
+    command = ["setpriv", "--pdeathsig", "QUIT", str(binaries / "postgres"), "-D", str(home / "data")]
+    for setting in settings:
+        command += ["-c", setting]
+    with (home / "log").open("wb") as log:
+        return subprocess.Popen(command, cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, **_identity(owner))
+
+
+def _await_ready(binaries: Path, home: Path, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert server.poll() is None, (home / "log").read_text()
+        if subprocess.run([binaries / "pg_isready", "-q", "-h", home], check=False).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise TimeoutError((home / "log").read_text())
+
+
+def _identity(user: str) -> dict[str, Any]:
+    if os.geteuid() != 0:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
 def _owner() -> str:

@@ -78,7 +78,8 @@ def running_registry(directory: Path, authority: Authority, project: str = PROJE
 
 def _start(directory: Path) -> subprocess.Popen[bytes]:
     with (directory / "registry.log").open("ab") as log:
-        return subprocess.Popen([tool("registry"), "serve", str(directory / "config.yml")], stdout=log, stderr=log)
+        program = ["setpriv", "--pdeathsig", "KILL", str(tool("registry"))]  # ends with the tests, however they end
+        return subprocess.Popen([*program, "serve", str(directory / "config.yml")], stdout=log, stderr=log)
 
 
 @dataclass

@@ -37,7 +37,8 @@ async def test_replicas_that_start_together_migrate_once(database_url: str) -> N
             await opened.migrate()
             return await opened.reachable()
 
-    assert await asyncio.gather(*(start() for _ in range(4))) == [True] * 4
+    async with asyncio.timeout(60):
+        assert await asyncio.gather(*(start() for _ in range(4))) == [True] * 4
 
 
 async def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:

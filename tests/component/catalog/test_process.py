@@ -61,9 +61,8 @@ class Catalog:
             "BERTH_ACCESS_TOKEN_FILE": str(self.directory / "token"),
         }
         with (self.directory / "catalog.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(self.cluster.kubeconfig)], env=environment, stdout=log, stderr=log
-            )
+            program = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", _RUN, str(self.cluster.kubeconfig)]
+            self.process = subprocess.Popen(program, env=environment, stdout=log, stderr=log)
 
     def end(self, number: int) -> int:
         assert self.process is not None

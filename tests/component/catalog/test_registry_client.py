@@ -96,6 +96,14 @@ async def test_a_token_that_grants_nothing_is_told_as_a_refusal(registry: Regist
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
 
 
+async def test_a_token_that_the_registry_refused_is_not_used_again(registry: Registry) -> None:
+    registry.tokens.grants = False
+    with pytest.raises(RegistryRefused):
+        await registry.client.probe_write(PROJECT)
+    registry.tokens.grants = True
+    await registry.client.probe_write(PROJECT)
+
+
 async def test_a_registry_that_is_away_is_told_so(registry: Registry) -> None:
     registry.server.stop()
     with pytest.raises(RegistryUnavailable, match="gave no answer"):

@@ -38,6 +38,7 @@ EDITS: list[tuple[Resource, str, dict[str, Any]]] = [
     (DEPLOYMENTS, "registry", {"metadata": {"labels": {names.LABEL_PROJECT: None}}}),
     (SERVICES, "registry", {"spec": {"selector": {"app": "other"}}}),
     (SERVICES, "registry", {"spec": {"externalIPs": ["192.0.2.1"]}}),
+    (SERVICES, "registry", {"spec": {"ports": [{"name": "registry", "port": 5999}]}}),
     (NETWORK_POLICIES, "default-deny", {"spec": {"ingress": [{}]}}),
     (NETWORK_POLICIES, "registry", {"spec": {"podSelector": {"matchLabels": {"app": "other"}}}}),
     (ROLES, "berth-edit", {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}),

@@ -1,185 +1,155 @@
-"""Thousands of random policies: the chain against a second evaluator, and rules that must hold in every world."""
+"""Random policies: the chain against a second evaluator, and rules that must hold in every world."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from random import Random
 
 from berth.access.decide import allows, decide, visible_repositories
 from berth.access.grant import grant
 from berth.access.model import (
+    ALL_SCOPES,
     AccessRequest,
     Action,
-    Creation,
     CredentialKind,
-    Identity,
     Level,
-    ProjectPolicy,
+    Rule,
     Snapshot,
-    State,
     SubjectKind,
-    TokenScope,
 )
 from berth.access.scope import Scope
 from berth.access.sentences import WORDINGS
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, PATHS, PROJECTS, SECOND, random_identity, random_request, random_snapshot
+from tests.unit.access.evaluator import expected
+from tests.unit.access.random_worlds import PATHS, PROJECTS, Case, Dice, cases
+from tests.unit.access.worlds import NOW, SECOND
 
-WORLDS = 3000
-REQUESTS = 8
-
-
-def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> set[Reason]:
-    """Every reason against the wish, in no order: written from the sharing table, not from the chain."""
-    own = identity.credential is CredentialKind.SERVICE
-    person = identity.credential is CredentialKind.PASSWORD
-    user = snapshot.users.get(identity.name) if person else None
-    project = snapshot.projects.get(wish.project)
-    repository = project.repositories.get(wish.repository) if project else None
-    level = strongest_level(project, wish, identity)
-    rank = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}[wish.action.value]
-    scopes = {"view": "view", "pull": "download", "push": "download modify"}.get(wish.action.value, "modify").split()
-    push, content = wish.action is Action.PUSH, rank in (2, 3, 4)
-    state = {part.state for part in (project, repository) if part is not None}
-    since = user.certified_until if user is not None else None
-    faults = {
-        Reason.INVALID_REQUEST: wish.repository == "Not/A/Name" or (wish.repository == "" and content),
-        Reason.NOT_AUTHENTICATED: identity.credential is CredentialKind.NONE,
-        Reason.TOKEN_REVOKED: person and user is None,
-        Reason.USER_DISABLED: user is not None and user.disabled,
-        Reason.NOT_FOUND: level == 0,
-        Reason.PROJECT_TRASHED: not own and project is not None and project.state is State.TRASHED,
-        Reason.REPOSITORY_TRASHED: not own and repository is not None and repository.state is State.TRASHED,
-        Reason.PROJECT_SUSPENDED: not own and State.SUSPENDED in state,
-        Reason.EXTERNAL_REPOSITORY: content and repository is not None and repository.external,
-        Reason.CREATION_DECLARED: push
-        and not own
-        and repository is None
-        and project is not None
-        and project.creation is Creation.DECLARED,
-        Reason.LEVEL_TOO_LOW: level < rank,
-        Reason.NOT_CERTIFIED: push and not own and not (user is not None and user.certified),
-        Reason.CERTIFICATION_EXPIRED: push and since is not None and not now < since,
-        Reason.TOKEN_SCOPE_MISSING: not {TokenScope(scope) for scope in scopes} <= identity.scopes,
-        Reason.LAYER_TOO_LARGE: push
-        and project is not None
-        and (wish.largest_layer or 0) > (project.layer_size_limit or 10**30),
-    }
-    found = {reason for reason, applies in faults.items() if applies}
-    if identity.credential is CredentialKind.FAILED:
-        told = {"BadCredentials", "TooManyAttempts", "TokenRevoked", "UserDisabled"}
-        found.add(identity.failure if identity.failure and identity.failure in told else Reason.BAD_CREDENTIALS)
-    return found
+WORLDS = 100_000
+ORDER = list(Reason)
+MADE_ELSEWHERE = {Reason.CATALOG_UNAVAILABLE}
+"""Reasons that no policy gives: they come from what happens while a request is carried out."""
 
 
-def strongest_level(project: ProjectPolicy | None, wish: AccessRequest, identity: Identity) -> int:
-    """The number of the sharing level; 0 for none."""
-    if project is None:
-        return 0
-    if identity.credential is CredentialKind.SERVICE:
-        return 4
-    local = project.repositories[wish.repository].rules if wish.repository in project.repositories else None
-    levels = [0]
-    for rule in project.rules if local is None else local:
-        everybody = rule.kind is SubjectKind.AUTHENTICATED_USERS
-        if identity.credential is CredentialKind.PASSWORD and (everybody or rule.name == identity.name):
-            levels.append(int(rule.level))
-    return max(levels)
+def allowed(case: Case, snapshot: Snapshot | None = None) -> bool:
+    return allows(snapshot or case.snapshot, case.identity, case.request, NOW)
 
 
-def cases(seed: int, worlds: int = WORLDS) -> list[tuple[Random, Snapshot, Identity, AccessRequest]]:
-    """Random decisions to make; the same for the same seed."""
-    rng = Random(seed)
-    found = []
-    for _ in range(worlds):
-        snapshot = random_snapshot(rng)
-        found += [(rng, snapshot, random_identity(rng), random_request(rng)) for _ in range(REQUESTS)]
-    return found
+def with_rules(snapshot: Snapshot, change: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> Snapshot:
+    """The same world with every list of rules changed, local ones too; none becomes or ceases to be local."""
+    projects = {}
+    for name, project in snapshot.projects.items():
+        repositories = {
+            path: replace(found, rules=None if found.rules is None else change(found.rules))
+            for path, found in project.repositories.items()
+        }
+        projects[name] = replace(project, rules=change(project.rules), repositories=repositories)
+    return replace(snapshot, projects=projects)
 
 
 def test_the_chain_agrees_with_a_second_evaluator_and_tells_the_first_reason() -> None:
-    order = list(Reason)
     told: Counter[Reason | None] = Counter()
-    for _, snapshot, identity, wish in cases(1):
-        against = expected(snapshot, identity, wish, NOW)
-        decision = decide(snapshot, identity, wish, NOW)
-        first = min(against, key=order.index) if against else None
-        assert decision.reason is first, (snapshot, identity, wish, against)
+    allowed_by: Counter[SubjectKind | None] = Counter()
+    for case in cases(1, WORLDS):
+        against = expected(case.snapshot, case.identity, case.request, NOW)
+        first = min(against, key=ORDER.index) if against else None
+        decision = decide(case.snapshot, case.identity, case.request, NOW)
+        assert decision.reason is first, (case, against, decision)
         assert decision.allowed is (first is None)
-        assert allows(snapshot, identity, wish, NOW) is decision.allowed
         told[first] += 1
-    assert set(told) == {None, *WORDINGS} - {Reason.CATALOG_UNAVAILABLE}
-    assert min(told.values()) >= 10, told
+        if decision.allowed and decision.standing is not None:
+            allowed_by[decision.standing.rule.kind if decision.standing.rule else None] += 1
+    assert set(told) == {None, *WORDINGS} - MADE_ELSEWHERE
+    assert min(told.values()) >= 100, told
+    assert set(allowed_by) == {None, *SubjectKind}
+    assert min(allowed_by.values()) >= 100, allowed_by
+
+
+def test_the_quick_answer_is_that_of_the_decision() -> None:
+    for case in cases(2, 3000):
+        assert allowed(case) is decide(case.snapshot, case.identity, case.request, NOW).allowed
 
 
 def test_taking_a_rule_away_never_adds_a_right() -> None:
-    for rng, snapshot, identity, wish in cases(2, 1000):
-        project = snapshot.projects.get(wish.project)
-        if project is None or not project.rules or wish.repository in project.repositories:
-            continue
-        rules = list(project.rules)
-        rules.pop(rng.randrange(len(rules)))
-        less = with_project(snapshot, replace(project, rules=tuple(rules)))
-        assert allows(snapshot, identity, wish, NOW) or not allows(less, identity, wish, NOW)
+    dice = Dice(30)
+    for case in cases(3, 3000):
+        less = with_rules(case.snapshot, lambda rules: tuple(rule for rule in rules if dice.chance(0.7)))
+        assert allowed(case) or not allowed(case, less)
 
 
-def test_a_weaker_rule_scope_or_certification_never_adds_a_right() -> None:
-    for rng, snapshot, identity, wish in cases(3, 1000):
-        if allows(snapshot, identity, wish, NOW):
-            continue
-        weaker_identity = replace(identity, scopes=frozenset(list(identity.scopes)[1:]))
-        uncertified = {name: replace(user, certified=False) for name, user in snapshot.users.items()}
-        lowered = {
-            name: replace(
-                project,
-                rules=tuple(replace(rule, level=Level(rng.randint(1, rule.level))) for rule in project.rules),
-            )
-            for name, project in snapshot.projects.items()
-        }
-        assert not allows(snapshot, weaker_identity, wish, NOW)
-        assert not allows(replace(snapshot, users=uncertified), identity, wish, NOW)
-        assert not allows(replace(snapshot, projects=lowered), identity, wish, NOW)
-        assert not allows(snapshot, identity, wish, NOW + SECOND * 5)
+def test_taking_anything_from_a_person_never_adds_a_right() -> None:
+    dice, taken = Dice(40), 0
+    for case in cases(4, 3000):
+        world = case.snapshot
+        less = [
+            replace(world, teams_of={key: value for key, value in world.teams_of.items() if dice.chance(0.5)}),
+            replace(world, tokens={}),
+            replace(world, certifications={}),
+            replace(world, public_allowed=False),
+            replace(world, fresh_until=NOW),
+            replace(world, users={name: replace(user, disabled=True) for name, user in world.users.items()}),
+        ]
+        before = allowed(case)
+        after = [allowed(case, changed) for changed in less]
+        assert before or not any(after), (case, after)
+        taken += before and not all(after)
+        weaker = replace(case.identity, scopes=frozenset(list(case.identity.scopes)[1:]), groups=frozenset())
+        assert before or not allows(world, weaker, case.request, NOW)
+        assert before or not allows(world, case.identity, case.request, NOW + 5 * SECOND)
+    assert taken > 100
+
+
+def test_a_weaker_level_never_adds_a_right() -> None:
+    dice = Dice(50)
+
+    def weaker(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(replace(rule, level=Level(1 + int(dice.random() * rule.level))) for rule in rules)
+
+    for case in cases(5, 3000):
+        assert allowed(case) or not allowed(case, with_rules(case.snapshot, weaker))
 
 
 def test_the_order_of_rules_and_their_duplicates_do_not_matter() -> None:
-    for rng, snapshot, identity, wish in cases(4, 1000):
-        shuffled = {}
-        for name, project in snapshot.projects.items():
-            rules = [*project.rules, *project.rules]
-            rng.shuffle(rules)
-            shuffled[name] = replace(project, rules=tuple(rules))
-        again = replace(snapshot, projects=shuffled)
-        assert decide(again, identity, wish, NOW) == decide(snapshot, identity, wish, NOW)
+    dice = Dice(60)
+
+    def shuffled(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(sorted((*rules, *rules), key=lambda rule: dice.random()))
+
+    for case in cases(6, 3000):
+        again = with_rules(case.snapshot, shuffled)
+        assert decide(again, case.identity, case.request, NOW) == decide(
+            case.snapshot, case.identity, case.request, NOW
+        )
 
 
 def test_a_stronger_level_includes_every_weaker_one() -> None:
-    wishes = {Level.VIEW: Action.VIEW, Level.DOWNLOAD: Action.PULL, Level.EDIT_AND_DELETE: Action.DELETE}
-    for _, snapshot, identity, wish in cases(5, 1000):
-        allowed = {
-            level: allows(snapshot, identity, AccessRequest(action, wish.project, wish.repository), NOW)
-            for level, action in wishes.items()
-        }
-        if identity.scopes == frozenset(TokenScope):
-            assert allowed[Level.VIEW] or not allowed[Level.DOWNLOAD]
-            assert allowed[Level.DOWNLOAD] or not allowed[Level.EDIT_AND_DELETE]
+    order = (Action.VIEW, Action.PULL, Action.DELETE, Action.ADMINISTER)
+    for case in cases(7, 3000):
+        everything = replace(case.identity, scopes=ALL_SCOPES)
+        if case.identity.credential is CredentialKind.ACCESS_TOKEN:
+            continue  # its scopes are those of its object
+        wishes = [AccessRequest(action, case.request.project, "x") for action in order]
+        answers = [
+            decide(case.snapshot, everything, wish, NOW).reason in (None, Reason.POLICY_STALE) for wish in wishes
+        ]
+        external = decide(case.snapshot, everything, wishes[1], NOW).reason is Reason.EXTERNAL_REPOSITORY
+        assert external or answers == sorted(answers, reverse=True), (case, answers)
 
 
 def test_whoever_may_not_view_gets_the_answer_of_an_empty_installation() -> None:
     seen = 0
-    for _, snapshot, identity, wish in cases(6, 1500):
-        decision = decide(snapshot, identity, wish, NOW)
+    for case in cases(8, 3000):
+        decision = decide(case.snapshot, case.identity, case.request, NOW)
         if decision.reason in (Reason.NOT_FOUND, Reason.NOT_AUTHENTICATED):
             seen += 1
-            assert decision == decide(Snapshot(0, users=snapshot.users), identity, wish, NOW)
-    assert seen > 1000
+            empty = replace(case.snapshot, projects={})
+            assert decision == decide(empty, case.identity, case.request, NOW)
+    assert seen > 500
 
 
 def test_every_refusal_has_a_short_plain_sentence() -> None:
-    for _, snapshot, identity, wish in cases(7, 1000):
-        decision = decide(snapshot, identity, wish, NOW)
+    for case in cases(9, 3000):
+        decision = decide(case.snapshot, case.identity, case.request, NOW)
         assert bool(decision.sentence) is not decision.allowed
         assert len(decision.sentence) <= 200
         assert decision.sentence.isascii()
@@ -187,36 +157,32 @@ def test_every_refusal_has_a_short_plain_sentence() -> None:
 
 
 def test_a_grant_is_the_part_of_what_was_asked_that_is_allowed() -> None:
-    actions = ("pull", "push", "delete", "*", "fly")
-    for rng, snapshot, identity, _ in cases(8, 500):
-        names = rng.sample([f"{project}/{path}" for project in (*PROJECTS, "absent") for path in (*PATHS, "new")], 3)
-        scopes = [Scope("repository", name, tuple(rng.sample(actions, rng.randint(0, 5)))) for name in names]
-        granted = grant(snapshot, identity, scopes, NOW)
+    dice, actions = Dice(100), ("pull", "push", "delete", "*", "fly")
+    names = [f"{project}/{path}" for project in (*PROJECTS, "absent") for path in (*PATHS, "new")]
+    for case in cases(10, 2000):
+        scopes = [Scope("repository", name, tuple(dice.some(actions, 0.5))) for name in dice.some(names, 0.4)]
+        granted = grant(case.snapshot, case.identity, scopes, NOW)
         by_name = {entry.name: entry.actions for entry in granted.access}
         assert len(by_name) == len(granted.access)
         for scope in scopes:
-            project, _, repository = scope.name.partition("/")
-            allowed = [
+            project, _, path = scope.name.partition("/")
+            wanted = [
                 action
                 for action in scope.actions
                 if action in ("pull", "push", "delete")
-                and not expected(snapshot, identity, AccessRequest(Action(action), project, repository), NOW)
+                and not expected(case.snapshot, case.identity, AccessRequest(Action(action), project, path), NOW)
             ]
-            assert list(by_name.get(scope.name, ())) == allowed
+            assert list(by_name.get(scope.name, ())) == wanted
             assert granted.asked[scope.name] == scope.actions
 
 
-def test_the_list_is_what_may_be_viewed() -> None:
-    for _, snapshot, identity, _ in cases(9, 300):
-        listed = visible_repositories(snapshot, identity, NOW)
+def test_the_list_is_what_may_be_viewed_and_has_content() -> None:
+    for case in cases(11, 2000):
+        listed = visible_repositories(case.snapshot, case.identity, NOW)
         assert list(listed) == sorted(
-            f"{project_id}/{path}"
-            for project_id, project in snapshot.projects.items()
+            f"{name}/{path}"
+            for name, project in case.snapshot.projects.items()
             for path, repository in project.repositories.items()
             if repository.has_content
-            and not expected(snapshot, identity, AccessRequest(Action.VIEW, project_id, path), NOW)
+            and not expected(case.snapshot, case.identity, AccessRequest(Action.VIEW, name, path), NOW)
         )
-
-
-def with_project(snapshot: Snapshot, project: ProjectPolicy) -> Snapshot:
-    return replace(snapshot, projects={**snapshot.projects, project.project_id: project})

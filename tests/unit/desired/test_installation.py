@@ -51,7 +51,9 @@ def test_an_empty_cluster_gets_everything(fresh: Material) -> None:
         ("ConfigMap", "berth-ca"),
     }
     assert set(made["Secret", "berth-token-ca"]["data"]) == {"ca.crt", "ca.key"}
-    assert set(made["Secret", "berth-token-signing"]["data"]) == {"tls.crt", "tls.key"}
+    signing = made["Secret", "berth-token-signing"]["data"]
+    assert set(signing) == {"tls.crt", "tls.key", "ca.crt"}
+    assert signing["ca.crt"] == made["Secret", "berth-token-ca"]["data"]["ca.crt"]
     assert len(base64.b64decode(made["Secret", "berth-install"]["data"]["seed"])) == 32
 
 

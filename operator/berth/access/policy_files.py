@@ -1,0 +1,144 @@
+"""Manifests, as they lie in Git, to the policy that they will be. Pure.
+
+The facts of each object and the snapshot of all come from the very code of the live feed. Where a cluster has the
+generated `AccessPolicy`, the rules come here from the sharing that it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from pydantic import ValidationError
+
+from berth.access import policy_facts as facts
+from berth.access.model import Snapshot
+from berth.access.policy_facts import Manifest
+from berth.access.policy_state import PolicyState, project_of
+from berth.api.access_test import AccessTest
+from berth.api.base import Resource
+from berth.api.certification import Certification
+from berth.api.names import API_VERSION, PROJECT_POLICY_NAME, project_namespace
+from berth.api.project import Project
+from berth.api.repository import DockerRepository
+from berth.api.team import RegistryTeam
+from berth.api.token import AccessToken
+from berth.api.user import RegistryUser
+
+_Take: TypeAlias = Callable[[str, str, Manifest], None]
+
+MODELS: Final[Mapping[str, type[Resource]]] = {
+    "Project": Project,
+    "DockerRepository": DockerRepository,
+    "RegistryUser": RegistryUser,
+    "RegistryTeam": RegistryTeam,
+    "Certification": Certification,
+    "AccessToken": AccessToken,
+}
+"""Kinds that a policy is read from; manifests of any other kind are passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One parsed manifest and where it stood, for messages: a path, or a path and a line."""
+
+    place: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a manifest gives nobody anything, in one sentence that names the object and the field."""
+
+    place: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """What the manifests say together: the policy, the tests that stood among them, and what could not be read."""
+
+    snapshot: Snapshot
+    tests: tuple[AccessTest, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_policy(
+    sources: Iterable[Source], *, layer_size_limit: int | None = None, public_allowed: bool = False
+) -> PolicyFiles:
+    """The policy of a set of manifests, in any order. Never raises for what stands in them: that is a problem.
+
+    `layer_size_limit` (bytes) and `public_allowed` are the installation's values.
+    """
+    state = PolicyState(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
+    takers = _takers(state, public_allowed=public_allowed)
+    problems: list[Problem] = []
+    tests: list[AccessTest] = []
+    seen: dict[tuple[str, str, str], str] = {}
+    for source in sources:
+        manifest = source.manifest
+        if not _of_berth(manifest):
+            continue
+        kind, (namespace, name) = str(manifest["kind"]), _key(manifest)
+        fault = _fault(kind, namespace, manifest)
+        first = seen.setdefault((kind, namespace, name), source.place)
+        if not fault and first is not source.place and kind != "AccessTest":
+            fault = f"stands in {first} already: keep one of the two"
+        if fault:
+            problems.append(Problem(source.place, f"{kind} {name or 'without a name'} {fault}."))
+        elif kind == "AccessTest":
+            tests.append(AccessTest.model_validate(manifest))
+        else:
+            takers[kind](namespace, name, manifest)
+    return PolicyFiles(state.snapshot(), tuple(tests), tuple(problems))
+
+
+def _takers(state: PolicyState, *, public_allowed: bool) -> Mapping[str, _Take]:
+    people = state.people
+
+    def take_project(_namespace: str, name: str, manifest: Manifest) -> None:
+        state.take_project(name, facts.project_facts(manifest))
+        sharing = facts.sharing_facts(manifest, allow_public=public_allowed)
+        state.take_policy(project_namespace(name), PROJECT_POLICY_NAME, sharing)
+
+    def take_repository(namespace: str, name: str, manifest: Manifest) -> None:
+        state.take_repository(namespace, name, facts.repository_facts(manifest))
+        project = project_of(namespace) or ""
+        local = facts.local_sharing_facts(manifest, project, allow_public=public_allowed)
+        state.take_policy(namespace, f"{name}/", local)  # no object has that name, so it is not the project's own
+
+    return {
+        "Project": take_project,
+        "DockerRepository": take_repository,
+        "RegistryUser": lambda _, name, manifest: people.take_user(name, facts.user_facts(manifest)),
+        "RegistryTeam": lambda _, name, manifest: people.take_team(name, facts.team_facts(manifest)),
+        "Certification": lambda _, name, manifest: people.take_certification(name, facts.certification_facts(manifest)),
+        "AccessToken": lambda _, name, manifest: people.take_token(name, facts.token_facts(manifest)),
+    }
+
+
+def _of_berth(manifest: Manifest) -> bool:
+    known = manifest.get("kind") in MODELS or manifest.get("kind") == "AccessTest"
+    return known and manifest.get("apiVersion") == API_VERSION
+
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    metadata: Any = manifest.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return "", ""
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def _fault(kind: str, namespace: str, manifest: Manifest) -> str:
+    """What keeps an object from counting; empty when nothing does."""
+    model = AccessTest if kind == "AccessTest" else MODELS[kind]
+    try:
+        model.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the object"
+        return f"can not be read: {place}: {first['msg']}"
+    if kind == "DockerRepository" and not project_of(namespace):
+        return "stands in no project's namespace: set metadata.namespace to berth-<project>"
+    return ""

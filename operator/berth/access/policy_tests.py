@@ -1,0 +1,69 @@
+"""Expectations about a policy, checked by the one decision. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from berth.access.decide import decide, subject_text
+from berth.access.model import AccessRequest, Action, Decision, Snapshot, Subject, SubjectKind, TokenScope
+from berth.access.questions import identity_of
+from berth.api.access_test import AccessTest, Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one expectation. `number` counts from 1 within its test."""
+
+    test: str
+    number: int
+    expectation: Expectation
+    decision: Decision
+
+    @property
+    def passed(self) -> bool:
+        """Whether the decision is the expected one, and the reason if one is expected."""
+        wanted = self.expectation
+        return self.decision.allowed is wanted.allowed and wanted.reason in (None, self.decision.reason)
+
+    @property
+    def title(self) -> str:
+        """`User curator push genomics/aligner [download]`."""
+        wanted = self.expectation
+        scopes = f" [{' '.join(scope.value for scope in wanted.scopes)}]" if wanted.scopes else ""
+        return f"{subject_text(_subject(wanted))} {wanted.action.value} {wanted.image}{scopes}"
+
+    @property
+    def expected(self) -> str:
+        """`allowed`, `denied` or `denied: NotCertified`."""
+        return _answer(self.expectation.allowed, self.expectation.reason)
+
+    @property
+    def found(self) -> str:
+        """The same words for what was decided."""
+        return _answer(self.decision.allowed, self.decision.reason)
+
+
+def run_tests(snapshot: Snapshot, tests: Iterable[AccessTest], now: datetime) -> tuple[Outcome, ...]:
+    """Every expectation of every test, in order, each at the time of its test (`now` where it names none)."""
+    return tuple(
+        Outcome(test.metadata.name, number, expectation, _decide(snapshot, expectation, test.spec.at or now))
+        for test in tests
+        for number, expectation in enumerate(test.spec.expect, start=1)
+    )
+
+
+def _decide(snapshot: Snapshot, expectation: Expectation, now: datetime) -> Decision:
+    words = expectation.scopes
+    scopes = frozenset(TokenScope(word.value) for word in words) if words is not None else frozenset(TokenScope)
+    identity = identity_of(snapshot, _subject(expectation), scopes)
+    return decide(snapshot, identity, AccessRequest(Action(expectation.action.value), *expectation.name), now)
+
+
+def _subject(expectation: Expectation) -> Subject:
+    return Subject(SubjectKind(expectation.subject.kind.value), expectation.subject.name or "")
+
+
+def _answer(allowed: bool, reason: object) -> str:
+    return "allowed" if allowed else f"denied: {reason}" if reason is not None else "denied"

@@ -1,0 +1,189 @@
+"""Random worlds with every kind of subject and credential, so small that what is asked often meets what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Any, TypeVar
+
+from berth.access.model import (
+    AccessRequest,
+    AccessTokenRecord,
+    Action,
+    Creation,
+    CredentialKind,
+    Identity,
+    Level,
+    ProjectPolicy,
+    RepositoryPolicy,
+    Rule,
+    Snapshot,
+    State,
+    Subject,
+    SubjectKind,
+    TokenScope,
+    User,
+)
+from berth.api.reasons import Reason
+from tests.unit.access.worlds import NOW, SECOND
+
+_Item = TypeVar("_Item")
+
+PROJECTS = ("alpha", "beta")
+PATHS = ("x", "a/b")
+PEOPLE = ("ann", "bob", "nightly")  # the last one usually is a robot
+ACCOUNTS = ("ns/ci", "ns/web")
+OUTSIDE = ("ann", "carl", "bob@example.org")
+GROUPS = ("idp:one", "idp:two")
+TEAMS = ("red", "blue")
+HASHES = ("h0", "h1")
+
+USER, ROBOT, ACCOUNT = SubjectKind.USER, SubjectKind.ROBOT, SubjectKind.SERVICE_ACCOUNT
+PERSONS = (
+    *(Subject(kind, name) for kind in (USER, ROBOT) for name in PEOPLE),
+    Subject(USER, "carl"),
+    *(Subject(ACCOUNT, name) for name in ACCOUNTS),
+)
+MEMBERS = (*PERSONS, *(Subject(SubjectKind.GROUP, name) for name in GROUPS))
+NAMED = (
+    *MEMBERS,
+    *(Subject(SubjectKind.TEAM, name) for name in TEAMS),
+    Subject(SubjectKind.AUTHENTICATED_USERS),
+    Subject(SubjectKind.PUBLIC),
+)
+LEVELS, ACTIONS, SCOPES, STATES = tuple(Level), tuple(Action), tuple(TokenScope), tuple(State)
+PROVEN = (CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN, CredentialKind.SERVICE_ACCOUNT, CredentialKind.OIDC)
+CREDENTIALS = (*PROVEN, *PROVEN, *PROVEN, CredentialKind.NONE, CredentialKind.SERVICE, CredentialKind.FAILED)
+ENDS = (None, NOW - SECOND, NOW, NOW + SECOND)
+FAILURES = (None, *Reason)
+SCOPE_SETS = tuple(frozenset(SCOPES[n] for n in range(3) if mask & 1 << n) for mask in range(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One world, somebody in it, and what they want."""
+
+    snapshot: Snapshot
+    identity: Identity
+    request: AccessRequest
+
+
+class Dice:
+    """Quick random choices from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random: Callable[[], float] = Random(seed).random
+
+    def chance(self, share: float) -> bool:
+        return self.random() < share
+
+    def pick(self, items: Sequence[_Item]) -> _Item:
+        return items[int(self.random() * len(items))]
+
+    def some(self, items: Sequence[_Item], share: float) -> Iterator[_Item]:
+        return (item for item in items if self.random() < share)
+
+
+def cases(seed: int, count: int) -> Iterator[Case]:
+    """That many worlds, each with one question; the same for the same seed."""
+    dice = Dice(seed)
+    for _ in range(count):
+        snapshot = random_snapshot(dice)
+        yield Case(snapshot, random_identity(dice), random_request(dice))
+
+
+def random_rules(dice: Dice) -> tuple[Rule, ...]:
+    """Up to eight rules, duplicates and contradictions included."""
+    subjects = [dice.pick(NAMED) for _ in range(int(dice.random() * 9))]
+    return tuple(Rule(subject.kind, subject.name, dice.pick(LEVELS)) for subject in subjects)
+
+
+def random_snapshot(dice: Dice) -> Snapshot:
+    """Mostly a running project whose people exist."""
+    return Snapshot(
+        generation=1,
+        projects={name: _project(dice, name) for name in dice.some(PROJECTS, 0.85)},
+        users={name: _user(dice, name) for name in dice.some(PEOPLE, 0.85)},
+        tokens={key: _token(dice) for key in dice.some(HASHES, 0.8)},
+        teams_of={member: frozenset(dice.some(TEAMS, 0.6)) for member in dice.some(MEMBERS, 0.4)},
+        aliases=_aliases(dice),
+        certifications={person: dice.pick(ENDS) for person in dice.some(PERSONS, 0.5)},
+        public_allowed=dice.chance(0.5),
+        fresh_until=dice.pick(ENDS) if dice.chance(0.2) else None,
+    )
+
+
+def random_identity(dice: Dice) -> Identity:
+    """Any credential, named, scoped and aged at random."""
+    credential = dice.pick(CREDENTIALS)
+    scopes = SCOPE_SETS[-1] if dice.chance(0.7) else dice.pick(SCOPE_SETS)
+    fields: dict[str, Any] = {}
+    if credential is CredentialKind.NONE:
+        name = ""
+    elif credential is CredentialKind.SERVICE_ACCOUNT:
+        name, fields = dice.pick(ACCOUNTS), {"kind": ACCOUNT, "expires_at": _end(dice)}
+    elif credential is CredentialKind.OIDC:
+        groups = frozenset(dice.some(GROUPS, 0.4))
+        name, fields = dice.pick(OUTSIDE), {"groups": groups, "expires_at": _end(dice)}
+    else:
+        name = dice.pick(("ann", *PEOPLE))
+    if credential is CredentialKind.ACCESS_TOKEN:
+        fields = {"token": "laptop", "token_sha256": dice.pick(HASHES)}
+    if credential is CredentialKind.FAILED:
+        fields = {"failure": dice.pick(FAILURES)}
+    return Identity(credential, name, scopes, **fields)
+
+
+def random_request(dice: Dice) -> AccessRequest:
+    """Any action on a repository, now and then on a project or on a name that is none."""
+    luck = dice.random()
+    repository = dice.pick(PATHS) if luck < 0.8 else "new" if luck < 0.9 else "" if luck < 0.98 else "Not/A/Name"
+    project = dice.pick(PROJECTS) if dice.chance(0.97) else "absent"
+    layer = dice.pick((5, 10, 11)) if dice.chance(0.6) else None
+    return AccessRequest(dice.pick(ACTIONS), project, repository, layer)
+
+
+def _project(dice: Dice, name: str) -> ProjectPolicy:
+    return ProjectPolicy(
+        project_id=name,
+        rules=random_rules(dice),
+        state=_state(dice),
+        creation=Creation.DECLARED if dice.chance(0.4) else Creation.ON_PUSH,
+        layer_size_limit=10 if dice.chance(0.6) else None,
+        repositories={path: _repository(dice, path) for path in dice.some(PATHS, 0.7)},
+    )
+
+
+def _repository(dice: Dice, path: str) -> RepositoryPolicy:
+    return RepositoryPolicy(
+        path=path,
+        rules=random_rules(dice) if dice.chance(0.4) else None,
+        state=_state(dice),
+        external=dice.chance(0.1),
+        has_content=dice.chance(0.7),
+    )
+
+
+def _user(dice: Dice, name: str) -> User:
+    return User(name, robot=(name == "nightly") is not dice.chance(0.1), disabled=dice.chance(0.1))
+
+
+def _token(dice: Dice) -> AccessTokenRecord:
+    owner = dice.pick((Subject(USER, "ann"), Subject(USER, "ann"), Subject(USER, "bob"), Subject(ROBOT, "nightly")))
+    scopes = SCOPE_SETS[-1] if dice.chance(0.6) else dice.pick(SCOPE_SETS)
+    return AccessTokenRecord("laptop", owner, scopes, _end(dice))
+
+
+def _aliases(dice: Dice) -> Mapping[Subject, frozenset[str]]:
+    outside = (Subject(USER, "bob@example.org"), Subject(USER, "ann"), Subject(ACCOUNT, "ns/ci"))
+    return {name: frozenset(dice.some(PEOPLE, 0.4)) for name in dice.some(outside, 0.5)}
+
+
+def _state(dice: Dice) -> State:
+    return dice.pick(STATES) if dice.chance(0.15) else State.ACTIVE
+
+
+def _end(dice: Dice) -> datetime | None:
+    return dice.pick(ENDS) if dice.chance(0.2) else None
