@@ -100,7 +100,9 @@ class OidcIssuer(BaseModel):
         None, description="Whole address of the discovery document, where it is reached at another one."
     )
     audience: str = Field(min_length=1, description="What `aud` of its tokens must hold.")
-    ca_file: Path | None = Field(None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs.")
+    ca_file: Path | None = Field(
+        None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs."
+    )
     username_claim: str = Field("sub", min_length=1, description="Claim with the user name.")
     username_prefix: _Prefix = Field("", description="Put before the user name.")
     groups_claim: str = Field("groups", description="Claim with the groups, a list or one; empty: none.")
@@ -147,7 +149,8 @@ class AccessSettings(Common):
     )
     failed_logins_per_hour: int = Field(100, ge=1, description="The same in an hour.")
     state_dir: Path = Field(
-        Path("/var/lib/berth-access"), description="Directory for the last known policy, readable by this process alone."
+        Path("/var/lib/berth-access"),
+        description="Directory for the last known policy, readable by this process alone.",
     )
     policy_max_age: int = Field(
         900, ge=60, description="Seconds after the last word of the API server in which pushes are still served."
