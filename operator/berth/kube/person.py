@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import yaml
 from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
@@ -31,31 +33,32 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube
     In a Pod without a kubeconfig: as its ServiceAccount. An empty `context` is the current one. Raises NoCluster.
     """
     configuration = kube.Configuration()
-    path, exists = _file(kubeconfig)
+    path = kubeconfig or str(_DEFAULT.expanduser())
+    exists = _exists(path)
+    if not exists and (kubeconfig or context):
+        raise NoCluster(f"There is no kubeconfig {path}; name another with --kubeconfig or in KUBECONFIG.")
     try:
-        if kubeconfig or context or exists:
+        if exists:
             await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
                 config_file=path, context=context or None, client_configuration=configuration, persist_config=False
             )
         else:
             kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (kube_config.ConfigException, OSError, ValueError) as error:
-        if not kubeconfig and not exists:
+    except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+        if not exists:
             raise NoCluster(
                 "There is no kubeconfig in your home folder; name one with --kubeconfig or in KUBECONFIG."
             ) from error
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         chosen = f" with the context {context}" if context else ""
-        reason = str(error).rstrip(".") or type(error).__name__
         raise NoCluster(f"The kubeconfig {path}{chosen} can not be used: {reason}.") from error
     async with kube.ApiClient(configuration) as api:
         api.user_agent = USER_AGENT
         yield KubeClient(api)
 
 
-def _file(kubeconfig: str) -> tuple[str, bool]:
-    """The path, or paths, and whether a kubeconfig lies at the default one."""
-    default = _DEFAULT.expanduser()
-    return kubeconfig or str(default), default.exists()
+def _exists(paths: str) -> bool:
+    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep))
 
 
 async def user_name(client: KubeClient) -> str:

@@ -18,6 +18,7 @@ from berth.api.base import rfc3339
 from berth.api.durations import parse_duration
 from berth.api.names import API_VERSION
 from berth.api.schema import DNS_SUBDOMAIN_PATTERN
+from berth.api.subjects import well_named
 from berth.api.token import AccessToken, TokenOwnerKind
 from berth.api.user import RegistryUser, UserType
 from berth.cli.kubectl.options import Connection
@@ -27,9 +28,6 @@ from berth.kube.person import FIELD_MANAGER, connect
 from berth.kube.resources import ACCESS_TOKENS, REGISTRY_USERS, Manifest
 
 HEADER: Final = ("NAME", "OWNER", "SCOPES", "EXPIRES", "LAST USED", "DESCRIPTION")
-
-_ROBOT: Final = "robot:"
-_USER: Final = "user:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +60,9 @@ def make(
     if re.fullmatch(DNS_SUBDOMAIN_PATTERN, name) is None:
         raise ValueError(f"{name!r} can not be the name of an object: use lower-case letters, digits, hyphens and dots")
     secret = make_token(random(RANDOM_BYTES))
-    kind = TokenOwnerKind.ROBOT if owner.startswith(_ROBOT) else TokenOwnerKind.USER
+    kind, owner_name = _owner(owner)
     spec: dict[str, Any] = {
-        "owner": {"kind": kind.value, "name": owner.removeprefix(_ROBOT).removeprefix(_USER)},
+        "owner": {"kind": kind.value, "name": owner_name},
         "scopes": list(dict.fromkeys(scopes)),
         "sha256": token_sha256(secret),
     }
@@ -118,14 +116,14 @@ async def _check_owner(owner: dict[str, str], client: KubeClient) -> tuple[str, 
         return (f"there is no RegistryUser {name} yet; the token counts as soon as there is one.",)
     robot = RegistryUser.model_validate(found).spec.type is UserType.ROBOT
     if robot != (owner["kind"] == TokenOwnerKind.ROBOT):
-        written = f"{_ROBOT}{name}" if robot else name
+        written = f"robot:{name}" if robot else name
         raise KubeError(f"The RegistryUser {name} is a {'Robot' if robot else 'Person'}; write --owner {written}.")
     return ()
 
 
 async def listed(owner: str, connection: Connection) -> list[Manifest]:
     """All tokens, or those of one RegistryUser, by name."""
-    name = owner.removeprefix(_ROBOT).removeprefix(_USER)
+    _, name = _owner(owner) if owner else (None, "")
     async with connect(connection.kubeconfig, connection.context) as client:
         found = await client.list(ACCESS_TOKENS)
     mine = (_plain(each) for each in found if not name or each["spec"]["owner"]["name"] == name)
@@ -150,6 +148,15 @@ def row(manifest: Manifest) -> tuple[str, ...]:
         rfc3339(used) if used else "-",
         spec.description or "-",
     )
+
+
+def _owner(text: str) -> tuple[TokenOwnerKind, str]:
+    """The kind and name of an owner. Raises ValueError, with one sentence."""
+    prefix, colon, name = text.rpartition(":")
+    kind = {"robot": TokenOwnerKind.ROBOT, "user": TokenOwnerKind.USER, "": TokenOwnerKind.USER}.get(prefix.lower())
+    if kind is None or (colon and not prefix) or not well_named(kind.value, name):
+        raise ValueError(f"{text!r} is no owner: write the name of a RegistryUser, or robot:NAME")
+    return kind, name
 
 
 def _positive(text: str) -> timedelta:

@@ -121,7 +121,10 @@ def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> 
     """
     from berth.cli.kubectl import token_objects
 
-    found = run(token_objects.listed(owner, Connection(kubeconfig, context)))
+    try:
+        found = run(token_objects.listed(owner, Connection(kubeconfig, context)))
+    except ValueError as problem:
+        raise click.UsageError(str(problem)) from problem
     if form == "name":
         for each in found:
             _print_object(each, form, "")
