@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from e2e.suite.clients.stage import Stage, engines, open_stage
+from e2e.suite.crowd import Crowd, Projects, gather
+from e2e.suite.http import Session, Wire, open_wire
 from e2e.suite.world import ROOT, Cluster, Person, make_person
 
 
@@ -53,3 +55,32 @@ def stage(cluster: Cluster, person: Callable[..., Person], tmp_path_factory: pyt
     """The project of the clients' tests with its people; engines start when a client needs them, and are stopped."""
     with engines() as running:
         yield open_stage(cluster, running, lambda: tmp_path_factory.mktemp("seat"), person)
+
+
+@pytest.fixture(scope="session")
+def wire(cluster: Cluster) -> Iterator[Wire]:
+    """Requests byte for byte, from inside the cluster's namespaces."""
+    with open_wire() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def crowd(cluster: Cluster, wire: Wire, person: Callable[..., Person]) -> Crowd:
+    """The people of the tests that speak the registry protocol themselves."""
+    return gather(cluster, wire, person)
+
+
+@pytest.fixture(scope="session")
+def curator(wire: Wire, crowd: Crowd) -> Session:
+    """Somebody who may do everything in the projects of these tests, and is certified."""
+    return Session(wire, crowd.curator)
+
+
+@pytest.fixture(scope="module")
+def projects(cluster: Cluster, crowd: Crowd, wire: Wire) -> Iterator[Projects]:
+    """Makes projects; at the end of the file they are removed."""
+    making = Projects(cluster, crowd, wire)
+    try:
+        yield making
+    finally:
+        making.remove()

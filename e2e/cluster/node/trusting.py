@@ -32,13 +32,18 @@ def trust(settings: Settings, authority: Path, host: str) -> None:
     pem = authority.read_text()
     if "BEGIN CERTIFICATE" not in pem:
         raise ClusterError(f"{authority} holds no PEM certificate")
-    settings.registry_ca.write_text(pem)
-    settings.bundle.write_text(f"{MACHINE_BUNDLE.read_text()}\n{pem}")
+    _replace(settings.registry_ca, pem)
+    _replace(settings.bundle, f"{MACHINE_BUNDLE.read_text()}\n{pem}")
     for folder in ("etc-docker", "etc-containers"):
-        place = settings.data / "over" / folder / "certs.d" / host
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "ca.crt").write_text(pem)
+        _replace(settings.data / "over" / folder / "certs.d" / host / "ca.crt", pem)
     place = settings.trust / "containerd" / host
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "ca.crt").write_text(pem)
-    (place / "hosts.toml").write_text(f'server = "https://{host}"\nca = "{place / "ca.crt"}"\n')
+    _replace(place / "ca.crt", pem)
+    _replace(place / "hosts.toml", f'server = "https://{host}"\nca = "{place / "ca.crt"}"\n')
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file so that a client that reads it at this moment finds the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text)
+    new.replace(path)

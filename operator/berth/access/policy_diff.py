@@ -54,7 +54,7 @@ def policy_diff(old: Snapshot, new: Snapshot, now: datetime) -> tuple[Change, ..
         named = _named(old, before) | _named(new, after)
         everybody = frozenset({AUTHENTICATED_USERS, PUBLIC})
         same = before == after and old.public_allowed == new.public_allowed and old.fresh_until == new.fresh_until
-        concerned = people if AUTHENTICATED_USERS in named else people & named
+        concerned = people if named & everybody else people & named
         asked = concerned if same else named | people | everybody
         if asked:
             changes.extend(_changes(old, new, project, asked, now))

@@ -106,16 +106,22 @@ class RegistryRequest:
     def action(self) -> Action:
         """What this request does to the repository.
 
-        The registry wants `pull` for `tags/list`, so that is what lists of tags and referrers need here too, and
-        `delete` for cancelling an upload. Asking how far an upload has come belongs to the push.
+        The registry wants `pull` for `tags/list`, so that is what lists of tags and referrers need here too. Asking
+        how far an upload has come belongs to the push, and so does cancelling it, though the registry wants `delete`
+        for that: whoever may begin an upload may give it up.
         """
         if self.route in (Route.BASE, Route.CATALOG):
             return Action.VIEW
-        if self.method == "DELETE":
-            return Action.DELETE
         if self.method in ("POST", "PUT", "PATCH") or self.route in (Route.UPLOADS, Route.UPLOAD):
             return Action.PUSH
+        if self.method == "DELETE":
+            return Action.DELETE
         return Action.PULL
+
+    @property
+    def cancels_upload(self) -> bool:
+        """Whether this gives up an upload session."""
+        return self.route is Route.UPLOAD and self.method == "DELETE"
 
     @property
     def token_actions(self) -> tuple[str, ...]:

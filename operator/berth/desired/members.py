@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from berth.api.sharing import Share, SharingLevel, SubjectKind
-from berth.api.user import RegistryUser
+from berth.api.sharing import Share, SharingLevel
+from berth.api.team import RegistryTeam
+from berth.api.user import RegistryUser, UserType
 from berth.desired.inputs import Member, MemberKind
+
+CLUSTERS_OWN = "system:"
+"""How the names of the cluster's own groups begin (`system:masters`, `system:authenticated`). No identity provider
+gives these, so sharing with one of them shares with nobody."""
 
 
 def members_by_level(
-    sharing: Iterable[Share], users: Mapping[str, RegistryUser]
+    sharing: Iterable[Share], users: Mapping[str, RegistryUser], teams: Mapping[str, RegistryTeam]
 ) -> dict[SharingLevel, tuple[Member, ...]]:
-    """The Kubernetes identities behind each level, by the `spec.kubernetes` of the users that are named.
+    """The Kubernetes identities behind each level: of users and robots those of their `spec.kubernetes`, groups and
+    ServiceAccounts themselves, teams as their members.
 
-    Disabled and unknown users give none. `AuthenticatedUsers` gives none either: it means everybody with a login to
-    the registry, and the cluster's `system:authenticated` is another, larger set.
+    Disabled and unknown users give none. `AuthenticatedUsers` and `Public` give none either: they mean everybody with a
+    login to the registry or without one, and the cluster's `system:authenticated` is another set.
     """
     found: dict[SharingLevel, set[Member]] = {}
     for share in sharing:
-        user = users.get(share.name or "") if share.kind is SubjectKind.USER else None
-        if user is None or user.spec.disabled:
-            continue
-        found.setdefault(share.level, set()).update(kubernetes_identities(user))
+        found.setdefault(share.level, set()).update(_identities(share.kind.value, share.name or "", users, teams))
     return {level: tuple(sorted(members)) for level, members in found.items() if members}
+
+
+def _identities(
+    kind: str, name: str, users: Mapping[str, RegistryUser], teams: Mapping[str, RegistryTeam]
+) -> Iterator[Member]:
+    if kind == "Team" and name in teams:
+        for member in teams[name].spec.members:
+            yield from _identities(member.kind.value, member.name, users, {})
+    elif kind == "ServiceAccount":
+        namespace, _, account = name.partition("/")
+        yield Member(MemberKind.SERVICE_ACCOUNT, account, namespace)
+    elif kind == "Group" and not name.startswith(CLUSTERS_OWN):
+        yield Member(MemberKind.GROUP, name)
+    elif kind in ("User", "Robot") and name in users:
+        user = users[name]
+        if not user.spec.disabled and (user.spec.type is UserType.ROBOT) is (kind == "Robot"):
+            yield from kubernetes_identities(user)
 
 
 def kubernetes_identities(user: RegistryUser) -> tuple[Member, ...]:

@@ -25,6 +25,7 @@ OnChange: TypeAlias = Callable[[Manifest | None, Manifest | None], None]
 
 BACKOFF_FIRST: Final = 0.2  # seconds
 BACKOFF_LIMIT: Final = 30.0  # seconds
+TOLD_AS_WARNING: Final = 3  # failures in a row
 WATCH_SECONDS: Final = (240, 360)  # a watch ends by itself after so long; spread, so that not all restart together
 
 _log = structlog.get_logger(__name__)
@@ -130,7 +131,9 @@ class Reflector:
         self.last_error = str(error)
         if isinstance(error, NotFound | Forbidden) or not isinstance(error, KubeError):
             self._version = ""  # the resource, the right or our view of it changed: only a list tells
-        level = _log.warning if isinstance(error, KubeError) else _log.exception
+        level = _log.exception
+        if isinstance(error, KubeError):  # one failure is an API server that restarts, or a right that is still new
+            level = _log.warning if self.failures >= TOLD_AS_WARNING else _log.info
         level("watch interrupted", resource=self.selection.resource.plural, namespace=self.selection.namespace,
               error=self.last_error, failures=self.failures)  # fmt: skip
         limit = min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(self.failures - 1, 16))

@@ -20,6 +20,7 @@ from berth.kube.client import KubeClient
 from berth.kube.reflector import Reflector
 from berth.kube.resources import (
     ACCESS_POLICIES,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -30,6 +31,7 @@ from berth.kube.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     PROJECTS,
+    REGISTRY_TEAMS,
     REGISTRY_USERS,
     ROLE_BINDINGS,
     ROLES,
@@ -50,6 +52,8 @@ WHOLE: Final = (
     PROJECTS,
     DOCKER_REPOSITORIES,
     REGISTRY_USERS,
+    REGISTRY_TEAMS,
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     NAMESPACES,
     STORAGE_CLASSES,
@@ -91,6 +95,16 @@ class Caches:
 
         return Reflector(self._client, resource, namespace, labels, fields, changed)
 
+    def _project_secrets(self, namespace: str) -> Reflector:
+        """Tells of changes only after its first list: whoever asked for it waits for that and looks then."""
+
+        def changed(old: Manifest | None, new: Manifest | None) -> None:
+            if reflector.synced.is_set():
+                self._on_change(SECRETS, old, new)
+
+        reflector = Reflector(self._client, SECRETS, namespace, names.LABEL_PROJECT, on_change=changed)
+        return reflector
+
     async def run(self) -> None:
         """Keep everything true, for ever. Ends by cancellation, or with the error of a broken watch."""
         async with asyncio.TaskGroup() as group:
@@ -122,7 +136,7 @@ class Caches:
         if reflector is None:
             if self._group is None:
                 raise RuntimeError("the caches are not running")
-            reflector = self._reflector(SECRETS, namespace=namespace, labels=names.LABEL_PROJECT)
+            reflector = self._project_secrets(namespace)
             self._secrets[namespace] = reflector
             self._tasks[namespace] = self._group.create_task(reflector.run(), name=f"watch secrets in {namespace}")
         return reflector.synced

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from berth.api.certification import Certification
+from berth.api.certification import Certification, CertificationSubjectKind
 from berth.api.conditions import ConditionType
-from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
+from berth.kube.resources import CERTIFICATIONS
 from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
 from berth.reconcile.outcome import Done, Outcome, Stalled
+from berth.reconcile.people import user_seen
 from berth.reconcile.statuses import is_true
 from berth.status.certification import compute_certification_status
 from berth.status.observed import CertificationObserved
@@ -24,10 +25,11 @@ async def reconcile_certification(context: Context, name: str) -> Outcome:
         certification = read(Certification, live)
     except Unreadable as error:
         return await tell_unreadable(context, live, error)
-    user = context.caches.live(REGISTRY_USERS, ("", certification.spec.subject.name))
+    subject = certification.spec.subject
+    user = user_seen(subject.kind.value, subject.name, context.caches)
     observed = CertificationObserved(
-        subject_exists=user is not None,
-        subject_disabled=bool(user and user["spec"].get("disabled")),
+        subject_exists=user is not None or subject.kind is CertificationSubjectKind.SERVICE_ACCOUNT,
+        subject_disabled=user is not None and user.disabled,
     )
     now = context.now()
     status = compute_certification_status(certification, observed, now)

@@ -9,7 +9,15 @@ import structlog
 
 from berth.api.conditions import ConditionReason
 from berth.kube.errors import Conflict, KubeError
-from berth.kube.resources import CERTIFICATIONS, DOCKER_REPOSITORIES, PROJECTS, REGISTRY_USERS, Resource
+from berth.kube.resources import (
+    ACCESS_TOKENS,
+    CERTIFICATIONS,
+    DOCKER_REPOSITORIES,
+    PROJECTS,
+    REGISTRY_TEAMS,
+    REGISTRY_USERS,
+    Resource,
+)
 from berth.reconcile.certification import reconcile_certification
 from berth.reconcile.context import Context
 from berth.reconcile.installation import reconcile_installation
@@ -18,6 +26,8 @@ from berth.reconcile.project import reconcile_project
 from berth.reconcile.queue import Key
 from berth.reconcile.repository import reconcile_repository
 from berth.reconcile.statuses import own_part
+from berth.reconcile.team import reconcile_team
+from berth.reconcile.token import reconcile_token
 from berth.reconcile.user import reconcile_user
 from berth.reconcile.wake import INSTALLATION
 from berth.status.conditions import failed_status
@@ -30,6 +40,8 @@ RECONCILERS: Final[Mapping[str, tuple[Resource | None, Reconciler]]] = {
     PROJECTS.kind: (PROJECTS, reconcile_project),
     DOCKER_REPOSITORIES.kind: (DOCKER_REPOSITORIES, reconcile_repository),
     REGISTRY_USERS.kind: (REGISTRY_USERS, reconcile_user),
+    REGISTRY_TEAMS.kind: (REGISTRY_TEAMS, reconcile_team),
+    ACCESS_TOKENS.kind: (ACCESS_TOKENS, reconcile_token),
     CERTIFICATIONS.kind: (CERTIFICATIONS, reconcile_certification),
     INSTALLATION.kind: (None, reconcile_installation),
 }

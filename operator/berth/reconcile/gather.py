@@ -30,12 +30,12 @@ from berth.kube.resources import (
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
-    REGISTRY_USERS,
     SECRETS,
     STORAGE_CLASSES,
     Manifest,
 )
 from berth.reconcile.caches import Caches
+from berth.reconcile.people import named_teams, named_users
 from berth.settings import OperatorSettings
 from berth.status.observed import (
     ClaimSeen,
@@ -74,6 +74,8 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         return None
     claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (names.project_namespace(project.project_id), CLAIM_NAME))
     requested = ((claim or {}).get("spec", {}).get("resources", {}).get("requests") or {}).get("storage", "")
+    teams = named_teams(project.spec.sharing, caches)
+    users = named_users(project.spec.sharing, teams, caches)
     return ProjectInputs(
         registry_image=settings.registry_image,
         registry_version=settings.registry_version,
@@ -86,7 +88,7 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         cluster_domain=settings.cluster_domain,
         operator_service_account=settings.service_account,
         project_cluster_role=settings.project_cluster_role,
-        members=members_by_level(project.spec.sharing, named_users(project, caches)),
+        members=members_by_level(project.spec.sharing, users, teams),
         trashed=project.spec.trashed,
         suspended=project.spec.suspend,
         deleted=project.metadata.being_deleted,
@@ -94,12 +96,6 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         claim_request=requested,
         berth_version=version,
     )
-
-
-def named_users(project: Project, caches: Caches) -> dict[str, RegistryUser]:
-    """The users that a project is shared with, as far as they exist."""
-    found = {share.name: caches.live(REGISTRY_USERS, ("", share.name)) for share in project.spec.sharing if share.name}
-    return {name: RegistryUser.model_validate(user) for name, user in found.items() if user is not None}
 
 
 def namespace_seen(caches: Caches, name: str) -> NamespaceSeen | None:

@@ -9,6 +9,7 @@ from berth.desired.claim import CLAIM_NAME
 from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
 from berth.reconcile import gather
 from berth.reconcile.context import Context
+from berth.reconcile.people import people_seen, sharing_subjects
 from berth.status.observed import AccessSeen, ApplyFailure, ClaimSeen, NamespaceSeen, PodSeen, ProjectObserved
 
 
@@ -41,6 +42,9 @@ async def observe_project(
         ),
         access=AccessSeen(
             policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME), signing_ready=keys_ready
+        ),
+        people=people_seen(
+            sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public
         ),
         failure=failure,
         repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, namespace)),

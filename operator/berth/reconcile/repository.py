@@ -17,6 +17,7 @@ from berth.reconcile import finalizer, gather
 from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
+from berth.reconcile.people import people_seen, sharing_subjects
 from berth.reconcile.project import first_failure
 from berth.reconcile.statuses import is_true
 from berth.status.observed import ApplyFailure, NamespaceSeen, RepositoryObserved
@@ -111,6 +112,9 @@ async def _tell(
         project_state=gather.project_state(project),
         claimed_by=claimed_by,
         policy_state=_own_policy_state(context, repository, namespace),
+        people=people_seen(
+            sharing_subjects(repository.spec.local_sharing or ()), caches, public_allowed=context.settings.allow_public
+        ),
         failure=failure,
     )
     status = compute_repository_status(repository, observed, context.now())

@@ -10,7 +10,7 @@ from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, NotFound
-from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
+from berth.kube.resources import ACCESS_TOKENS, DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
 from berth.reconcile.caches import Caches
 from berth.status.repository import OWNED_CONDITIONS
 
@@ -62,8 +62,11 @@ class StatusWriter:
 
 
 def own_part(live: Manifest) -> dict[str, Any]:
-    """The part of a live status that the operator writes: all, but for what the catalog writes on repositories."""
+    """The part of a live status that the operator writes: all, but for what the catalog writes on repositories and the
+    access service on tokens."""
     status: dict[str, Any] = dict(live.get("status") or {})
+    if resource_of(live) == ACCESS_TOKENS:
+        status.pop("lastUsed", None)
     if resource_of(live) != DOCKER_REPOSITORIES:
         return status
     own = {field: value for field, value in status.items() if field in _OF_REPOSITORY}

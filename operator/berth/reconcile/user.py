@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from berth.api.certification import Certification
 from berth.api.conditions import ConditionType
-from berth.api.user import RegistryUser
+from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
 from berth.reconcile import gather
 from berth.reconcile.context import Context
@@ -25,7 +25,7 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
         user = read(RegistryUser, live)
     except Unreadable as error:
         return await tell_unreadable(context, live, error)
-    certifications = _certifications(context, name)
+    certifications = _certifications(context, user)
     observed = UserObserved(
         berth_namespace=context.settings.namespace,
         password=gather.password_seen(user, context.caches, context.settings.namespace),
@@ -40,10 +40,14 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
     return Done(gather.seconds_until(change, now) if change else None)
 
 
-def _certifications(context: Context, user: str) -> tuple[CertificationSeen, ...]:
-    """The certifications that name the user, by name; one that can not be read certifies nobody."""
+def _certifications(context: Context, user: RegistryUser) -> tuple[CertificationSeen, ...]:
+    """The certifications that name the user, by name; one that can not be read certifies nobody.
+
+    A Person is certified as kind User and a Robot as kind Robot.
+    """
+    kind = "Robot" if user.spec.type is UserType.ROBOT else "User"
     seen: list[CertificationSeen] = []
-    for name in sorted(context.waker.certifications_of(user)):
+    for name in sorted(context.waker.certifications_of(user.metadata.name)):
         live = context.caches.live(CERTIFICATIONS, ("", name))
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue
@@ -51,5 +55,6 @@ def _certifications(context: Context, user: str) -> tuple[CertificationSeen, ...
             certification = read(Certification, live)
         except Unreadable:
             continue
-        seen.append(CertificationSeen(name, certification.spec.valid_until))
+        if certification.spec.subject.kind.value == kind:
+            seen.append(CertificationSeen(name, certification.spec.valid_until))
     return tuple(seen)

@@ -9,12 +9,14 @@ from berth.api import names
 from berth.desired.access_policy import repository_label
 from berth.desired.installation import GATEWAY_TLS, SEED, TLS_CA, TOKEN_CA, TOKEN_SIGNING
 from berth.kube.resources import (
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     CONFIG_MAPS,
     DOCKER_REPOSITORIES,
     NAMESPACES,
     PERSISTENT_VOLUMES,
     PROJECTS,
+    REGISTRY_TEAMS,
     REGISTRY_USERS,
     SECRETS,
     STORAGE_CLASSES,
@@ -23,6 +25,8 @@ from berth.kube.resources import (
     Resource,
     key_of,
 )
+from berth.reconcile.index import Index
+from berth.reconcile.naming import Naming
 from berth.reconcile.queue import Key
 
 INSTALLATION: Final = Key("Installation", "")
@@ -48,17 +52,22 @@ class Waker:
     def __init__(self, berth_namespace: str, add: Callable[[Key], None]) -> None:
         self._berth_namespace = berth_namespace
         self._add = add
-        self._projects_of_user = _Index()
-        self._certifications_of_user = _Index()
-        self._users_of_secret = _Index()
-        self._repositories_in = _Index()
-        self._repositories_labelled = _Index()
-        self._claims = _Index()
-        self._projects = _Index()
+        self._naming = Naming()
+        self._certifications_of_user = Index()
+        self._tokens_of_hash = Index()
+        self._users_of_secret = Index()
+        self._repositories_in = Index()
+        self._repositories_labelled = Index()
+        self._claims = Index()
+        self._projects = Index()
 
     def certifications_of(self, user: str) -> frozenset[str]:
         """Names of the Certifications that name a user."""
         return self._certifications_of_user.get(user)
+
+    def tokens_of(self, sha256: str) -> frozenset[str]:
+        """Names of the AccessTokens with one secret."""
+        return self._tokens_of_hash.get(sha256)
 
     def claimants(self, namespace: str, path: str) -> frozenset[str]:
         """Names of the DockerRepositories of a namespace that claim a path."""
@@ -82,6 +91,10 @@ class Waker:
             yield from self._repository(old, new, both)
         elif resource == REGISTRY_USERS:
             yield from self._user(old, new, both)
+        elif resource == REGISTRY_TEAMS:
+            yield from self._team(old, new, both)
+        elif resource == ACCESS_TOKENS:
+            yield from self._token(old, new, both)
         elif resource == CERTIFICATIONS:
             yield from self._certification(old, new, both)
         elif resource == STORAGE_CLASSES:
@@ -100,7 +113,7 @@ class Waker:
 
     def _project(self, old: Manifest | None, new: Manifest | None, both: Iterable[Manifest]) -> Iterator[Key]:
         name = next(iter(both))["metadata"]["name"]
-        self._projects_of_user.move(name, _shared_with(old), _shared_with(new))
+        self._naming.changed(project_key(name), old, new)
         self._projects.move(name, {""} if old else set(), {""} if new else set())
         yield project_key(name)
         if _state(old) != _state(new):
@@ -113,6 +126,7 @@ class Waker:
         label = f"{namespace}/{repository_label(name)}"
         self._repositories_labelled.move(name, {label} if old else set(), {label} if new else set())
         yield object_key(both[0])
+        self._naming.changed(object_key(both[0]), old, new)
         claimed, claims = _claim(old), _claim(new)
         self._claims.move(name, claimed, claims)
         if before != after or _deleted(old) != _deleted(new):
@@ -127,8 +141,23 @@ class Waker:
         self._users_of_secret.move(name, _password_secret(old), _password_secret(new))
         yield object_key(both[0])
         if _spec(old) != _spec(new):
-            yield from (project_key(project) for project in self._projects_of_user.get(name))
+            yield from self._naming.concerned_by(both[0])
             yield from (Key(CERTIFICATIONS.kind, found) for found in self._certifications_of_user.get(name))
+
+    def _team(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
+        self._naming.changed(object_key(both[0]), old, new)
+        yield object_key(both[0])
+        if _spec(old) != _spec(new):
+            yield from self._naming.concerned_by(both[0])
+
+    def _token(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
+        before, after = _secret_hash(old), _secret_hash(new)
+        self._naming.changed(object_key(both[0]), old, new)
+        self._tokens_of_hash.move(both[0]["metadata"]["name"], before, after)
+        yield object_key(both[0])
+        if before != after or _deleted(old) != _deleted(new):
+            for found in before | after:
+                yield from (Key(ACCESS_TOKENS.kind, name) for name in self._tokens_of_hash.get(found))
 
     def _certification(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
         before, after = _certified(old), _certified(new)
@@ -166,25 +195,6 @@ class Waker:
         return (Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{name}") for name in self._repositories_in.get(namespace))
 
 
-class _Index:
-    """Which names stand under which word."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, set[str]] = {}
-
-    def get(self, word: str) -> frozenset[str]:
-        return frozenset(self._names.get(word, ()))
-
-    def move(self, name: str, before: set[str], after: set[str]) -> None:
-        for word in before - after:
-            names_there = self._names.get(word, set())
-            names_there.discard(name)
-            if not names_there:
-                self._names.pop(word, None)
-        for word in after:
-            self._names.setdefault(word, set()).add(name)
-
-
 def _project_of_namespace(namespace: str) -> str:
     """The id of the project that a namespace belongs to by its name; empty for a namespace of something else."""
     prefix = names.project_namespace("")
@@ -205,9 +215,9 @@ def _state(project: Manifest | None) -> tuple[bool, Any, Any]:
     return _deleted(project), spec.get("trashed"), spec.get("suspend")
 
 
-def _shared_with(project: Manifest | None) -> set[str]:
-    shares = (project or {}).get("spec", {}).get("sharing") or ()
-    return {share["name"] for share in shares if share.get("kind") == "User" and share.get("name")}
+def _secret_hash(token: Manifest | None) -> set[str]:
+    found = (token or {}).get("spec", {}).get("sha256")
+    return {found} if found else set()
 
 
 def _password_secret(user: Manifest | None) -> set[str]:
@@ -223,5 +233,6 @@ def _claim(repository: Manifest | None) -> set[str]:
 
 
 def _certified(certification: Manifest | None) -> set[str]:
-    subject = (certification or {}).get("spec", {}).get("subject")
-    return {subject["name"]} if subject else set()
+    """The user that a certification names; none when it names a ServiceAccount."""
+    subject = (certification or {}).get("spec", {}).get("subject") or {}
+    return {subject["name"]} if subject.get("kind") in ("User", "Robot") else set()

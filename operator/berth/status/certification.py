@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from berth.api.base import rfc3339
-from berth.api.certification import Certification, CertificationStatus
+from berth.api.certification import Certification, CertificationStatus, CertificationSubjectKind
 from berth.api.conditions import ConditionReason
 from berth.status.conditions import Finding, conclude, settled, stalled
 from berth.status.observed import CertificationObserved
@@ -26,9 +26,11 @@ def compute_certification_status(
 
 
 def _judge(certification: Certification, observed: CertificationObserved, now: datetime) -> Finding:
-    name, until = certification.spec.subject.name, certification.spec.valid_until
+    subject, until = certification.spec.subject, certification.spec.valid_until
+    name = subject.name
     if not observed.subject_exists:
-        sentence = f"RegistryUser {name} does not exist: create it, or correct spec.subject.name."
+        of_type = " of type Robot" if subject.kind is CertificationSubjectKind.ROBOT else ""
+        sentence = f"RegistryUser {name}{of_type} does not exist: create it, or correct spec.subject.name."
         return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
     if until is not None and now >= until:
         sentence = (

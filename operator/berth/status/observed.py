@@ -7,7 +7,8 @@ or registry, and are cut when they enter a status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -127,6 +128,23 @@ class ApplyFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class UserSeen:
+    """A `RegistryUser` that something names."""
+
+    robot: bool = False  # of type Robot
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSeen:
+    """Of the users and teams that an object names those that exist, by name."""
+
+    users: Mapping[str, UserSeen] = field(default_factory=dict)
+    teams: Mapping[str, int] = field(default_factory=dict)  # their number of members
+    public_allowed: bool = False  # by the installation
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectObserved:
     """Everything that the status of a `Project` depends on."""
 
@@ -139,6 +157,7 @@ class ProjectObserved:
     pods: tuple[PodSeen, ...] = ()
     probe: ProbeSeen | None = None  # None: not probed since the present pods started
     access: AccessSeen = AccessSeen()
+    people: PeopleSeen = PeopleSeen()
     failure: ApplyFailure | None = None
     repositories: int = 0
     inventory: tuple[InventoryEntry, ...] = ()  # every child that was applied and not pruned
@@ -154,6 +173,7 @@ class RepositoryObserved:
     project_state: PolicyState = PolicyState.ACTIVE
     claimed_by: str = ""  # name of the older DockerRepository that already claims the same path
     policy_state: PolicyState | None = None  # of its own AccessPolicy; None: none exists
+    people: PeopleSeen = PeopleSeen()
     failure: ApplyFailure | None = None
 
 
@@ -186,8 +206,17 @@ class UserObserved:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenObserved:
+    """Everything that the operator's part of the status of an `AccessToken` depends on."""
+
+    owner_exists: bool = False  # as a RegistryUser of that type
+    owner_disabled: bool = False
+    same_as: str = ""  # name of the AccessToken that has the same secret and comes first
+
+
+@dataclass(frozen=True, slots=True)
 class CertificationObserved:
     """Everything that the status of a `Certification` depends on."""
 
-    subject_exists: bool = False
+    subject_exists: bool = False  # as a RegistryUser of that type; a ServiceAccount is taken to exist
     subject_disabled: bool = False

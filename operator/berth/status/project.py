@@ -13,6 +13,7 @@ from berth.status.conditions import Finding, conclude, progressing, quote, settl
 from berth.status.observed import ProbeOutcome, ProjectObserved
 from berth.status.registry import judge_registry
 from berth.status.storage import judge_storage
+from berth.status.subjects import judge_administered, judge_sharing
 
 
 def compute_project_status(project: Project, observed: ProjectObserved, now: datetime) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def compute_project_status(project: Project, observed: ProjectObserved, now: dat
         registry_version=observed.registry_version if observed.deployment else None,
         storage=StorageStatus(capacity=claim.capacity) if claim and claim.capacity else None,
         repositories=observed.repositories,
+        pull_secrets=project.status.pull_secrets,
         inventory=observed.inventory,
     )
     return status.to_dict()
@@ -45,6 +47,8 @@ def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding,
     found.insert(0 if about_claim and storage.stalled else len(found), storage)
     found.append(judge_registry(project, observed, stopped_for=stopped_for))
     found.append(judge_access(project, observed))
+    found.append(judge_sharing(project.spec.sharing, observed.people))
+    found.append(judge_administered(project.spec.sharing, observed.people))
     found.append(judge_trash(project))
     if project.spec.suspend:
         sentence = "spec.suspend is true: the registry is scaled to zero and every request is refused."

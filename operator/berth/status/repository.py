@@ -10,6 +10,7 @@ from berth.api.policy import PolicyState
 from berth.api.repository import DockerRepository
 from berth.status.conditions import Finding, conclude, progressing, quote, settled, stalled
 from berth.status.observed import RepositoryObserved
+from berth.status.subjects import judge_sharing
 
 OWNED_CONDITIONS = (
     ConditionType.READY,
@@ -17,6 +18,7 @@ OWNED_CONDITIONS = (
     ConditionType.STALLED,
     ConditionType.TRASHED,
     ConditionType.PUSHABLE,
+    ConditionType.SUBJECTS_KNOWN,
 )
 """Conditions that the operator writes on a repository; the list is keyed by type, so others may stand beside them."""
 
@@ -28,6 +30,8 @@ def compute_repository_status(
     blocked = _blocked(repository, observed)
     findings = [finding for finding in (blocked, _trashed(repository, observed)) if finding is not None]
     findings.append(_pushable(repository, observed, blocked))
+    if repository.spec.local_sharing is not None:
+        findings.append(judge_sharing(repository.spec.local_sharing, observed.people))
     generation = repository.metadata.generation
     address = f"{observed.host}/{observed.project}/{repository.path}"
     ready = settled(None, "True", *_ready(repository, address))

@@ -89,6 +89,26 @@ async def test_a_mount_within_the_project_takes_no_bytes(service: Served) -> Non
     assert upload.status == 202
 
 
+async def test_whoever_may_push_cancels_an_upload_and_then_it_is_gone(service: Served) -> None:
+    token = await service.world.token("ann", SCOPE)
+    begun = await service.through_gateway("POST", f"{NAME}/blobs/uploads/", token)
+    session = begun.headers["location"]
+    assert (await service.through_gateway("GET", session, token)).status == 204
+    assert (await service.through_gateway("DELETE", session, token)).status == 204
+    assert (await service.through_gateway("GET", session, token)).status == 404
+    assert (await service.through_gateway("DELETE", session, token)).status == 404
+    uploads = service.registry.data / "docker/registry/v2/repositories/genomics/aligner/_uploads"
+    assert list(uploads.glob("*/data")) == []
+
+
+async def test_nobody_cancels_an_upload_of_a_repository_that_they_only_read(service: Served) -> None:
+    begun = await service.through_gateway("POST", f"{NAME}/blobs/uploads/", await service.world.token("ann", SCOPE))
+    session = begun.headers["location"]
+    assert (await service.through_gateway("DELETE", session, await service.world.token("bob", SCOPE))).status == 403
+    token = await service.world.token("ann", SCOPE)
+    assert (await service.through_gateway("GET", session, token)).status == 204
+
+
 async def test_a_manifest_whose_blobs_are_missing_is_refused_by_the_registry_and_abandoned(service: Served) -> None:
     token = await service.world.token("ann", SCOPE)
     target = f"{NAME}/manifests/v1"

@@ -145,8 +145,7 @@ async def test_rights_of_a_member_go_when_the_sharing_goes(
     await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"sharing": []}}, field_manager="owner")
     await cluster.until(ROLES, "berth-edit", lambda live: live is None, namespace)
     await cluster.until(ROLE_BINDINGS, "berth-edit", lambda live: live is None, namespace)
-    live = await cluster.condition(PROJECTS, unique, Ready="True")
-    assert not [entry for entry in live["status"]["inventory"] if entry["name"] == "berth-edit"]
+    await cluster.until(PROJECTS, unique, lambda live: live is not None and "berth-edit" not in str(live["status"]))
 
 
 async def test_rights_of_a_member_go_when_the_user_is_disabled(

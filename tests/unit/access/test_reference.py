@@ -59,7 +59,7 @@ def refusal(method: str, target: str) -> str:
         ("GET", "/v2/p/r/blobs/uploads/1f-2_3.4=", Route.UPLOAD, "r", "1f-2_3.4=", Action.PUSH),
         ("PATCH", "/v2/p/r/blobs/uploads/id?_state=ab%3D", Route.UPLOAD, "r", "id", Action.PUSH),
         ("PUT", "/v2/p/r/blobs/uploads/id", Route.UPLOAD, "r", "id", Action.PUSH),
-        ("DELETE", "/v2/p/r/blobs/uploads/id", Route.UPLOAD, "r", "id", Action.DELETE),
+        ("DELETE", "/v2/p/r/blobs/uploads/id", Route.UPLOAD, "r", "id", Action.PUSH),
         ("GET", "/v2/p/r/tags/list", Route.TAGS, "r", "", Action.PULL),
         ("GET", f"/v2/p/r/referrers/{SHA}", Route.REFERRERS, "r", SHA, Action.PULL),
         # the words of the endpoints are good names too: only the end of the path counts

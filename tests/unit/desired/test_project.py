@@ -10,6 +10,9 @@ import pytest
 from berth.api import names
 from berth.api.policy import AccessPolicy
 from berth.api.sharing import SharingLevel
+from berth.api.team import RegistryTeam
+from berth.api.user import RegistryUser
+from berth.desired.access_policy import build_project_policy
 from berth.desired.inputs import Member, MemberKind
 from berth.desired.members import members_by_level
 from berth.desired.project import NEVER_PRUNED, desired_project
@@ -149,22 +152,66 @@ def test_a_level_that_nobody_has_makes_no_role() -> None:
     assert [m for m in manifests(members={SharingLevel.EDIT: ()}) if m["kind"] == "Role"] == []
 
 
+def _user(name: str, **spec: Any) -> RegistryUser:
+    identity = {"users": [f"{name}@example.org"], "serviceAccounts": [f"builders/{name}"]}
+    return RegistryUser.model_validate({"metadata": {"name": name}, "spec": {"kubernetes": identity, **spec}})
+
+
+def _names_in_the_cluster(name: str) -> tuple[Member, Member]:
+    return (
+        Member(MemberKind.SERVICE_ACCOUNT, name, "builders"),
+        Member(MemberKind.USER, f"{name}@example.org"),
+    )
+
+
 def test_members_are_the_cluster_names_of_enabled_users_alone() -> None:
-    from berth.api.user import RegistryUser
-
-    def user(name: str, **spec: Any) -> RegistryUser:
-        identity = {"users": [f"{name}@example.org"], "serviceAccounts": [f"builders/{name}"]}
-        return RegistryUser.model_validate({"metadata": {"name": name}, "spec": {"kubernetes": identity, **spec}})
-
-    users = {name: user(name) for name in ("ann", "bob")} | {"eve": user("eve", disabled=True)}
+    users = {name: _user(name) for name in ("ann", "bob")} | {"eve": _user("eve", disabled=True)}
     shares = [{"kind": "User", "name": n, "level": "Edit"} for n in ("ann", "eve", "nobody")]
-    given = project(sharing=[*shares, {"kind": "AuthenticatedUsers", "level": "View"}])
-    assert members_by_level(given.spec.sharing, users) == {
-        SharingLevel.EDIT: (
-            Member(MemberKind.SERVICE_ACCOUNT, "ann", "builders"),
-            Member(MemberKind.USER, "ann@example.org"),
-        )
-    }
+    everybody = [{"kind": kind, "level": "View"} for kind in ("AuthenticatedUsers", "Public")]
+    given = project(sharing=[*shares, *everybody])
+    assert members_by_level(given.spec.sharing, users, {}) == {SharingLevel.EDIT: _names_in_the_cluster("ann")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "members"),
+    [
+        ("Robot", "nightly", _names_in_the_cluster("nightly")),
+        ("User", "nightly", ()),
+        ("Robot", "ann", ()),
+        ("ServiceAccount", "shop/web", (Member(MemberKind.SERVICE_ACCOUNT, "web", "shop"),)),
+        ("Group", "idp:lab", (Member(MemberKind.GROUP, "idp:lab"),)),
+        ("Group", "system:masters", ()),
+        ("Team", "absent", ()),
+        (
+            "Team",
+            "authors",
+            (
+                Member(MemberKind.GROUP, "idp:lab"),
+                Member(MemberKind.SERVICE_ACCOUNT, "ann", "builders"),
+                Member(MemberKind.SERVICE_ACCOUNT, "web", "shop"),
+                Member(MemberKind.USER, "ann@example.org"),
+            ),
+        ),
+    ],
+)
+def test_each_kind_of_subject_is_a_member_under_its_names_in_the_cluster(
+    kind: str, name: str, members: tuple[Member, ...]
+) -> None:
+    users = {"ann": _user("ann"), "nightly": _user("nightly", type="Robot")}
+    named = [("User", "ann"), ("User", "nightly"), ("ServiceAccount", "shop/web"), ("Group", "idp:lab")]
+    listed = {"members": [{"kind": member, "name": called} for member, called in named]}
+    teams = {"authors": RegistryTeam.model_validate({"metadata": {"name": "authors"}, "spec": listed})}
+    given = project(sharing=[{"kind": kind, "name": name, "level": "Edit"}])
+    assert members_by_level(given.spec.sharing, users, teams).get(SharingLevel.EDIT, ()) == members
+
+
+def test_a_project_policy_leaves_the_public_out_unless_the_installation_allows_it() -> None:
+    shares = [{"kind": "Public", "level": "Download"}, {"kind": "Team", "name": "authors", "level": "Edit"}]
+    given = project(sharing=shares)
+    team = {**shares[1], "actions": ["view", "pull", "push"], "source": "Sharing"}
+    public = {**shares[0], "actions": ["view", "pull"], "source": "Sharing"}
+    assert build_project_policy(given, inputs())["spec"]["rules"] == [team]
+    assert build_project_policy(given, inputs(allow_public=True))["spec"]["rules"] == [public, team]
 
 
 def test_the_policy_says_who_may_do_what_and_where_it_comes_from() -> None:

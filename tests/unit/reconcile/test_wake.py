@@ -6,12 +6,14 @@ from typing import Any
 
 from berth.api import names
 from berth.kube.resources import (
+    ACCESS_TOKENS,
     CERTIFICATIONS,
     DEPLOYMENTS,
     DOCKER_REPOSITORIES,
     NAMESPACES,
     PERSISTENT_VOLUMES,
     PROJECTS,
+    REGISTRY_TEAMS,
     REGISTRY_USERS,
     SECRETS,
     STORAGE_CLASSES,
@@ -141,3 +143,39 @@ def test_a_volume_wakes_the_project_of_its_claim_and_a_storage_class_every_proje
     assert woken.by(PERSISTENT_VOLUMES, None, volume) == {A}
     assert woken.by(PERSISTENT_VOLUMES, None, thing(PERSISTENT_VOLUMES, "other")) == set()
     assert woken.by(STORAGE_CLASSES, None, thing(STORAGE_CLASSES, "fast")) == {A, B}
+
+
+def test_a_user_wakes_what_names_them_itself_or_through_a_team() -> None:
+    woken = Woken()
+    members = [{"kind": "User", "name": "ann"}]
+    woken.by(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=members))
+    team_shares = [{"kind": "Team", "name": "authors", "level": "Edit"}]
+    woken.by(PROJECTS, None, thing(PROJECTS, "a", sharing=team_shares))
+    woken.by(PROJECTS, None, thing(PROJECTS, "b", sharing=share("bob")))
+    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-b", localSharing=share("ann")))
+    owner = {"kind": "User", "name": "ann"}
+    woken.by(ACCESS_TOKENS, None, thing(ACCESS_TOKENS, "laptop", owner=owner, sha256="1"))
+    user = thing(REGISTRY_USERS, "ann")
+    concerned = {A, Key("RegistryTeam", "authors"), Key("DockerRepository", "berth-b/r"), Key("AccessToken", "laptop")}
+    assert woken.by(REGISTRY_USERS, None, user) == concerned | {Key("RegistryUser", "ann")}
+    assert woken.by(REGISTRY_USERS, user, {**user, "status": {}}) == {Key("RegistryUser", "ann")}
+
+
+def test_a_team_wakes_what_is_shared_with_it_and_no_other() -> None:
+    woken = Woken()
+    for name, team in (("a", "authors"), ("b", "others")):
+        shares = [{"kind": "Team", "name": team, "level": "Edit"}]
+        woken.by(PROJECTS, None, thing(PROJECTS, name, sharing=shares))
+    team_key = Key("RegistryTeam", "authors")
+    assert woken.by(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=[])) == {A, team_key}
+    woken.by(PROJECTS, thing(PROJECTS, "a", sharing=[{"kind": "Team", "name": "authors"}]), thing(PROJECTS, "a"))
+    assert woken.by(REGISTRY_TEAMS, thing(REGISTRY_TEAMS, "authors", members=[]), None) == {team_key}
+
+
+def test_tokens_with_one_secret_wake_each_other_when_one_comes_or_goes() -> None:
+    woken = Woken()
+    one, two = (thing(ACCESS_TOKENS, name, sha256="1") for name in ("one", "two"))
+    both = {Key("AccessToken", "one"), Key("AccessToken", "two")}
+    woken.by(ACCESS_TOKENS, None, one)
+    assert woken.by(ACCESS_TOKENS, None, two) == both
+    assert woken.by(ACCESS_TOKENS, one, None) == both

@@ -25,6 +25,7 @@ from berth.services.access.exchange import (
 from berth.services.access.listing import Listings
 from berth.services.access.manifests import ManifestWrites
 from berth.services.access.token_endpoint import TokenEndpoint
+from berth.services.access.uploads import UploadCancels
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 
@@ -40,6 +41,7 @@ class _Application:
         self._authz = AuthzEndpoint(deps)
         self._token = TokenEndpoint(deps)
         self._writes = ManifestWrites(deps)
+        self._uploads = UploadCancels(deps)
         self._listings = Listings(deps)
         self._log = structlog.get_logger("berth.access.app")
 
@@ -78,6 +80,8 @@ class _Application:
             return malformed(invalid.sentence).answer
         if asked.route is Route.MANIFEST and asked.method in ("PUT", "DELETE"):
             return await self._writes.answer(request, asked)
+        if asked.cancels_upload:
+            return await self._uploads.answer(request, asked)
         if asked.route in (Route.BASE, Route.CATALOG, Route.REFERRERS):
             return await self._listings.answer(request, asked)
         return not_found()

@@ -43,7 +43,8 @@ class AuthzEndpoint:
         return Answer(200, (("berth-upstream", self._upstream(asked, verdict)),))
 
     def _upstream(self, asked: RegistryRequest, judged: Judged) -> str:
-        if asked.route in _OWN_ROUTES or (asked.route is Route.MANIFEST and asked.method in _WRITES):
+        writes = asked.route is Route.MANIFEST and asked.method in _WRITES
+        if asked.route in _OWN_ROUTES or writes or asked.cancels_upload:
             return self._deps.upstream_self + asked.target
         target = asked.target
         if asked.asks_mount and not self._judge.may_mount(asked, judged):

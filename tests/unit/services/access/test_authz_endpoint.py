@@ -48,6 +48,7 @@ async def test_without_a_token_the_client_is_sent_for_one(world: World) -> None:
         ("POST", UPLOADS, f',scope="{PULL_PUSH}"'),
         ("PUT", MANIFEST, f',scope="{PULL_PUSH}"'),
         ("DELETE", BY_DIGEST, ',scope="repository:genomics/aligner:delete"'),
+        ("DELETE", f"{UPLOADS}abc", f',scope="{PULL_PUSH}"'),
         (
             "POST",
             f"{UPLOADS}?mount={DIGEST}&from=genomics/private",
@@ -71,6 +72,7 @@ async def test_the_challenge_names_what_the_request_needs(world: World, method: 
         ("PUT", f"{UPLOADS}abc?_state=x-_%3D&digest={DIGEST}", "http://registry.genomics:5000"),
         ("PUT", MANIFEST, "http://access"),
         ("DELETE", BY_DIGEST, "http://access"),
+        ("DELETE", f"{UPLOADS}abc?_state=x-_%3D", "http://access"),
         ("GET", "/v2/", "http://access"),
         ("GET", "/v2/_catalog?n=5", "http://access"),
         ("GET", f"/v2/genomics/aligner/referrers/{DIGEST}?artifactType=a%2Fb", "http://access"),

@@ -1,0 +1,65 @@
+"""The users and teams that an object names, from the caches: what manifests and statuses depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from berth.api.sharing import Share, SubjectKind
+from berth.api.team import RegistryTeam
+from berth.api.user import RegistryUser, UserType
+from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Resource
+from berth.reconcile.caches import Caches
+from berth.reconcile.models import ModelT, Unreadable, read
+from berth.status.observed import PeopleSeen, UserSeen
+
+_OF_USERS: Final = frozenset({"User", "Robot"})
+
+
+def named_teams(sharing: Iterable[Share], caches: Caches) -> dict[str, RegistryTeam]:
+    """The teams that something is shared with, as far as they exist and can be read."""
+    names_wanted = {share.name for share in sharing if share.kind is SubjectKind.TEAM and share.name}
+    return _found(RegistryTeam, REGISTRY_TEAMS, names_wanted, caches)
+
+
+def named_users(sharing: Iterable[Share], teams: Mapping[str, RegistryTeam], caches: Caches) -> dict[str, RegistryUser]:
+    """The users and robots that something is shared with, themselves or in a team, as far as they exist."""
+    members = ((member.kind.value, member.name) for team in teams.values() for member in team.spec.members)
+    named = (*sharing_subjects(sharing), *members)
+    return _found(RegistryUser, REGISTRY_USERS, {name for kind, name in named if kind in _OF_USERS and name}, caches)
+
+
+def people_seen(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> PeopleSeen:
+    """Of the users and teams among these subjects (kind and name) those that exist."""
+    wanted = tuple(subjects)
+    users = _found(RegistryUser, REGISTRY_USERS, {name for kind, name in wanted if kind in _OF_USERS}, caches)
+    teams = _found(RegistryTeam, REGISTRY_TEAMS, {name for kind, name in wanted if kind == "Team"}, caches)
+    return PeopleSeen(
+        users={name: UserSeen(user.spec.type is UserType.ROBOT, user.spec.disabled) for name, user in users.items()},
+        teams={name: len(team.spec.members) for name, team in teams.items()},
+        public_allowed=public_allowed,
+    )
+
+
+def sharing_subjects(sharing: Iterable[Share]) -> tuple[tuple[str, str], ...]:
+    """Kind and name of everybody that a list names."""
+    return tuple((share.kind.value, share.name or "") for share in sharing)
+
+
+def user_seen(kind: str, name: str, caches: Caches) -> UserSeen | None:
+    """The RegistryUser of that name, if it is of that type."""
+    user = people_seen([(kind, name)], caches, public_allowed=False).users.get(name)
+    return user if user is not None and user.robot is (kind == "Robot") else None
+
+
+def _found(model: type[ModelT], resource: Resource, names_wanted: Iterable[str], caches: Caches) -> dict[str, ModelT]:
+    """Objects by name; one that does not exist or can not be read is left out."""
+    found: dict[str, ModelT] = {}
+    for name in names_wanted:
+        live = caches.live(resource, ("", name))
+        if live is None or "deletionTimestamp" in live["metadata"]:
+            continue
+        with suppress(Unreadable):
+            found[name] = read(model, live)
+    return found

@@ -1,0 +1,53 @@
+"""Cancelling an upload: part of a push, done at the registry with a token that the client never sees."""
+
+from __future__ import annotations
+
+from berth.api.reasons import Reason
+from berth.services.access.deps import RegistryAway
+from berth.services.access.exchange import Answer
+from tests.unit.services.access.world import World, claims, told
+
+PULL_PUSH = "repository:genomics/aligner:pull,push"
+SESSION = "/v2/genomics/aligner/blobs/uploads/abc?_state=x-_%3D"
+
+
+async def cancel(world: World, token: str) -> tuple[int, bytes]:
+    answer = await world.call("DELETE", SESSION, {"authorization": f"Bearer {token}", "user-agent": "test"})
+    return answer.status, answer.body
+
+
+async def test_whoever_may_push_cancels_an_upload_with_a_token_for_this_one_repository(world: World) -> None:
+    world.registries.answer = Answer(204)
+    assert await cancel(world, await world.token("ann", PULL_PUSH)) == (204, b"")
+    (sent,) = world.registries.tokens
+    told_registry = claims(sent.removeprefix("Bearer "))
+    assert told_registry["access"] == [{"type": "repository", "name": "genomics/aligner", "actions": ["delete"]}]
+    assert told_registry["aud"] == ["berth-registry/genomics"]
+    assert told_registry["sub"] == "ann"
+    assert told_registry["exp"] - told_registry["iat"] == world.tokens.lifetime
+    assert [(line["action"], line["allowed"]) for line in world.audit[-1:]] == [("push", True)]
+
+
+async def test_the_answer_of_the_registry_is_handed_on(world: World) -> None:
+    world.registries.answer = Answer(404, (("content-type", "application/json"),), b'{"errors":[]}')
+    assert await cancel(world, await world.token("ann", PULL_PUSH)) == (404, b'{"errors":[]}')
+
+
+async def test_without_the_right_to_push_nothing_is_cancelled(world: World) -> None:
+    token = await world.token("dora", PULL_PUSH)
+    response = await world.ask("DELETE", SESSION, token)
+    assert (response.status, response.sentence) == (403, told(Reason.NOT_CERTIFIED, "dora"))
+    assert (await cancel(world, token))[0] == 403
+    assert world.registries.tokens == []
+
+
+async def test_a_token_that_was_not_asked_for_push_is_challenged(world: World) -> None:
+    assert (await cancel(world, await world.token("ann", "repository:genomics/aligner:pull")))[0] == 401
+    assert world.registries.tokens == []
+
+
+async def test_a_registry_that_is_away_is_named(world: World) -> None:
+    world.registries.away = RegistryAway(untouched=True)
+    status, body = await cancel(world, await world.token("ann", PULL_PUSH))
+    assert status == 503
+    assert b"project genomics" in body
