@@ -100,7 +100,8 @@ def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) 
             "document 1 has the kind Projekt, which Berth does not have",
         ),
         (
-            "---\n# nothing\n---\napiVersion: berth.dev/v1alpha1\nkind: AccessTest\nmetadata: {name: t}\nspec:\n  expect:\n"
+            "---\n# nothing\n---\napiVersion: berth.dev/v1alpha1\nkind: AccessTest\nmetadata: {name: t}\n"
+            "spec:\n  expect:\n"
             "  - {subject: {kind: User, name: a}, action: pull, image: p/r}\n",
             "wrong.yaml, document 2: AccessTest t can not be read: spec.expect.0.allowed: Field required.",
         ),
