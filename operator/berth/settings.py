@@ -6,12 +6,18 @@ Every field is `BERTH_<NAME>`; the chart sets them and its values carry the same
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _CONFIG = SettingsConfigDict(env_prefix="BERTH_", frozen=True, extra="ignore")
+
+
+def _name_in_json(field: str) -> str:
+    return {"discovery_url": "discoveryURL"}.get(field, to_camel(field))
 
 
 class Common(BaseSettings):
@@ -61,6 +67,53 @@ class OperatorSettings(Common):
     health_port: int = Field(8081, description="Port of /healthz, /readyz and /metrics.")
 
 
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _safe_address(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise ValueError("must be an https:// address (http:// on loopback alone)")
+    if not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an address without user, query and fragment")
+    return address
+
+
+def _no_control_characters(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must not hold control characters")
+    return text
+
+
+_Prefix = Annotated[str, AfterValidator(_no_control_characters), Field(max_length=100)]
+
+
+class OidcIssuer(BaseModel):
+    """An identity provider whose access tokens log people in. Written in JSON, names in camelCase."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_name_in_json, populate_by_name=True)
+
+    issuer: Annotated[str, AfterValidator(_safe_address)] = Field(
+        description="Its `iss`, to the letter. Discovery is read below it (OpenID Connect Discovery 1.0)."
+    )
+    discovery_url: Annotated[str, AfterValidator(_safe_address)] | None = Field(
+        None, description="Whole address of the discovery document, where it is reached at another one."
+    )
+    audience: str = Field(min_length=1, description="What `aud` of its tokens must hold.")
+    ca_file: Path | None = Field(
+        None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs."
+    )
+    username_claim: str = Field("sub", min_length=1, description="Claim with the user name.")
+    username_prefix: _Prefix = Field("", description="Put before the user name.")
+    groups_claim: str = Field("groups", description="Claim with the groups, a list or one; empty: none.")
+    groups_prefix: _Prefix = Field("", description="Put before each group.")
+    scopes_claim: str = Field(
+        "scope",
+        description="Claim with the scopes view, download and modify, a list or words; empty, or absent in a token: all.",
+    )
+    scopes_prefix: _Prefix = Field("", description="What stands before a scope of Berth in that claim.")
+
+
 class AccessSettings(Common):
     """The access service."""
 
@@ -82,6 +135,29 @@ class AccessSettings(Common):
         description="ServiceAccounts in Berth's namespace that get registry tokens, by commas.",
     )
     token_lifetime: int = Field(300, ge=60, le=3600, description="Life of a registry token in seconds.")
+    token_audience: str = Field(
+        "", description="Audience of ServiceAccount tokens with which Pods log in; empty: BERTH_HOST."
+    )
+    oidc_issuers: tuple[OidcIssuer, ...] = Field(
+        (), description="Identity providers whose tokens log people in: a JSON list."
+    )
+    trusted_hops: int = Field(
+        0, ge=0, le=16, description="Proxies in front of the gateway that append to X-Forwarded-For and are believed."
+    )
+    failed_logins_per_minute: int = Field(
+        10, ge=1, description="Wrong passwords of one account from one source in a minute before it has to wait."
+    )
+    failed_logins_per_hour: int = Field(100, ge=1, description="The same in an hour.")
+    state_dir: Path = Field(
+        Path("/var/lib/berth-access"),
+        description="Directory for the last known policy, readable by this process alone.",
+    )
+    policy_max_age: int = Field(
+        900, ge=60, description="Seconds after the last word of the API server in which pushes are still served."
+    )
+    certification_warning_days: int = Field(
+        14, ge=0, description="Days before the end of a certification in which pushes are answered with a warning."
+    )
     record_timeout: float = Field(
         8.0, gt=0, description="Seconds for which a push waits for the catalog before it is refused."
     )

@@ -40,6 +40,7 @@ _FAILURES: Final = frozenset(
         Reason.TOKEN_EXPIRED,
         Reason.TOKEN_REVOKED,
         Reason.USER_DISABLED,
+        Reason.ISSUER_UNAVAILABLE,
     }
 )
 _OF_A_USER: Final = frozenset({CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN})

@@ -94,6 +94,13 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "The `RegistryUser` has `spec.disabled: true`.",
             "Ask your registry office.",
         ),
+        Reason.ISSUER_UNAVAILABLE: Wording(
+            "The identity provider {who} does not answer, so its token can not be checked; try again in a minute, or "
+            "log in with a password or another token.",
+            "The credential is a token of an identity provider of this installation, signed by a key that the access "
+            "service does not know yet, and the provider can not be asked for it. Logins of every other kind go on.",
+            "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
+        ),
         Reason.NOT_AUTHENTICATED: Wording(
             "Nobody is logged in, and {name} is not public; log in (docker login) and try again.",
             "The request came without credentials. The answer is the same whether the name exists or not.",

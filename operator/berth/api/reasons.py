@@ -17,6 +17,7 @@ class Reason(StrEnum):
     TOKEN_EXPIRED = "TokenExpired"
     TOKEN_REVOKED = "TokenRevoked"
     USER_DISABLED = "UserDisabled"
+    ISSUER_UNAVAILABLE = "IssuerUnavailable"
     NOT_AUTHENTICATED = "NotAuthenticated"
     NOT_FOUND = "NotFound"
     PROJECT_TRASHED = "ProjectTrashed"

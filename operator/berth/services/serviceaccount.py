@@ -1,4 +1,4 @@
-"""Verification of projected ServiceAccount tokens, by which Berth's processes prove who they are to each other.
+"""Verification of projected ServiceAccount tokens: of Berth's processes among each other, and of people's Pods.
 
 Offline: the cluster's OIDC keys (`/openid/v1/jwks`) are read once and again when a token names an unknown key, so a
 request never waits for the API server. Sources: Kubernetes "Service Account Issuer Discovery", RFC 7519 (JWT),
@@ -7,7 +7,6 @@ RFC 8725 (closed list of algorithms).
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -17,16 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
-import structlog
+
+from berth.services.keyring import FetchKeys, KeyRing, VerificationKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
-_REFRESH_INTERVAL: Final = 10.0  # seconds between two reads of the keys, however many unknown key ids arrive
-_FIRST_INTERVAL: Final = 1.0  # the same, as long as no keys are known at all
+_KEYS_MAX_AGE: Final = 3600.0  # seconds after which the keys are read again although all are known
 _CLOCK_SKEW: Final = 10.0  # seconds by which the clock of this node and the API server's may differ
 _CACHE_SIZE: Final = 1024
-
-FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
@@ -50,10 +47,20 @@ class NotServed(Exception):  # noqa: N818 - named for what it tells the caller
         self.sentence = sentence
 
 
+class TokenOver(NotServed):
+    """The token was a right one, and its time is over. `account` is whose it was, as `namespace/name`."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__("The ServiceAccount token has expired; read the projected file again.")
+        self.account = account
+
+
 @dataclass(frozen=True, slots=True)
-class _Verified:
+class Holder:
+    """Who holds a token: the ServiceAccount as `namespace/name`, and the last moment (epoch seconds) that it holds."""
+
     account: str
-    expires: float
+    until: float
 
 
 class ServiceAccountVerifier:
@@ -72,25 +79,35 @@ class ServiceAccountVerifier:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._issuer = issuer
-        self._learn_issuer = not issuer
-        self._fetch_keys = fetch_keys
+        self._configured_issuer = issuer
+        self._ring = KeyRing(
+            fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, max_age=_KEYS_MAX_AGE
+        )
         self._clock = clock
-        self._monotonic = monotonic
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._last_fetch: float | None = None
-        self._fetching = asyncio.Lock()
-        self._cache: OrderedDict[tuple[bytes, str], _Verified] = OrderedDict()
-        self._log = structlog.get_logger("berth.serviceaccount")
+        self._cache: OrderedDict[tuple[bytes, str], Holder] = OrderedDict()
+
+    @property
+    def issuer(self) -> str:
+        """Whose tokens these are; empty as long as the cluster has not said it."""
+        return self._configured_issuer or str(self._ring.document.get("issuer") or "")
 
     @property
     def ready(self) -> bool:
-        """Whether the cluster's keys have been read at least once."""
-        return bool(self._keys and self._issuer)
+        """Whether there are keys of the cluster to verify with."""
+        return bool(self._ring.ready and self.issuer)
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The cluster's keys and issuer as they were read last; all of it public."""
+        return self._ring.document
+
+    def take(self, document: Mapping[str, Any]) -> None:
+        """Use keys that were read before a restart, until the API server can be asked."""
+        self._ring.take(document)
 
     async def load(self) -> bool:
         """Read the keys, unless that was tried a moment ago; true when there are keys to verify with."""
-        await self._refresh()
+        await self._ring.load()
         return self.ready
 
     async def verify(self, token: str, audience: str) -> str:
@@ -98,53 +115,38 @@ class ServiceAccountVerifier:
 
         Raises `NotServed` with one sentence when there is no valid token: absent, forged, expired, or for others.
         """
+        return (await self.holder(token, audience)).account
+
+    async def holder(self, token: str, audience: str) -> Holder:
+        """Whose token for this audience it is, and until when. Raises as `verify`; `TokenOver` when it has expired."""
         cache_key = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), audience)
         known = self._cache.get(cache_key)
-        if known is not None and known.expires + _CLOCK_SKEW > self._clock():
-            return known.account
+        if known is not None and known.until > self._clock():
+            return known
         verified = self._read(token, await self._key_of(token), audience)
         self._remember(cache_key, verified)
-        return verified.account
+        return verified
 
-    async def _key_of(self, token: str) -> jwt.PyJWK:
+    async def _key_of(self, token: str) -> tuple[VerificationKey, str]:
         try:
-            key_id = jwt.get_unverified_header(token).get("kid")
+            header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
             raise NotServed("This call needs a ServiceAccount token of one of Berth's processes.") from None
-        if not isinstance(key_id, str) or not key_id:
+        if not isinstance(header.get("kid"), str) or not header["kid"]:
             raise NotServed("The ServiceAccount token names no signing key (kid); use a projected token.")
-        if key_id not in self._keys:
-            await self._refresh()
-        try:
-            return self._keys[key_id]
-        except KeyError:
-            raise NotServed("The ServiceAccount token is signed by a key that this cluster does not publish.") from None
+        key = await self._ring.find(header)
+        if key is None:
+            raise NotServed("The ServiceAccount token is signed by a key that this cluster does not publish.")
+        return key, str(header["alg"])
 
-    async def _refresh(self) -> None:
-        async with self._fetching:
-            interval = _REFRESH_INTERVAL if self.ready else _FIRST_INTERVAL
-            if self._last_fetch is not None and self._monotonic() - self._last_fetch < interval:
-                return
-            self._last_fetch = self._monotonic()
-            try:
-                document = await self._fetch_keys()
-            except Exception as error:  # whatever the transport raises, the keys known so far go on serving
-                self._log.warning(
-                    "the cluster's ServiceAccount keys could not be read", error=f"{type(error).__name__}: {error}"
-                )
-                return
-            self._keys = _usable_keys(document) or self._keys
-            if self._learn_issuer:
-                self._issuer = str(document.get("issuer") or self._issuer)
-
-    def _read(self, token: str, key: jwt.PyJWK, audience: str) -> _Verified:
+    def _read(self, token: str, key: tuple[VerificationKey, str], audience: str) -> Holder:
         try:
             claims = jwt.decode(
                 token,
-                key=key,
-                algorithms=list(ALGORITHMS),
+                key=key[0].public,
+                algorithms=[key[1]],
                 audience=audience,
-                issuer=[self._issuer],
+                issuer=[self.issuer],
                 options={
                     "require": ["exp", "iss", "aud", "sub"],
                     "verify_exp": False,
@@ -158,11 +160,15 @@ class ServiceAccountVerifier:
         except (jwt.InvalidTokenError, ValueError, TypeError):
             raise NotServed("The ServiceAccount token is not one that this cluster issued.") from None
         now = self._clock()
-        if expires + _CLOCK_SKEW <= now or not_before > now + _CLOCK_SKEW:
-            raise NotServed("The ServiceAccount token has expired; read the projected file again.")
-        return _Verified(account=_account(claims["sub"]), expires=expires)
+        account = _account(claims["sub"])
+        if not_before > now + _CLOCK_SKEW:
+            raise NotServed("The ServiceAccount token is not valid yet; compare the clocks of the nodes.")
+        # Written so that no number, not even NaN, passes by failing a comparison.
+        if not expires + _CLOCK_SKEW > now:
+            raise TokenOver(account)
+        return Holder(account, expires + _CLOCK_SKEW)
 
-    def _remember(self, key: tuple[bytes, str], verified: _Verified) -> None:
+    def _remember(self, key: tuple[bytes, str], verified: Holder) -> None:
         self._cache[key] = verified
         self._cache.move_to_end(key)
         while len(self._cache) > _CACHE_SIZE:
@@ -174,17 +180,3 @@ def _account(subject: str) -> str:
     if not subject.startswith(_SUBJECT_PREFIX) or not separator or not namespace or not name:
         raise NotServed("The token does not belong to a ServiceAccount.")
     return f"{namespace}/{name}"
-
-
-def _usable_keys(document: Mapping[str, Any]) -> dict[str, jwt.PyJWK]:
-    """Keys by id. A key of a kind that this service does not accept is left out, it spoils none of the others."""
-    keys: dict[str, jwt.PyJWK] = {}
-    entries = document.get("keys")
-    for entry in entries if isinstance(entries, list) else []:
-        try:
-            key = jwt.PyJWK.from_dict(entry)
-        except (jwt.PyJWTError, AttributeError):
-            continue
-        if key.key_id and key.algorithm_name in ALGORITHMS:
-            keys[key.key_id] = key
-    return keys

@@ -13,7 +13,14 @@ from berth.api.reasons import Reason
 
 RANKS = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}
 SCOPES = {"view": {"view"}, "pull": {"download"}, "push": {"download", "modify"}}
-TOLD_OF_FAILURES = {"BadCredentials", "TooManyAttempts", "TokenExpired", "TokenRevoked", "UserDisabled"}
+TOLD_OF_FAILURES = {
+    "BadCredentials",
+    "TooManyAttempts",
+    "TokenExpired",
+    "TokenRevoked",
+    "UserDisabled",
+    "IssuerUnavailable",
+}
 PEOPLE = {"Password", "AccessToken", "ServiceAccount", "OIDC"}
 
 

@@ -34,11 +34,13 @@ class Refusal:
     sentence: str
     challenge: str = ""  # value of WWW-Authenticate
     warning: str = ""  # value of Warning
+    retry_after: int = 0  # seconds; 0: nothing is said of it
 
     @property
     def answer(self) -> Answer:
         """The refusal as the client gets it."""
-        headers = (("www-authenticate", self.challenge), ("warning", self.warning))
+        retry_after = str(self.retry_after) if self.retry_after else ""
+        headers = (("www-authenticate", self.challenge), ("warning", self.warning), ("retry-after", retry_after))
         return json_answer(self.status, self._document, tuple((name, value) for name, value in headers if value))
 
     @property
@@ -101,10 +103,13 @@ def malformed(sentence: str) -> Refusal:
     return Refusal(400, UNSUPPORTED, sentence)
 
 
-def login_refused(host: str, sentence: str, *, throttled: bool) -> Refusal:
-    """A login (a token request without scope) with credentials that are not accepted."""
-    if throttled:
-        return Refusal(429, TOO_MANY, sentence)
+def login_refused(host: str, sentence: str, *, retry_after: int = 0) -> Refusal:
+    """A login (a token request without scope) with credentials that are not accepted.
+
+    `retry_after` is in seconds, and set when there were too many (RFC 6585, 4).
+    """
+    if retry_after:
+        return Refusal(429, TOO_MANY, sentence, retry_after=retry_after)
     return Refusal(401, UNAUTHORIZED, sentence, challenge=f'Basic realm="{host}",charset="UTF-8"')
 
 

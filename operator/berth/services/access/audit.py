@@ -1,4 +1,8 @@
-"""The audit log: one JSON line for each decision, with who, what, why and from where, and with no secret."""
+"""The audit log: one JSON line for each decision, with who, what, why and from where, and with no secret.
+
+What a client may choose freely (its name, what it asks for, what it calls itself) stands in JSON strings alone, in
+ASCII, so that it can neither begin a line nor end one.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any, Protocol
 
 from berth.access.model import Identity
 from berth.api.reasons import Reason
+from berth.services.access.door import Caller
 
 
 class Logger(Protocol):
@@ -32,37 +37,51 @@ class AuditLog:
         repository: str,
         allowed: bool,
         reason: Reason | str | None,
-        client: str,
+        caller: Caller,
         generation: int,
     ) -> None:
-        """One decision on one repository. `client` is an address, empty when no gateway vouches for it."""
+        """One decision on one repository."""
         self._log.info(
             "decision",
             endpoint=endpoint,
-            who=identity.name,
-            credential=identity.credential.value,
+            **_who(identity),
             action=action,
             repository=repository,
             allowed=allowed,
             reason=str(reason) if reason else None,
-            client=client,
+            **_whence(caller),
             generation=generation,
         )
 
     def token_issued(
-        self, identity: Identity, *, granted: Sequence[str], asked: Sequence[str], client: str, generation: int
+        self,
+        identity: Identity,
+        *,
+        granted: Sequence[str],
+        asked: Sequence[str],
+        failure: Reason | None,
+        caller: Caller,
+        generation: int,
     ) -> None:
-        """One token: what was asked for and what it grants, as scopes."""
+        """One token: what was asked for and what it grants, as scopes. With a failure it only carries the refusal."""
         self._log.info(
             "token",
             endpoint="token",
-            who=identity.name,
-            credential=identity.credential.value,
+            **_who(identity),
             action="token",
             repository=" ".join(asked),
             granted=" ".join(granted),
-            allowed=identity.failure is None,
-            reason=identity.failure.value if identity.failure else None,
-            client=client,
+            allowed=failure is None,
+            reason=failure.value if failure else None,
+            **_whence(caller),
             generation=generation,
         )
+
+
+def _who(identity: Identity) -> dict[str, str]:
+    """`token` is the name of the AccessToken object, never anything of its secret."""
+    return {"who": identity.name, "credential": identity.credential.value, "token": identity.token}
+
+
+def _whence(caller: Caller) -> dict[str, str]:
+    return {"client": caller.agent, "address": caller.address}

@@ -7,7 +7,6 @@ from typing import Final
 from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
 from berth.services.access.answers import malformed, not_served
 from berth.services.access.deps import Deps
-from berth.services.access.door import client_address
 from berth.services.access.exchange import Answer, Request
 from berth.services.access.judgement import Judge, Judged
 from berth.services.serviceaccount import NotServed
@@ -28,16 +27,15 @@ class AuthzEndpoint:
     async def answer(self, request: Request) -> Answer:
         """The answer to one question of the gateway."""
         try:
-            await self._deps.gateway.admit(request.headers)
+            caller = await self._deps.gateway.admit(request.headers)
         except NotServed as refused:
             return not_served(refused.sentence)
-        client = client_address(request.headers)
         try:
             asked = parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
         except InvalidReference as invalid:
-            self._judge.not_understood(client)
+            self._judge.not_understood(caller)
             return malformed(invalid.sentence).gateway_answer
-        verdict = self._judge.judge(asked, request.headers.get("authorization", ""), client)
+        verdict = self._judge.judge(asked, request.headers.get("authorization", ""), caller)
         if not isinstance(verdict, Judged):
             return verdict.gateway_answer
         return Answer(200, (("berth-upstream", self._upstream(asked, verdict)),))

@@ -1,8 +1,4 @@
-"""Who is asking at `/token`: reading credentials strictly, and proving them.
-
-Order: one of Berth's own processes by its ServiceAccount token in the password, then user name and password.
-Source: RFC 7617 (Basic, with UTF-8).
-"""
+"""Who is asking at `/token`: reading credentials strictly. Source: RFC 7617 (Basic, with UTF-8)."""
 
 from __future__ import annotations
 
@@ -11,13 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Final
 
-from berth.access.model import ANONYMOUS, CredentialKind, Identity, Snapshot
-from berth.api.names import AUDIENCE_ACCESS
-from berth.api.reasons import Reason
-from berth.services.access.passwords import Passwords, TooBusy
-from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
-
-_MAX_LENGTH: Final = 8192  # bytes of one Basic header; a ServiceAccount token has about 1,200
+_MAX_LENGTH: Final = 16_384  # bytes of one Basic header; a ServiceAccount token has about 1,200
 MALFORMED: Final = "The Authorization header is not valid HTTP Basic: send base64 of user:password in UTF-8."
 
 
@@ -59,51 +49,3 @@ def _split(text: str) -> tuple[str, str]:
     if not colon:
         raise MalformedCredentials(MALFORMED)
     return user, password
-
-
-def failed(reason: Reason, name: str = "") -> Identity:
-    """Somebody whose credentials were given and refused for this reason."""
-    return Identity(credential=CredentialKind.FAILED, name=name, failure=reason)
-
-
-class Authenticator:
-    """Turns credentials into an identity; never raises for what a client sent.
-
-    `service_accounts` are Berth's own processes that get registry tokens, as `namespace/name`.
-    """
-
-    def __init__(
-        self, *, verifier: ServiceAccountVerifier, service_accounts: frozenset[str], passwords: Passwords
-    ) -> None:
-        self._verifier = verifier
-        self._service_accounts = service_accounts
-        self._passwords = passwords
-
-    async def identify(self, basic: Basic | None, snapshot: Snapshot) -> Identity:
-        """The identity that these credentials prove on the present policy; without any, nobody."""
-        if basic is None or not (basic.user or basic.password):
-            return ANONYMOUS
-        if _looks_like_jwt(basic.password):
-            account = await self._account(basic.password)
-            if account in self._service_accounts:
-                return Identity(credential=CredentialKind.SERVICE, name=account)
-        user = snapshot.users.get(basic.user)
-        try:
-            matches = await self._passwords.matches(basic.user, basic.password, user.password_hash if user else None)
-        except TooBusy:
-            return failed(Reason.TOO_MANY_ATTEMPTS)
-        if not matches or user is None:
-            return failed(Reason.BAD_CREDENTIALS)
-        if user.disabled:
-            return failed(Reason.USER_DISABLED, user.name)
-        return Identity(credential=CredentialKind.PASSWORD, name=user.name, kind=user.subject.kind)
-
-    async def _account(self, token: str) -> str:
-        try:
-            return await self._verifier.verify(token, AUDIENCE_ACCESS)
-        except NotServed:
-            return ""
-
-
-def _looks_like_jwt(password: str) -> bool:
-    return password.startswith("eyJ") and password.count(".") == 2

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from berth.access.model import Snapshot
 from berth.services.access.audit import AuditLog
-from berth.services.access.credentials import Authenticator
+from berth.services.access.authenticator import Authenticator
 from berth.services.access.door import GatewayDoor
 from berth.services.access.exchange import Answer
 from berth.services.access.metrics import AccessMetrics
@@ -87,8 +87,10 @@ class Deps:
     catalog: Catalog
     registries: Registries
     audit: AuditLog
+    token_used: Callable[[str], None]  # told the name of each AccessToken that somebody logs in with
     metrics: AccessMetrics
     upstream_self: str
     registry_base: Callable[[str], str]  # base address of a project's registry
     manifest_size_limit: int  # bytes
+    certification_warning_days: int
     running_writes: set[asyncio.Task[Answer]] = field(default_factory=set)

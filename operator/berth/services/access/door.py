@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
 from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
+_LONGEST_AGENT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a request comes from. Both are empty when nothing trustworthy says it."""
+
+    address: str = ""  # the client's IP address, as the gateway vouches for it
+    agent: str = ""  # what the client calls itself; anything may stand there
+
+
+NOBODY_KNOWN: Final = Caller()
 
 
 class GatewayDoor:
-    """Recognizes calls of the gateway. `accounts` are its ServiceAccounts, as `namespace/name`."""
+    """Recognizes calls of the gateway. `accounts` are its ServiceAccounts, as `namespace/name`.
 
-    def __init__(self, *, verifier: ServiceAccountVerifier, accounts: frozenset[str]) -> None:
+    `trusted_hops` is the number of proxies between clients and gateway that append to X-Forwarded-For.
+    """
+
+    def __init__(self, *, verifier: ServiceAccountVerifier, accounts: frozenset[str], trusted_hops: int = 0) -> None:
         self._verifier = verifier
         self._accounts = accounts
+        self._trusted_hops = trusted_hops
 
-    async def admit(self, headers: Mapping[str, str]) -> None:
-        """Raises NotServed, with one sentence, unless the call comes from the gateway."""
+    async def admit(self, headers: Mapping[str, str]) -> Caller:
+        """Who is behind this call of the gateway. Raises NotServed, with one sentence, for anybody else's call."""
         token = headers.get(GATEWAY_TOKEN, "")
         if not token:
             raise NotServed(
@@ -28,16 +46,26 @@ class GatewayDoor:
         account = await self._verifier.verify(token, AUDIENCE_ACCESS)
         if account not in self._accounts:
             raise NotServed(f"The ServiceAccount {account} is not the gateway; only the gateway may call this.")
+        address = client_address(headers.get("x-forwarded-for", ""), self._trusted_hops)
+        return Caller(address, headers.get("user-agent", "")[:_LONGEST_AGENT])
 
-    async def vouched_address(self, headers: Mapping[str, str]) -> str:
-        """The client's address if this call comes from the gateway; empty on any other."""
+    async def vouched(self, headers: Mapping[str, str]) -> Caller:
+        """Who is behind this call if it comes from the gateway; nobody known on any other."""
         try:
-            await self.admit(headers)
+            return await self.admit(headers)
         except NotServed:
-            return ""
-        return client_address(headers)
+            return NOBODY_KNOWN
 
 
-def client_address(headers: Mapping[str, str]) -> str:
-    """The client's address as the gateway saw it: the last of X-Forwarded-For. Believe it of the gateway alone."""
-    return headers.get("x-forwarded-for", "").rpartition(",")[2].strip()[:64]
+def client_address(forwarded_for: str, trusted_hops: int) -> str:
+    """The client's address in the X-Forwarded-For that the gateway sent on; empty when no address stands there.
+
+    The gateway wrote the last entry and each trusted proxy before it one more; whatever stands before those is the
+    client's own invention. With fewer entries than that, a request has gone around a proxy: the first one counts.
+    """
+    entries = forwarded_for.split(",")
+    entry = entries[max(len(entries) - 1 - trusted_hops, 0)].strip()
+    try:
+        return str(ipaddress.ip_address(entry))
+    except ValueError:
+        return ""

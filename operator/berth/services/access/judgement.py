@@ -12,6 +12,7 @@ from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
 from berth.services.access.answers import Refusal, challenge, denied
 from berth.services.access.deps import Deps
+from berth.services.access.door import Caller
 from berth.services.access.tokens import GrantedToken, TokenRefused
 
 _NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
@@ -28,7 +29,7 @@ class Judged:
 class Judge:
     """Judges requests on the present policy and writes each judgement to the audit log.
 
-    `endpoint` is the name of the caller there; `client` the client's address, empty when unknown.
+    `endpoint` is the name of the caller there; `caller` where the request comes from.
     """
 
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
@@ -39,7 +40,7 @@ class Judge:
         self,
         request: RegistryRequest,
         authorization: str,
-        client: str,
+        caller: Caller,
         *,
         largest_layer: int | None = None,
         final: bool = True,
@@ -51,28 +52,28 @@ class Judge:
         snapshot = self._deps.snapshot()
         token = self._token(request, authorization)
         if isinstance(token, Refusal):
-            self._note(request, _NO_TOKEN, snapshot, client, allowed=False, reason="Challenge")
+            self._note(request, _NO_TOKEN, snapshot, caller, allowed=False, reason="Challenge")
             self._deps.metrics.refused(self._endpoint, None)
             return token
         if request.route is Route.BASE:
             return Judged(token, snapshot)
         if request.route is Route.CATALOG:
-            return self._catalog(request, token, snapshot, client)
+            return self._catalog(request, token, snapshot, caller)
         now = self._deps.now()
         wish = request.wish(largest_layer)
         if not allows(snapshot, token.identity, wish, now):
             decision = decide(snapshot, token.identity, wish, now)
-            return self._refused(request, token, snapshot, client, decision.reason, decision.sentence)
+            return self._refused(request, token, snapshot, caller, decision.reason, decision.sentence)
         if not token.grants(request.name, request.token_actions):
             # Allowed now, and was not (or was not asked for) when the token was made: a new one will do.
-            self._note(request, token, snapshot, client, allowed=False, reason="Challenge")
+            self._note(request, token, snapshot, caller, allowed=False, reason="Challenge")
             self._deps.metrics.refused(self._endpoint, None)
             return challenge(self._deps.host, request)
         if final:
-            self._note(request, token, snapshot, client, allowed=True, reason=None)
+            self._note(request, token, snapshot, caller, allowed=True, reason=None)
         return Judged(token, snapshot)
 
-    def not_understood(self, client: str) -> None:
+    def not_understood(self, caller: Caller) -> None:
         """Note a request that names nothing. What it said stays out of the log: it may be anything."""
         self._deps.metrics.refused(self._endpoint, Reason.INVALID_REQUEST)
         self._deps.audit.decided(
@@ -82,7 +83,7 @@ class Judge:
             repository="",
             allowed=False,
             reason=Reason.INVALID_REQUEST,
-            client=client,
+            caller=caller,
             generation=self._deps.snapshot().generation,
         )
 
@@ -108,28 +109,28 @@ class Judge:
             return challenge(self._deps.host, request, invalid=refused.sentence)
 
     def _catalog(
-        self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, client: str
+        self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller
     ) -> Judged | Refusal:
         """The list itself holds only what the bearer may View; here it is enough to be somebody."""
         reason = credential_failure(snapshot, token.identity, self._deps.now())
         if reason is None and token.identity.credential is CredentialKind.NONE:
             reason = Reason.NOT_AUTHENTICATED
         if reason is None:
-            self._note(request, token, snapshot, client, allowed=True, reason=None)
+            self._note(request, token, snapshot, caller, allowed=True, reason=None)
             return Judged(token, snapshot)
         facts = Facts(who=token.identity.name, project="the list of repositories")
-        return self._refused(request, token, snapshot, client, reason, sentence(reason, facts))
+        return self._refused(request, token, snapshot, caller, reason, sentence(reason, facts))
 
     def _refused(
         self,
         request: RegistryRequest,
         token: GrantedToken,
         snapshot: Snapshot,
-        client: str,
+        caller: Caller,
         reason: Reason | None,
         text: str,
     ) -> Refusal:
-        self._note(request, token, snapshot, client, allowed=False, reason=reason)
+        self._note(request, token, snapshot, caller, allowed=False, reason=reason)
         self._deps.metrics.refused(self._endpoint, reason)
         return denied(request, text, token.asked.get(request.name, frozenset()))
 
@@ -138,7 +139,7 @@ class Judge:
         request: RegistryRequest,
         token: GrantedToken,
         snapshot: Snapshot,
-        client: str,
+        caller: Caller,
         *,
         allowed: bool,
         reason: Reason | str | None,
@@ -150,7 +151,7 @@ class Judge:
             repository=request.name,
             allowed=allowed,
             reason=reason,
-            client=client,
+            caller=caller,
             generation=snapshot.generation,
         )
 

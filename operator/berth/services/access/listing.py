@@ -37,8 +37,8 @@ class Listings:
 
     async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
         """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
-        client = await self._deps.gateway.vouched_address(request.headers)
-        judged = self._judge.judge(asked, request.headers.get("authorization", ""), client)
+        caller = await self._deps.gateway.vouched(request.headers)
+        judged = self._judge.judge(asked, request.headers.get("authorization", ""), caller)
         if isinstance(judged, Refusal):
             return judged.answer
         if asked.route is Route.BASE:

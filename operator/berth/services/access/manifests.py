@@ -16,6 +16,7 @@ import structlog
 
 from berth.access.reference import RegistryRequest
 from berth.access.sentences import Facts, sentence
+from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
 from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.services.access.answers import (
@@ -24,8 +25,10 @@ from berth.services.access.answers import (
     invalid_manifest,
     manifest_too_large,
     registry_away,
+    warning,
 )
 from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request
 from berth.services.access.judgement import Judge, Judged
 
@@ -39,7 +42,7 @@ class _Write:
     asked: RegistryRequest
     judged: Judged
     headers: Mapping[str, str]
-    client: str
+    caller: Caller
     body: bytes | None = None
     manifest: Manifest | None = None
 
@@ -57,7 +60,7 @@ class _Write:
             digest=digest,
             media_type=self.manifest.media_type if self.manifest else "",
             by=self.judged.token.identity.name,
-            client=self.client,
+            client=self.caller.address,
         )
 
 
@@ -82,13 +85,13 @@ class ManifestWrites:
     async def _permitted(self, request: Request, asked: RegistryRequest) -> _Write | Refusal:
         """Judged twice: before the body is read, so that nobody else is listened to, and with what it says."""
         authorization = request.headers.get("authorization", "")
-        client = await self._deps.gateway.vouched_address(request.headers)
+        caller = await self._deps.gateway.vouched(request.headers)
         is_delete = asked.method == "DELETE"
-        judged = self._judge.judge(asked, authorization, client, final=is_delete)
+        judged = self._judge.judge(asked, authorization, caller, final=is_delete)
         if isinstance(judged, Refusal):
             return judged
         if is_delete:
-            return _Write(asked, judged, request.headers, client)
+            return _Write(asked, judged, request.headers, caller)
         try:
             body = await request.body(self._deps.manifest_size_limit)
             manifest = parse_manifest(body, request.headers.get("content-type", ""))
@@ -96,10 +99,10 @@ class ManifestWrites:
             return manifest_too_large(self._deps.manifest_size_limit)
         except InvalidManifest as invalid:
             return invalid_manifest(str(invalid))
-        judged = self._judge.judge(asked, authorization, client, largest_layer=manifest.largest_layer)
+        judged = self._judge.judge(asked, authorization, caller, largest_layer=manifest.largest_layer)
         if isinstance(judged, Refusal):
             return judged
-        return _Write(asked, judged, request.headers, client, body, manifest)
+        return _Write(asked, judged, request.headers, caller, body, manifest)
 
     async def _carry_out(self, write: _Write) -> Answer:
         asked = write.asked
@@ -123,7 +126,7 @@ class ManifestWrites:
             await self._deps.catalog.commit(write_id, write.body)
         except CatalogAway:
             return self._unrecorded(write).answer
-        return self._with_subject(write, answer)
+        return self._answered(write, answer)
 
     async def _abandon(self, write_id: str) -> None:
         try:
@@ -140,18 +143,31 @@ class ManifestWrites:
             repository=asked.name,
             allowed=False,
             reason=Reason.CATALOG_UNAVAILABLE,
-            client=write.client,
+            caller=write.caller,
             generation=write.judged.snapshot.generation,
         )
         self._deps.metrics.refused("manifest", Reason.CATALOG_UNAVAILABLE)
         facts = Facts(who=token.identity.name, project=asked.project, repository=asked.repository, action=asked.action)
         return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ())
 
-    @staticmethod
-    def _with_subject(write: _Write, answer: Answer) -> Answer:
-        """`OCI-Subject` tells the client that referrers are listed (OCI distribution spec, "Pushing Manifests")."""
-        subject = write.manifest.subject if write.manifest else None
-        if subject is None:
+    def _answered(self, write: _Write, answer: Answer) -> Answer:
+        """The registry's answer, with what it does not know.
+
+        `OCI-Subject` tells the client that referrers are listed (OCI distribution spec, "Pushing Manifests"), a
+        warning whoever pushed that their certification is about to end.
+        """
+        if write.manifest is None:
             return answer
-        headers = [(name, value) for name, value in answer.headers if name != "oci-subject"]
-        return Answer(answer.status, (*headers, ("oci-subject", subject.digest)), answer.body)
+        own: list[tuple[str, str]] = []
+        if write.manifest.subject is not None:
+            own.append(("oci-subject", write.manifest.subject.digest))
+        told = certification_warning(
+            self._deps.snapshot(),
+            write.judged.token.identity,
+            self._deps.now(),
+            self._deps.certification_warning_days,
+        )
+        if told:
+            own.append(("warning", warning(told)))
+        kept = [(name, value) for name, value in answer.headers if name != "oci-subject"]
+        return Answer(answer.status, (*kept, *own), answer.body)

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,14 +23,20 @@ from prometheus_client import start_http_server
 
 from berth.api.names import registry_host
 from berth.kube.client import KubeClient
+from berth.kube.resources import ACCESS_TOKENS
 from berth.services.access.app import create_app
+from berth.services.access.attempts import HOUR, MINUTE, FailedAttempts
 from berth.services.access.audit import AuditLog
+from berth.services.access.authenticator import Authenticator
 from berth.services.access.catalog_client import CatalogClient
-from berth.services.access.credentials import Authenticator
 from berth.services.access.deps import Deps
 from berth.services.access.door import GatewayDoor
+from berth.services.access.issuer_client import fetching_keys
+from berth.services.access.last_use import FIELD_MANAGER, LastUse
 from berth.services.access.metrics import AccessMetrics
+from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
+from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
 from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
@@ -52,58 +59,114 @@ def run(settings: AccessSettings) -> None:
 async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> bool:
     """Serve until a signal, as the Pod's ServiceAccount or as a kubeconfig says; False when a part of it ended."""
     async with KubeClient.connect(kubeconfig, user_agent="berth-access") as kube:
-        feed = SnapshotFeed(
-            kube,
-            namespace=settings.namespace,
-            layer_size_limit=settings.layer_size_limit,
-            public_allowed=settings.allow_public,
-        )
-        verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
-        async with _parts(settings, feed, verifier) as deps:
-            return await _run_all(settings, deps, feed, verifier)
+        watched = _watched(settings, kube)
+        async with _parts(settings, watched) as deps:
+            return await _run_all(settings, deps, watched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """What runs beside the server and knows the cluster."""
+
+    feed: SnapshotFeed
+    verifier: ServiceAccountVerifier
+    keeper: PolicyKeeper
+    last_use: LastUse
+
+
+def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
+    store = PolicyStore(settings.state_dir)
+    stored = store.load()
+    feed = SnapshotFeed(
+        kube,
+        namespace=settings.namespace,
+        layer_size_limit=settings.layer_size_limit,
+        max_age=settings.policy_max_age,
+        clock=time.time,
+        public_allowed=settings.allow_public,
+        stored=stored,
+    )
+    verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
+    if stored is not None:
+        verifier.take(stored.cluster_keys)
+
+    def present() -> StoredPolicy | None:
+        return StoredPolicy(feed.snapshot, feed.heard, verifier.document) if feed.listed else None
+
+    return _Watched(
+        feed=feed,
+        verifier=verifier,
+        keeper=PolicyKeeper(store, present),
+        last_use=LastUse(
+            now=_now,
+            present=feed.token_object,
+            write=partial(kube.apply, ACCESS_TOKENS, field_manager=FIELD_MANAGER, subresource="status"),
+            observe=feed.observe_token,
+        ),
+    )
 
 
 @contextlib.asynccontextmanager
-async def _parts(settings: AccessSettings, feed: SnapshotFeed, verifier: ServiceAccountVerifier) -> AsyncIterator[Deps]:
+async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[Deps]:
+    passwords = Passwords(monotonic=time.monotonic)
+    async with (
+        aiohttp.ClientSession() as to_catalog,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as to_registries,
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as to_issuers,
+    ):
+        try:
+            authenticator = _authenticator(settings, watched.verifier, passwords, to_issuers)
+            yield _deps(settings, watched, authenticator, to_catalog, to_registries)
+        finally:
+            passwords.close()
+
+
+def _authenticator(
+    settings: AccessSettings, verifier: ServiceAccountVerifier, passwords: Passwords, session: aiohttp.ClientSession
+) -> Authenticator:
+    limits = ((settings.failed_logins_per_minute, MINUTE), (settings.failed_logins_per_hour, HOUR))
+    return Authenticator(
+        verifier=verifier,
+        service_accounts=_accounts(settings.namespace, settings.service_accounts),
+        token_audience=settings.token_audience or settings.host,
+        oidc=OidcLogins(
+            settings.oidc_issuers,
+            fetch_keys=partial(fetching_keys, session),
+            clock=time.time,
+            monotonic=time.monotonic,
+        ),
+        passwords=passwords,
+        attempts=FailedAttempts(monotonic=time.monotonic, limits=limits),
+    )
+
+
+def _deps(
+    settings: AccessSettings,
+    watched: _Watched,
+    authenticator: Authenticator,
+    to_catalog: aiohttp.ClientSession,
+    to_registries: aiohttp.ClientSession,
+) -> Deps:
+    base = partial(_registry_base, cluster_domain=settings.cluster_domain)
+    feed, verifier = watched.feed, watched.verifier
     tokens = TokenService(
         directory=settings.signing_dir,
         lifetime=settings.token_lifetime,
         clock=time.time,
         token_id=partial(secrets.token_urlsafe, 16),
     )
-    passwords = Passwords(monotonic=time.monotonic)
-    async with (
-        aiohttp.ClientSession() as to_catalog,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as to_registries,
-    ):
-        try:
-            yield _deps(settings, feed, verifier, tokens, passwords, to_catalog, to_registries)
-        finally:
-            passwords.close()
-
-
-def _deps(
-    settings: AccessSettings,
-    feed: SnapshotFeed,
-    verifier: ServiceAccountVerifier,
-    tokens: TokenService,
-    passwords: Passwords,
-    to_catalog: aiohttp.ClientSession,
-    to_registries: aiohttp.ClientSession,
-) -> Deps:
-    base = partial(_registry_base, cluster_domain=settings.cluster_domain)
     return Deps(
         host=settings.host,
         snapshot=lambda: feed.snapshot,
-        now=lambda: datetime.now(UTC),
+        now=_now,
         ready=lambda: {"policy": feed.ready, "signingKey": tokens.ready, "clusterKeys": verifier.ready},
         tokens=tokens,
-        authenticator=Authenticator(
+        authenticator=authenticator,
+        gateway=GatewayDoor(
             verifier=verifier,
-            service_accounts=_accounts(settings.namespace, settings.service_accounts),
-            passwords=passwords,
+            accounts=_accounts(settings.namespace, settings.gateway_accounts),
+            trusted_hops=settings.trusted_hops,
         ),
-        gateway=GatewayDoor(verifier=verifier, accounts=_accounts(settings.namespace, settings.gateway_accounts)),
         catalog=CatalogClient(
             to_catalog,
             base_url=settings.catalog_url,
@@ -112,32 +175,39 @@ def _deps(
         ),
         registries=RegistryProxy(to_registries, base=base),
         audit=AuditLog(decision_logger("access", sys.stderr)),
+        token_used=watched.last_use.used,
         metrics=AccessMetrics(),
         upstream_self=settings.upstream_self.rstrip("/"),
         registry_base=base,
         manifest_size_limit=settings.manifest_size_limit,
+        certification_warning_days=settings.certification_warning_days,
     )
 
 
-async def _run_all(settings: AccessSettings, deps: Deps, feed: SnapshotFeed, verifier: ServiceAccountVerifier) -> bool:
+async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> bool:
     """Run everything until the server stops; False when it had to stop because a part of it ended."""
     server = _Server(server_config(deps, settings.port))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
     exporter, thread = start_http_server(settings.metrics_port, registry=deps.metrics.registry)
-    watches = asyncio.create_task(feed.run(), name="policy")
-    watches.add_done_callback(lambda _ended: server.handle_exit(signal.SIGTERM, None))
-    keys = asyncio.create_task(_load_keys(verifier), name="cluster keys")
+    endless = (
+        asyncio.create_task(watched.feed.run(), name="policy"),
+        asyncio.create_task(watched.keeper.run(), name="policy store"),
+        asyncio.create_task(watched.last_use.run(), name="last use of tokens"),
+    )
+    for task in endless:
+        task.add_done_callback(lambda _ended: server.handle_exit(signal.SIGTERM, None))
+    keys = asyncio.create_task(_load_keys(watched.verifier), name="cluster keys")
     try:
         await server.serve()
         if deps.running_writes:
             await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
-        return not watches.done()
+        return not any(task.done() for task in endless)
     finally:
-        for task in (watches, keys):
+        for task in (*endless, keys):
             task.cancel()
-        results = await asyncio.gather(watches, keys, return_exceptions=True)
+        results = await asyncio.gather(*endless, keys, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 structlog.get_logger("berth.access").error("a part of the process ended", exc_info=result)
@@ -176,6 +246,10 @@ def server_config(deps: Deps, port: int) -> uvicorn.Config:
 async def _load_keys(verifier: ServiceAccountVerifier) -> None:
     while not await verifier.load():  # noqa: ASYNC110 - nothing tells when the API server is back
         await asyncio.sleep(1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _registry_base(project: str, *, cluster_domain: str) -> str:

@@ -1,9 +1,16 @@
-"""Watches the cluster and keeps the policy snapshot true."""
+"""Watches the cluster and keeps the policy snapshot true, and says how old it is.
+
+A policy is as old as the oldest of its parts: the time of the last word of the API server about each kind counts, be
+it a list, a change, or the bookmark that comes about once a minute when nothing changes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -11,6 +18,7 @@ import structlog
 from berth.access import policy_facts as facts
 from berth.access.model import Snapshot
 from berth.access.policy_state import PolicyState
+from berth.kube.client import Listing, Selection, WatchEvent
 from berth.kube.reflector import OnChange, Reflector, Source
 from berth.kube.resources import (
     ACCESS_POLICIES,
@@ -24,24 +32,67 @@ from berth.kube.resources import (
     Manifest,
     key_of,
 )
+from berth.services.access.policy_store import StoredPolicy
 
 _Facts = TypeVar("_Facts")
 _EMPTY: Final = Snapshot(generation=0)
+
+
+class _Listening:
+    """A source that remembers when it last heard of each selection, in seconds since the epoch."""
+
+    def __init__(self, source: Source, clock: Callable[[], float]) -> None:
+        self._source = source
+        self._clock = clock
+        self.heard: dict[Selection, float] = {}
+
+    async def listing(self, selection: Selection) -> Listing:
+        listing = await self._source.listing(selection)
+        self.heard[selection] = self._clock()
+        return listing
+
+    async def watch(
+        self, selection: Selection, resource_version: str, timeout_seconds: int
+    ) -> AsyncGenerator[WatchEvent, None]:
+        async with aclosing(self._source.watch(selection, resource_version, timeout_seconds)) as events:
+            async for event in events:
+                self.heard[selection] = self._clock()
+                yield event
+        self.heard[selection] = self._clock()  # it ended as the API server said it would
 
 
 class SnapshotFeed:
     """Reflects everything that decides: Berth's own kinds, and of Secrets those of `namespace` alone.
 
     `run` it as a task. Until every one of them was listed once, `snapshot` is empty and `ready` is false; afterwards
-    the snapshot goes on serving while the API server is away.
+    the snapshot goes on serving while the API server is away. With `stored`, a policy from before a restart, that one
+    serves from the moment that the API server was found to be away until everything was listed. A snapshot is good
+    for changes `max_age` seconds from the last word of the API server on. `clock` is seconds since the epoch.
     """
 
     def __init__(
-        self, client: Source, *, namespace: str, layer_size_limit: int | None, public_allowed: bool = False
+        self,
+        client: Source,
+        *,
+        namespace: str,
+        layer_size_limit: int | None,
+        max_age: int,
+        clock: Callable[[], float],
+        public_allowed: bool = False,
+        stored: StoredPolicy | None = None,
     ) -> None:
         self._state = PolicyState(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
+        self._max_age = timedelta(seconds=max_age)
+        self._stored = stored
+        self._stored_snapshot = _EMPTY
+        if stored is not None:
+            until = datetime.fromtimestamp(stored.heard, UTC) + self._max_age
+            self._stored_snapshot = replace(stored.snapshot, public_allowed=public_allowed, fresh_until=until)
+        self._dated: tuple[Snapshot, Snapshot] = (_EMPTY, _EMPTY)
+        self._listening = client = _Listening(client, clock)
         self._log = structlog.get_logger("berth.access.snapshot")
         state, people = self._state, self._state.people
+        self._tokens = Reflector(client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, people.take_token))
         self.reflectors: tuple[Reflector, ...] = (
             Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.take_project)),
             Reflector(
@@ -50,24 +101,59 @@ class SnapshotFeed:
             Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.take_policy)),
             Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.take_user)),
             Reflector(client, REGISTRY_TEAMS, on_change=self._named(facts.team_facts, people.take_team)),
-            Reflector(client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, people.take_token)),
+            self._tokens,
             Reflector(
                 client, CERTIFICATIONS, on_change=self._named(facts.certification_facts, people.take_certification)
             ),
             Reflector(client, SECRETS, namespace, on_change=self._named(facts.secret_facts, people.take_secret)),
         )
-        self._ready = False
+        self._listed = False
+        self._api_was_away = False
+
+    @property
+    def listed(self) -> bool:
+        """Whether everything was listed at least once, so that the policy is the cluster's own."""
+        self._listed = self._listed or all(reflector.synced.is_set() for reflector in self.reflectors)
+        return self._listed
 
     @property
     def ready(self) -> bool:
-        """Whether everything was listed at least once."""
-        self._ready = self._ready or all(reflector.synced.is_set() for reflector in self.reflectors)
-        return self._ready
+        """Whether there is a policy to serve by: the cluster's own, or while the cluster is away the stored one."""
+        return self.listed or self._serves_stored
+
+    @property
+    def heard(self) -> float:
+        """When the API server last said something about the part that it has been silent about for longest."""
+        if self.listed:
+            return min(self._listening.heard[reflector.selection] for reflector in self.reflectors)
+        return self._stored.heard if self._stored is not None else 0.0
 
     @property
     def snapshot(self) -> Snapshot:
         """The present policy. Changes since the last look are worked in now, all together."""
-        return self._state.snapshot() if self.ready else _EMPTY
+        if not self.listed:
+            return self._stored_snapshot if self._serves_stored else _EMPTY
+        present = self._state.snapshot()
+        until = datetime.fromtimestamp(self.heard, UTC) + self._max_age
+        if self._dated[0] is not present or self._dated[1].fresh_until != until:
+            # Generations go on where those of the stored policy ended: they are keys of caches.
+            generation = self._stored_snapshot.generation + present.generation
+            self._dated = (present, replace(present, generation=generation, fresh_until=until))
+        return self._dated[1]
+
+    @property
+    def _serves_stored(self) -> bool:
+        if self._stored is not None and not self._api_was_away:
+            self._api_was_away = any(reflector.failures for reflector in self.reflectors)
+        return self._api_was_away
+
+    def token_object(self, name: str) -> Manifest | None:
+        """An AccessToken as it is known here."""
+        return self._tokens.objects.get(("", name))
+
+    def observe_token(self, written: Manifest) -> None:
+        """Take the answer to a write of an AccessToken's status."""
+        self._tokens.observe(written)
 
     async def run(self) -> None:
         """Watch for ever. Ends by cancellation, or with the error that ended one of the watches."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
+from berth.access.actor import actor_of
 from berth.access.grant import grant
 from berth.access.model import Identity, Snapshot
 from berth.access.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
@@ -20,8 +21,10 @@ from berth.access.sentences import Facts, sentence
 from berth.api.base import rfc3339
 from berth.api.reasons import Reason
 from berth.services.access.answers import bad_token_request, login_refused, method_not_allowed
-from berth.services.access.credentials import Basic, MalformedCredentials, checked_basic, failed, parse_basic
+from berth.services.access.authenticator import Proof, failed
+from berth.services.access.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
 from berth.services.access.deps import Deps
+from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request, json_answer
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
@@ -66,22 +69,28 @@ class TokenEndpoint:
         return await self._issue(wanted, request.headers)
 
     async def _issue(self, wanted: _Wanted, headers: Mapping[str, str]) -> Answer:
-        client = await self._deps.gateway.vouched_address(headers)
+        caller = await self._deps.gateway.vouched(headers)
         if wanted.complaint:
-            identity = failed(Reason.BAD_CREDENTIALS)
+            proof = Proof(failed(Reason.BAD_CREDENTIALS))
         else:
-            identity = await self._deps.authenticator.identify(wanted.basic, self._deps.snapshot())
-        snapshot = self._deps.snapshot()  # the password took its time; what changed meanwhile counts
-        if identity.failure is not None:
-            self._deps.metrics.refused("token", identity.failure)
+            proof = await self._deps.authenticator.identify(wanted.basic, self._deps.snapshot(), caller.address)
+        # To prove it took its time; what changed meanwhile counts.
+        snapshot, identity = self._deps.snapshot(), proof.identity
+        actor = actor_of(snapshot, identity, self._deps.now())
+        if actor.failure is None:
+            if identity.token:
+                self._deps.token_used(identity.token)
+        else:
+            self._deps.metrics.refused("token", actor.failure)
             if not wanted.scopes:
-                self._note(identity, (), (), client, snapshot)
-                text = wanted.complaint or sentence(identity.failure, Facts(who=identity.name))
-                throttled = identity.failure is Reason.TOO_MANY_ATTEMPTS
-                return login_refused(self._deps.host, text, throttled=throttled).answer
-        return self._signed(identity, _understood(wanted.scopes), client, snapshot)
+                self._note(identity, (), (), actor.failure, caller, snapshot)
+                text = wanted.complaint or sentence(actor.failure, Facts(who=actor.to_blame))
+                return login_refused(self._deps.host, text, retry_after=proof.retry_after).answer
+        return self._signed(identity, _understood(wanted.scopes), actor.failure, caller, snapshot)
 
-    def _signed(self, identity: Identity, scopes: Sequence[Scope], client: str, snapshot: Snapshot) -> Answer:
+    def _signed(
+        self, identity: Identity, scopes: Sequence[Scope], failure: Reason | None, caller: Caller, snapshot: Snapshot
+    ) -> Answer:
         granted = grant(snapshot, identity, scopes, self._deps.now())
         projects = sorted({entry.project for entry in granted.access if entry.project})
         token, issued = self._deps.tokens.sign(
@@ -91,7 +100,8 @@ class TokenEndpoint:
             identity,
             [f"{entry.type}:{entry.name}:{','.join(entry.actions)}" for entry in granted.access],
             [f"{scope.type}:{scope.name}:{','.join(scope.actions)}" for scope in scopes],
-            client,
+            failure,
+            caller,
             snapshot,
         )
         document = {
@@ -103,10 +113,21 @@ class TokenEndpoint:
         return json_answer(200, document, _NO_STORE)
 
     def _note(
-        self, identity: Identity, granted: Sequence[str], asked: Sequence[str], client: str, snapshot: Snapshot
+        self,
+        identity: Identity,
+        granted: Sequence[str],
+        asked: Sequence[str],
+        failure: Reason | None,
+        caller: Caller,
+        snapshot: Snapshot,
     ) -> None:
         self._deps.audit.token_issued(
-            identity, granted=granted, asked=asked, client=client, generation=snapshot.generation
+            identity,
+            granted=granted,
+            asked=asked,
+            failure=failure,
+            caller=caller,
+            generation=snapshot.generation,
         )
 
 

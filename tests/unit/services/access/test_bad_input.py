@@ -86,7 +86,7 @@ async def test_each_decision_is_written_down_once(world: World) -> None:
     await world.authz("GET", "/v2/absent/x/manifests/1", token)
     await world.authz("GET", "/v2/canary/../x", token)
     await world.put("/v2/genomics/aligner/manifests/1", token, manifest())
-    fields = ("endpoint", "who", "action", "repository", "allowed", "reason", "client")
+    fields = ("endpoint", "who", "action", "repository", "allowed", "reason", "address")
     seen = [tuple(line[field] for field in fields) for line in world.audit]
     assert seen == [
         ("token", "ann", "token", "repository:genomics/aligner:pull,push", True, None, ""),

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import argon2
 import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from berth.access.model import (
     Action,
@@ -33,16 +33,20 @@ from berth.access.model import (
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
 from berth.services.access.app import create_app
+from berth.services.access.attempts import FailedAttempts
 from berth.services.access.audit import AuditLog
-from berth.services.access.credentials import Authenticator
+from berth.services.access.authenticator import Authenticator
 from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
 from berth.services.access.door import GatewayDoor
 from berth.services.access.exchange import Answer
 from berth.services.access.metrics import AccessMetrics
+from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
 from berth.services.access.tokens import TokenService
+from berth.services.keyring import FetchKeys
 from berth.services.logs import decision_logger
 from berth.services.serviceaccount import ServiceAccountVerifier
+from berth.settings import OidcIssuer
 from tests.component.pki import Authority
 
 HOST = "registry.example.org"
@@ -182,13 +186,18 @@ def first_snapshot() -> Snapshot:
 class World:
     """The application with its parts, and ways to call it."""
 
-    def __init__(self, directory: Path, *, passwords: Passwords | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, passwords: Passwords | None = None, oidc_issuers: Sequence[OidcIssuer] = ()
+    ) -> None:
         self.time = float(int(time.time()))  # near the real time, because certificates hold only then
         self.snapshot = first_snapshot()
         self.catalog = MemoryCatalog()
         self.registries = MemoryRegistries()
         self.log = io.StringIO()
         self.ready = {"policy": True}
+        self.tokens_used: list[str] = []
+        self.issuers: dict[str, dict[str, Any]] = {}  # by issuer: its keys by id; one that is not there is away
+        self.issuer_reads: list[str] = []
         self.signing_dir = directory
         write_keys(directory)
         numbers = itertools.count()
@@ -208,16 +217,23 @@ class World:
             authenticator=Authenticator(
                 verifier=self.verifier,
                 service_accounts=frozenset({"berth-system/berth-operator"}),
+                token_audience=HOST,
+                oidc=OidcLogins(
+                    oidc_issuers, fetch_keys=self._issuer_keys, clock=lambda: self.time, monotonic=lambda: self.time
+                ),
                 passwords=self.passwords,
+                attempts=FailedAttempts(monotonic=lambda: self.time),
             ),
             gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
             catalog=self.catalog,
             registries=self.registries,
             audit=AuditLog(decision_logger("access", self.log)),
+            token_used=self.tokens_used.append,
             metrics=AccessMetrics(),
             upstream_self="http://access",
             registry_base=lambda project: f"http://registry.{project}:5000",
             manifest_size_limit=4 * 1024 * 1024,
+            certification_warning_days=14,
         )
         self.app = create_app(self.deps)
 
@@ -229,6 +245,16 @@ class World:
     async def _keys(self) -> Mapping[str, Any]:
         public = jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": "cluster"}]}
+
+    def _issuer_keys(self, issuer: OidcIssuer) -> FetchKeys:
+        async def fetch() -> Mapping[str, Any]:
+            self.issuer_reads.append(issuer.issuer)
+            if issuer.issuer not in self.issuers:
+                raise ConnectionError("refused")
+            keys = self.issuers[issuer.issuer]
+            return {"issuer": issuer.issuer, "keys": [public_jwk(kid, key) for kid, key in keys.items()]}
+
+        return fetch
 
     def service_account(self, name: str, audience: str = "berth-access") -> str:
         """A projected token of a ServiceAccount in Berth's namespace."""
@@ -261,10 +287,14 @@ class World:
         """One request straight to the service."""
         return await drive(self.app, method, target, headers or {}, body)
 
-    async def ask_token(self, user: str | None, *scopes: str, password: str | None = None) -> Response:
-        """A token request as docker makes it."""
+    async def ask_token(
+        self, user: str | None, *scopes: str, password: str | None = None, source: str | None = None
+    ) -> Response:
+        """A token request as docker makes it; with a source, through the gateway."""
         query = urlencode([("service", HOST), *(("scope", scope) for scope in scopes)])
         headers = {}
+        if source is not None:
+            headers = {"berth-gateway-token": self.service_account("berth-gateway"), "x-forwarded-for": source}
         if user is not None:
             headers["authorization"] = basic(user, PASSWORDS.get(user, "") if password is None else password)
         return await self.call("GET", f"/token?{query}", headers)
@@ -317,6 +347,18 @@ def write_keys(directory: Path, leaf: Any = LEAF, authority: Authority = AUTHORI
         fresh = directory / f"{name}.new"
         fresh.write_bytes(content)
         fresh.rename(directory / name)
+
+
+def public_jwk(kid: str, key: Any) -> dict[str, Any]:
+    """The public half of a key, as an issuer publishes it."""
+    public = key.public_key() if hasattr(key, "public_key") else key
+    if isinstance(public, rsa.RSAPublicKey):
+        algorithm: Any = jwt.algorithms.RSAAlgorithm
+    elif isinstance(public, ed25519.Ed25519PublicKey):
+        algorithm = jwt.algorithms.OKPAlgorithm
+    else:
+        algorithm = jwt.algorithms.ECAlgorithm
+    return {**algorithm.to_jwk(public, as_dict=True), "kid": kid, "use": "sig"}
 
 
 def basic(user: str, password: str) -> str:

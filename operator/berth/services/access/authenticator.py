@@ -1,0 +1,138 @@
+"""Proving who is asking at `/token`.
+
+The password is first tried as a token, and then the user name means nothing: an `AccessToken`, a ServiceAccount token
+of the cluster, a token of a configured identity provider. Then it is a password. What an identity may, and whether
+its credential still holds, is judged on the present policy by whoever gets it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from berth.access.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind
+from berth.access.token_format import is_token, token_sha256
+from berth.api.names import AUDIENCE_ACCESS
+from berth.api.reasons import Reason
+from berth.services.access.attempts import FailedAttempts, TooManyAttempts
+from berth.services.access.credentials import Basic
+from berth.services.access.oidc import IssuerAway, OidcLogins, unverified_issuer
+from berth.services.access.passwords import Passwords, TooBusy
+from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, TokenOver
+
+_BUSY_SECONDS: Final = 2  # until there is room again among the passwords that wait to be verified
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What credentials proved. `retry_after` is in seconds, and set when there were too many tries."""
+
+    identity: Identity
+    retry_after: int = 0
+
+
+def failed(reason: Reason, name: str = "") -> Identity:
+    """Somebody whose credentials were given and refused for this reason. `name` is whom or what it is about."""
+    return Identity(credential=CredentialKind.FAILED, name=name, failure=reason)
+
+
+class Authenticator:
+    """Turns credentials into an identity; never raises for what a client sent.
+
+    `service_accounts` are Berth's own processes that get registry tokens, as `namespace/name`; `token_audience` is
+    what the ServiceAccount tokens of everybody else are made for.
+    """
+
+    def __init__(
+        self,
+        *,
+        verifier: ServiceAccountVerifier,
+        service_accounts: frozenset[str],
+        token_audience: str,
+        oidc: OidcLogins,
+        passwords: Passwords,
+        attempts: FailedAttempts,
+    ) -> None:
+        self._verifier = verifier
+        self._service_accounts = service_accounts
+        self._token_audience = token_audience
+        self._oidc = oidc
+        self._passwords = passwords
+        self._attempts = attempts
+
+    async def identify(self, basic: Basic | None, snapshot: Snapshot, source: str) -> Proof:
+        """The identity that these credentials prove; without any, nobody. `source` is the address they come from."""
+        if basic is None or not (basic.user or basic.password):
+            return Proof(ANONYMOUS)
+        if is_token(basic.password):
+            return Proof(_access_token(basic.password, snapshot))
+        issuer = unverified_issuer(basic.password)
+        if issuer and issuer == self._verifier.issuer:
+            return Proof(await self._service_account(basic.password))
+        if self._oidc.knows(issuer):
+            return Proof(await self._oidc_login(basic.password, issuer))
+        return await self._password(basic, snapshot, source)
+
+    async def _service_account(self, token: str) -> Identity:
+        try:
+            holder = await self._verifier.holder(token, self._token_audience)
+        except TokenOver as over:
+            return failed(Reason.TOKEN_EXPIRED, over.account)
+        except NotServed:
+            return await self._own_process(token)
+        return Identity(
+            CredentialKind.SERVICE_ACCOUNT,
+            name=holder.account,
+            kind=SubjectKind.SERVICE_ACCOUNT,
+            expires_at=datetime.fromtimestamp(holder.until, UTC),
+        )
+
+    async def _own_process(self, token: str) -> Identity:
+        try:
+            account = await self._verifier.verify(token, AUDIENCE_ACCESS)
+        except TokenOver as over:
+            return failed(Reason.TOKEN_EXPIRED, over.account)
+        except NotServed:
+            return failed(Reason.BAD_CREDENTIALS)
+        if account not in self._service_accounts:
+            return failed(Reason.BAD_CREDENTIALS)
+        return Identity(CredentialKind.SERVICE, name=account, kind=SubjectKind.SERVICE_ACCOUNT)
+
+    async def _oidc_login(self, token: str, issuer: str) -> Identity:
+        try:
+            identity = await self._oidc.identify(token, issuer)
+        except IssuerAway as away:
+            return failed(Reason.ISSUER_UNAVAILABLE, away.issuer)
+        return identity or failed(Reason.BAD_CREDENTIALS)
+
+    async def _password(self, basic: Basic, snapshot: Snapshot, source: str) -> Proof:
+        user = snapshot.users.get(basic.user)
+        try:
+            with self._attempts.trying(basic.user, source, basic.password) as attempt:
+                matches = await self._passwords.matches(
+                    basic.user, basic.password, user.password_hash if user else None
+                )
+                attempt.failed = not matches
+        except TooManyAttempts as throttled:
+            return Proof(failed(Reason.TOO_MANY_ATTEMPTS), throttled.retry_after)
+        except TooBusy:
+            return Proof(failed(Reason.TOO_MANY_ATTEMPTS), _BUSY_SECONDS)
+        if not matches or user is None:
+            return Proof(failed(Reason.BAD_CREDENTIALS))
+        return Proof(Identity(CredentialKind.PASSWORD, name=user.name, kind=user.subject.kind))
+
+
+def _access_token(token: str, snapshot: Snapshot) -> Identity:
+    sha256 = token_sha256(token)
+    record = snapshot.tokens.get(sha256)
+    if record is None:
+        return failed(Reason.TOKEN_REVOKED)
+    return Identity(
+        CredentialKind.ACCESS_TOKEN,
+        name=record.owner.name,
+        kind=record.owner.kind,
+        scopes=record.scopes,
+        token=record.name,
+        token_sha256=sha256,
+    )

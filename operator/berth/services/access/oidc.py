@@ -1,0 +1,188 @@
+"""Access tokens of configured identity providers, verified here and offline but for the keys.
+
+Each issuer has keys of its own, so one that can not be reached harms its own logins alone, and says so. Sources:
+OpenID Connect Core 1.0 and Discovery 1.0, RFC 9068 (JWT access tokens), RFC 8725 (best practices), and for
+`email_verified` the Kubernetes documentation "Authenticating" (OpenID Connect Tokens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import jwt
+import structlog
+
+from berth.access.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
+from berth.api.reasons import Reason
+from berth.services.keyring import FetchKeys, KeyRing
+from berth.settings import OidcIssuer
+
+ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
+LEEWAY: Final = 30.0  # seconds by which clocks may differ
+_KEYS_MAX_AGE: Final = 3600.0  # seconds after which keys are read again although all are known
+_LONGEST_NAME: Final = 253
+_MOST_GROUP_CHARACTERS: Final = 4096  # of all groups together; they travel in the header of every request
+
+
+class IssuerAway(Exception):  # noqa: N818 - named for the state that it reports
+    """The issuer could not be asked for the key that a token names. `issuer` is its host name."""
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(f"{issuer} can not be reached")
+        self.issuer = issuer
+
+
+class _Refused(ValueError):  # noqa: N818 - named for what happens to the token
+    """The token is not one of this issuer for this registry, or it says nothing that could be used."""
+
+
+def oidc_keys(issuer: OidcIssuer, get_json: Callable[[str], Awaitable[Mapping[str, Any]]]) -> FetchKeys:
+    """Reads an issuer's keys by discovery, given a way to read JSON at an address."""
+
+    async def fetch() -> Mapping[str, Any]:
+        url = issuer.discovery_url or issuer.issuer.rstrip("/") + "/.well-known/openid-configuration"
+        discovery = await get_json(url)
+        if discovery.get("issuer") != issuer.issuer:
+            raise ValueError("the discovery document is another issuer's")
+        keys_url = str(discovery["jwks_uri"])
+        if urlsplit(url).scheme == "https" and urlsplit(keys_url).scheme != "https":
+            raise ValueError("jwks_uri is not an https:// address")
+        return {"issuer": issuer.issuer, "keys": (await get_json(keys_url))["keys"]}
+
+    return fetch
+
+
+class OidcLogins:
+    """Verifies tokens of the configured issuers.
+
+    `fetch_keys` gives for each issuer the way to read its keys; `clock` is seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        issuers: Iterable[OidcIssuer],
+        *,
+        fetch_keys: Callable[[OidcIssuer], FetchKeys],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._log = structlog.get_logger("berth.access.oidc")
+        self._issuers = {
+            issuer.issuer: (
+                issuer,
+                KeyRing(
+                    fetch_keys(issuer),
+                    name=issuer.issuer,
+                    accepted=ALGORITHMS,
+                    monotonic=monotonic,
+                    max_age=_KEYS_MAX_AGE,
+                ),
+            )
+            for issuer in issuers
+        }
+
+    def knows(self, issuer: str) -> bool:
+        """Whether tokens of this issuer are for here to judge."""
+        return issuer in self._issuers
+
+    async def identify(self, token: str, issuer: str) -> Identity | None:
+        """Whom this token of this known issuer proves; None when it proves nobody. One that has expired is told so.
+
+        Raises IssuerAway when its key is not known and the issuer does not answer.
+        """
+        settings, ring = self._issuers[issuer]
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.InvalidTokenError, ValueError):
+            return None
+        key = await ring.find(header)
+        if key is None:
+            if not ring.reachable:
+                raise IssuerAway(urlsplit(issuer).hostname or issuer)
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                key=key.public,
+                algorithms=[header["alg"]],
+                audience=settings.audience,
+                issuer=[settings.issuer],
+                options={
+                    "require": ["exp", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+            return self._identity(settings, claims)
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as refused:
+            self._log.info("token refused", issuer=issuer, reason=type(refused).__name__)
+            return None
+
+    def _identity(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> Identity:
+        name = settings.username_prefix + _username(settings, claims)
+        now, end = self._clock(), float(claims["exp"]) + LEEWAY
+        if float(claims.get("nbf", 0)) > now + LEEWAY:
+            raise _Refused
+        expires_at = datetime.fromtimestamp(end, UTC)
+        if not end > now:
+            return Identity(CredentialKind.FAILED, name=name, failure=Reason.TOKEN_EXPIRED)
+        return Identity(
+            CredentialKind.OIDC,
+            name=name,
+            scopes=_scopes(settings, claims),
+            groups=self._groups(settings, claims),
+            expires_at=expires_at,
+        )
+
+    def _groups(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> frozenset[str]:
+        """The groups in their order, as many as a token can carry; the rest count for nothing, which is logged."""
+        kept: list[str] = []
+        size = 0
+        for group in _words(claims.get(settings.groups_claim), separator=None) if settings.groups_claim else ():
+            name = settings.groups_prefix + group
+            size += len(name)
+            if size > _MOST_GROUP_CHARACTERS:
+                self._log.warning("a token names too many groups", issuer=settings.issuer, kept=len(kept))
+                break
+            if group and name.isprintable():
+                kept.append(name)
+        return frozenset(kept)
+
+
+def unverified_issuer(token: str) -> str:
+    """What a JWT says of its issuer, to find who may verify it; empty when it is no JWT. Nothing is proved by it."""
+    if not token.startswith("eyJ") or token.count(".") != 2:
+        return ""
+    try:
+        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, RecursionError):
+        return ""
+    return issuer if isinstance(issuer, str) else ""
+
+
+def _username(settings: OidcIssuer, claims: Mapping[str, Any]) -> str:
+    name = claims.get(settings.username_claim)
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise _Refused
+    if settings.username_claim == "email" and claims.get("email_verified", True) is not True:
+        raise _Refused
+    return name
+
+
+def _scopes(settings: OidcIssuer, claims: Mapping[str, Any]) -> frozenset[TokenScope]:
+    if not settings.scopes_claim or settings.scopes_claim not in claims:
+        return ALL_SCOPES
+    words = set(_words(claims[settings.scopes_claim], separator=" "))
+    return frozenset(scope for scope in TokenScope if settings.scopes_prefix + scope.value in words)
+
+
+def _words(value: object, *, separator: str | None) -> list[str]:
+    """The strings of a claim that is a list of them or one of them (with a separator: of words in it)."""
+    if isinstance(value, str):
+        return value.split(separator) if separator else [value]
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
