@@ -16,16 +16,17 @@ from urllib.parse import parse_qsl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from berth.access.actor import actor_of
 from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
 from berth.access.decide import decide, subject_text
 from berth.access.explain import decision_document
 from berth.access.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
 from berth.access.questions import identity_of
 from berth.access.sentences import Facts, full_name, phrase, sentence
-from berth.api.reasons import Reason
 from berth.services.access.answers import Refusal, login_refused, method_not_allowed
 from berth.services.access.credentials import MalformedCredentials, parse_basic
 from berth.services.access.deps import Deps
+from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request, json_answer
 
 _MAX_FIELDS: Final = 8
@@ -78,34 +79,40 @@ class WhyPage:
         """The answer to one question."""
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed("GET, HEAD")
-        identity = await self._identify(request)
+        caller = await self._deps.gateway.vouched(request.headers)
+        identity = await self._identify(request, caller)
         if isinstance(identity, Refusal):
             return self._finished(identity.answer)
         html = "text/html" in request.headers.get("accept", "")
         asked = Asked()
         try:
             asked = read_question(request.query)
-            return await self._explained(request, identity, asked, html)
+            return self._explained(caller, identity, asked, html)
         except (_Unreadable, UnknownSubject) as problem:
             return self._complaint(400, str(problem), asked, html)
 
-    async def _identify(self, request: Request) -> Identity | Refusal:
+    async def _identify(self, request: Request, caller: Caller) -> Identity | Refusal:
         """Who is asking; whoever does not log in is asked to, and nobody learns anything here without."""
         header = request.headers.get("authorization", "")
         try:
             basic = parse_basic(header) if header else None
         except MalformedCredentials as malformed:
-            return login_refused(self._deps.host, str(malformed), throttled=False)
-        identity = await self._deps.authenticator.identify(basic, self._deps.snapshot())
+            return login_refused(self._deps.host, str(malformed))
+        proof = await self._deps.authenticator.identify(basic, self._deps.snapshot(), caller.address)
+        identity = proof.identity
         if identity.credential is CredentialKind.NONE:
-            return login_refused(self._deps.host, _LOGIN, throttled=False)
-        if identity.failure is not None:
-            self._deps.metrics.refused("why", identity.failure)
-            text = sentence(identity.failure, Facts(who=identity.name))
-            return login_refused(self._deps.host, text, throttled=identity.failure is Reason.TOO_MANY_ATTEMPTS)
+            return login_refused(self._deps.host, _LOGIN)
+        # To prove it took its time; what changed meanwhile counts.
+        actor = actor_of(self._deps.snapshot(), identity, self._deps.now())
+        if actor.failure is not None:
+            self._deps.metrics.refused("why", actor.failure)
+            text = sentence(actor.failure, Facts(who=actor.to_blame))
+            return login_refused(self._deps.host, text, retry_after=proof.retry_after)
+        if identity.token:
+            self._deps.token_used(identity.token)
         return identity
 
-    async def _explained(self, request: Request, asker: Identity, asked: Asked, html: bool) -> Answer:
+    def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Answer:
         snapshot = self._deps.snapshot()
         now = self._deps.now()
         wish = AccessRequest(Action(asked.action), asked.name.project, asked.name.repository)
@@ -116,7 +123,7 @@ class WhyPage:
                 return self._complaint(*refused, asked, html)
             identity = identity_of(snapshot, subject_named(asked.subject, snapshot))
         decision = decide(snapshot, identity, wish, now)
-        await self._note(request, asker, wish, decision, snapshot)
+        self._note(caller, asker, wish, decision, snapshot)
         if not html:
             return self._finished(json_answer(200, decision_document(identity, wish, decision)))
         name = full_name(wish.project, wish.repository)
@@ -141,8 +148,8 @@ class WhyPage:
             project=wish.project,
         )
 
-    async def _note(
-        self, request: Request, asker: Identity, wish: AccessRequest, decision: Decision, snapshot: Snapshot
+    def _note(
+        self, caller: Caller, asker: Identity, wish: AccessRequest, decision: Decision, snapshot: Snapshot
     ) -> None:
         self._deps.audit.decided(
             "why",
@@ -151,7 +158,7 @@ class WhyPage:
             repository=full_name(wish.project, wish.repository),
             allowed=decision.allowed,
             reason=decision.reason,
-            client=await self._deps.gateway.vouched_address(request.headers),
+            caller=caller,
             generation=snapshot.generation,
         )
 
