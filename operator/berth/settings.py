@@ -97,21 +97,21 @@ class OidcIssuer(BaseModel):
         description="Its `iss`, to the letter. Discovery is read below it (OpenID Connect Discovery 1.0)."
     )
     discovery_url: Annotated[str, AfterValidator(_safe_address)] | None = Field(
-        None, description="Whole address of the discovery document, where it is reached at another one."
+        default=None, description="Whole address of the discovery document, where it is reached at another one."
     )
     audience: str = Field(min_length=1, description="What `aud` of its tokens must hold.")
     ca_file: Path | None = Field(
-        None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs."
+        default=None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs."
     )
-    username_claim: str = Field("sub", min_length=1, description="Claim with the user name.")
-    username_prefix: _Prefix = Field("", description="Put before the user name.")
-    groups_claim: str = Field("groups", description="Claim with the groups, a list or one; empty: none.")
-    groups_prefix: _Prefix = Field("", description="Put before each group.")
+    username_claim: str = Field(default="sub", min_length=1, description="Claim with the user name.")
+    username_prefix: _Prefix = Field(default="", description="Put before the user name.")
+    groups_claim: str = Field(default="groups", description="Claim with the groups, a list or one; empty: none.")
+    groups_prefix: _Prefix = Field(default="", description="Put before each group.")
     scopes_claim: str = Field(
-        "scope",
-        description="Claim with the scopes view, download and modify, a list or words; empty, or absent in a token: all.",
+        default="scope",
+        description="Claim with the scopes view, download, modify, a list or words; empty, or absent in a token: all.",
     )
-    scopes_prefix: _Prefix = Field("", description="What stands before a scope of Berth in that claim.")
+    scopes_prefix: _Prefix = Field(default="", description="What stands before a scope of Berth in that claim.")
 
 
 class AccessSettings(Common):
