@@ -174,3 +174,27 @@ async def test_every_question_is_in_the_audit_log_under_the_name_of_whoever_aske
     line = administered.audit[-1]
     assert (line["endpoint"], line["who"], line["action"], line["repository"]) == ("why", "bob", "push", "mine/x")
     assert (line["allowed"], line["reason"]) == (False, "NotCertified")
+
+
+async def test_the_address_in_a_refusal_opens_the_page_that_explains_it(world: World) -> None:
+    token = await world.token("dora", "repository:genomics/aligner:pull,push")
+    told = (await world.ask("POST", "/v2/genomics/aligner/blobs/uploads/", token)).sentence
+    address = told.partition(" See https://registry.example.org/why?")[2]
+    document = (await ask(world, "dora", address)).document
+    assert (document["action"], document["name"], document["reason"]) == ("push", "genomics/aligner", "NotCertified")
+    assert told.startswith(document["sentence"])
+
+
+async def test_no_sentence_grows_beyond_its_limit_for_its_address(world: World) -> None:
+    for length in range(1, 120):
+        name = "a" * length
+        token = await world.token("dora", f"repository:genomics/{name}:pull,push")
+        sentence = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
+        assert len(sentence) <= 200
+        assert ("/why?" in sentence) is (f"/why?push=genomics/{name}" in sentence)
+
+
+async def test_where_the_page_can_say_no_more_the_sentence_has_no_address(world: World) -> None:
+    hidden = await world.ask("GET", "/v2/genomics/aligner/manifests/1", await world.token("eve", "repository:a/b:pull"))
+    nobody = await world.ask("GET", "/v2/genomics/aligner/manifests/1", await world.token(None, "repository:a/b:pull"))
+    assert "/why?" not in hidden.sentence + nobody.sentence
