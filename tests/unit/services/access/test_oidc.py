@@ -130,7 +130,7 @@ async def test_a_certified_outside_user_pushes(world: World) -> None:
 
 
 async def test_a_login_whose_name_is_a_users_is_that_user_as_far_as_it_is_verified(world: World) -> None:
-    whole = {"iss": SPARE, "aud": ["berth", "other"], "email": "ann"}
+    whole: dict[str, Any] = {"iss": SPARE, "aud": ["berth", "other"], "email": "ann"}
     found = claims(await world.token("x", PULL_PUSH, password=token(world, **whole)))
     assert (found["sub"], found["access"][0]["actions"]) == ("ann", ["pull", "push"])
     assert await refusal(world, token(world, **whole, email_verified=False)) == told(Reason.BAD_CREDENTIALS)
@@ -237,7 +237,7 @@ def test_issuers_are_read_from_json_and_checked(monkeypatch: pytest.MonkeyPatch)
         '"usernamePrefix":"idp:","groupsClaim":"roles","groupsPrefix":"idp:","scopesClaim":"scp","scopesPrefix":"b.",'
         '"discoveryURL":"https://inside.example.org/.well-known/openid-configuration"}]',
     )
-    (issuer,) = AccessSettings().oidc_issuers
+    (issuer,) = AccessSettings.model_validate({}).oidc_issuers
     assert (issuer.ca_file, issuer.groups_claim, issuer.discovery_url) == (
         Path("/ca.crt"),
         "roles",

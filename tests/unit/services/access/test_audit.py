@@ -1,0 +1,99 @@
+"""The audit log: everything that a decision was made of, on one line, and nothing that is secret."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import jwt
+
+from berth.access.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.access.token_format import make_token, token_sha256
+from tests.unit.services.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, PASSWORDS, World, basic, manifest
+
+SCOPE = "repository:genomics/aligner:pull,push"
+SECRET = make_token(b"s" * 32)
+EVIL = 'x"}\r\n{"message":"decision","who":"root","allowed":true}\n\x00\x1b[2J\u2028'
+
+
+def give(world: World) -> None:
+    record = AccessTokenRecord("ann-laptop", Subject(SubjectKind.USER, "ann"), frozenset(TokenScope))
+    world.snapshot = replace(world.snapshot, tokens={token_sha256(SECRET): record})
+
+
+async def test_a_line_says_who_with_what_did_what_from_where_and_why_not(world: World) -> None:
+    give(world)
+    token = await world.token("x", SCOPE, password=SECRET)
+    await world.authz("GET", "/v2/genomics/aligner/manifests/1", token, **{"user-agent": "docker/29.0"})
+    line = world.audit[-1]
+    assert line.pop("timestamp")
+    assert line == {
+        "message": "decision",
+        "level": "info",
+        "process": "access",
+        "logger": "berth.audit",
+        "endpoint": "authz",
+        "who": "ann",
+        "credential": "AccessToken",
+        "token": "ann-laptop",
+        "action": "pull",
+        "repository": "genomics/aligner",
+        "allowed": True,
+        "reason": None,
+        "client": "docker/29.0",
+        "address": "198.51.100.7",
+        "generation": 1,
+    }
+
+
+async def test_no_name_and_no_header_begins_or_ends_a_line(world: World) -> None:
+    give(world)
+    gateway = {"berth-gateway-token": world.service_account("berth-gateway")}
+    evil = {name: EVIL.encode().decode("latin-1") for name in ("user-agent", "x-forwarded-for", "referer", "host")}
+    await world.call(
+        "GET", f"/token?scope={SCOPE}%0A&service=%0d%0a", {**gateway, **evil, "authorization": basic("a", "b")}
+    )
+    await world.call("GET", "/token?account=%0A", {**gateway, **evil, "authorization": basic(EVIL, "b")})
+    await world.call("GET", "/token?scope=" + "%0d%0a%7b".join(SCOPE), {**gateway, **evil})
+    token = await world.token("x", SCOPE, password=SECRET)
+    for target in (
+        "/v2/genomics/aligner/manifests/1",
+        "/v2/x%0a/manifests/1",
+        f"/v2/{EVIL}/manifests/1".encode().decode("latin-1"),
+    ):
+        await world.authz("GET", target, token, **evil)
+    text = world.log.getvalue()
+    assert text.isascii()
+    lines = text.splitlines()
+    assert len(lines) == 7
+    assert all(json.loads(line)["process"] == "access" for line in lines)
+    assert not any(json.loads(line)["who"] == "root" for line in lines)
+    assert max(len(json.loads(line)["client"]) for line in lines) <= 200
+
+
+async def test_of_200_operations_with_secrets_none_stands_in_the_log_or_in_an_answer(world: World) -> None:
+    give(world)
+    pod = jwt.encode(
+        {"iss": ISSUER, "aud": [HOST], "sub": "system:serviceaccount:a:b", "exp": world.time + 600},
+        CLUSTER_KEY,
+        algorithm="RS256",
+        headers={"kid": "cluster"},
+    )
+    secrets = [SECRET, pod, *PASSWORDS.values(), "canary-guess"]
+    told = ""
+    for number in range(50):
+        secret = secrets[number % len(secrets)]
+        user = ("ann", "bob", "nobody", "canary-guess")[number % 4]
+        source = f"198.51.{number}.1"
+        await world.ask_token(user, SCOPE, password=secret, source=source)
+        told += (await world.ask_token(user, password=secret + "x", source=source)).body.decode()
+        token = await world.token(user, SCOPE, password=secret)
+        answer = await world.authz("GET", "/v2/genomics/private/manifests/1", token, **{"user-agent": "curl"})
+        told += str(answer.headers) + answer.body.decode()
+        written = await world.put("/v2/genomics/aligner/manifests/1", token, manifest())
+        told += str(written.headers) + written.body.decode()
+        secrets.append(token)
+    sinks = world.log.getvalue() + told
+    assert len(world.audit) >= 200
+    for secret in (*secrets, *HASHES.values(), token_sha256(SECRET), "eyJ", "PRIVATE KEY"):
+        assert secret not in sinks
