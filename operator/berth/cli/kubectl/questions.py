@@ -52,6 +52,7 @@ class Answer:
     request: AccessRequest
     decision: Decision
     unread: tuple[str, ...]  # resources that the asker may not read
+    host: str = ""  # of the registry; empty: unknown
 
     @property
     def allowed(self) -> bool:
@@ -86,7 +87,7 @@ class Answer:
             return ""
         return (
             f"This may be wrong, because you may not read {' and '.join(missing)} in this cluster; open "
-            "https://HOST/why instead, or ask whoever runs the registry."
+            f"https://{self.host or 'HOST'}/why instead, or ask whoever runs the registry."
         )
 
     @property
@@ -136,7 +137,7 @@ async def ask(action: str, image: str, somebody: Somebody, connection: Connectio
     identity = identity_for(replace(somebody, subject=written), world.snapshot)
     request = AccessRequest(Action(action), named.project, named.repository)
     decision = decide(world.snapshot, identity, request, datetime.now(UTC))
-    return Answer(identity, request, decision, world.unread)
+    return Answer(identity, request, decision, world.unread, world.host)
 
 
 async def who(action: str, image: str, connection: Connection) -> Listed:
