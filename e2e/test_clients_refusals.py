@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from e2e.suite.clients import CLIENTS, LOGINS, PUSHERS
-from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference, Refusals
+from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference, Refusals, with_page
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.helm import Helm
 from e2e.suite.clients.oras import Oras
@@ -58,7 +58,7 @@ def test_a_push_by_an_editor_without_certification_is_refused_with_the_sentence(
         f"{stage.editor.name} may edit {reference.path} but is not certified to push; "
         "ask your registry office for a Certification."
     )
-    assert_refused(refused, client.refusals.push, reference, sentence)
+    assert_refused(refused, client.refusals.push, reference, with_page(sentence, "push", reference.path))
     assert stage.recorded(reference) == before
 
 
@@ -70,7 +70,7 @@ def test_a_push_by_a_downloader_names_the_level_that_is_missing(stage: Stage, cl
         f"{stage.downloader.name} has Download on {reference.path}, and push needs Edit; "
         f"ask somebody with Administer on project {PROJECT} for Edit."
     )
-    assert_refused(refused, client.refusals.push, reference, sentence)
+    assert_refused(refused, client.refusals.push, reference, with_page(sentence, "push", reference.path))
 
 
 def test_an_attachment_by_an_editor_without_certification_is_refused_with_the_sentence(
@@ -82,7 +82,7 @@ def test_an_attachment_by_an_editor_without_certification_is_refused_with_the_se
         f"{stage.editor.name} may edit {subject.path} but is not certified to push; "
         "ask your registry office for a Certification."
     )
-    assert_refused(Outcome(refused), Oras.refusals.push, subject, sentence)
+    assert_refused(Outcome(refused), Oras.refusals.push, subject, with_page(sentence, "push", subject.path))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_pull_by_a_viewer_by_tag_or_by_digest_is_refused_with_the_sentence(
             f"{stage.viewer.name} has View on {reference.path}, and pull needs Download; "
             f"ask somebody with Administer on project {PROJECT} for Download."
         )
-        assert_refused(refused, client.refusals.pull, reference, sentence)
+        assert_refused(refused, client.refusals.pull, reference, with_page(sentence, "pull", reference.path))
 
 
 @each(CLIENTS)

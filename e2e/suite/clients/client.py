@@ -116,6 +116,12 @@ class Refusals:
         )
 
 
+def with_page(sentence: str, action: str, path: str) -> str:
+    """A sentence that says who lacks what ends with the address of the page that explains it, where there is room."""
+    longer = f"{sentence} See https://{HOST}/why?{action}={path}"
+    return longer if len(longer) <= 200 else sentence
+
+
 class Client(Protocol):
     """One client. Every method types what a person would type."""
 

@@ -203,6 +203,14 @@ class KubeClient:
                 raise Conflict(error.sentence, status=error.status) from error
             raise
 
+    async def create(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str) -> Manifest:
+        """Create an object, or make a request of a kind that has no name. Conflict when the name is taken."""
+        metadata = body.get("metadata") or {}
+        namespace = metadata.get("namespace")
+        doing = f"Creating {resource.describe(metadata.get('name', ''), namespace)}".rstrip()
+        query = [("fieldManager", field_manager)]
+        return await self._json("POST", resource.path(namespace), doing, query=query, body=body)
+
     async def merge(
         self, resource: Resource, key: ObjectKey, patch: Mapping[str, Any], *, field_manager: str
     ) -> Manifest:

@@ -139,6 +139,19 @@ def test_an_answer_of_the_registry_says_its_version_once(stage: Stage) -> None:
     assert reply.headers.get_all("Docker-Distribution-Api-Version") == ["registry/2.0"]
 
 
+def test_a_question_why_goes_to_access_with_its_query_and_what_the_browser_accepts(stage: Stage) -> None:
+    page = Answer(200, {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": "default-src 'none'"})
+    stage.access.respond = lambda _: page
+    sent = {"Authorization": "Basic abc", "Accept": "text/html"}
+    reply = stage.gateway.request("GET", "/why?push=genomics/aligner&as=robot%3Ab", sent)
+    (seen,) = stage.access.seen
+    assert seen.target == "/why?push=genomics/aligner&as=robot%3Ab"
+    assert (seen.headers["Authorization"], seen.headers["Accept"]) == ("Basic abc", "text/html")
+    assert seen.headers["Berth-Gateway-Token"] == TOKEN
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert reply.headers["Content-Security-Policy"] == "default-src 'none'"
+
+
 def test_a_token_request_goes_to_access_with_its_query_its_form_and_the_gateways_token(stage: Stage) -> None:
     stage.gateway.request("GET", "/token?service=berth&scope=repository%3Aa%2Fb%3Apull", {"Authorization": "Basic abc"})
     stage.gateway.request(

@@ -26,6 +26,7 @@ from berth.services.access.listing import Listings
 from berth.services.access.manifests import ManifestWrites
 from berth.services.access.token_endpoint import TokenEndpoint
 from berth.services.access.uploads import UploadCancels
+from berth.services.access.why_page import WhyPage
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 
@@ -43,6 +44,7 @@ class _Application:
         self._writes = ManifestWrites(deps)
         self._uploads = UploadCancels(deps)
         self._listings = Listings(deps)
+        self._why = WhyPage(deps)
         self._log = structlog.get_logger("berth.access.app")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +71,8 @@ class _Application:
             return await self._token.answer(request)
         if endpoint == "registry":
             return await self._registry(request)
+        if endpoint == "why":
+            return await self._why.answer(request)
         if endpoint in ("healthz", "readyz"):
             return self._probe(endpoint, request.method)
         return not_found()
@@ -101,6 +105,8 @@ def _endpoint(path: str) -> str:
         return "authz"
     if path == "/token":
         return "token"
+    if path == "/why":
+        return "why"
     if path == "/v2" or path.startswith("/v2/"):
         return "registry"
     return path[1:] if path in _PROBES else "other"

@@ -10,7 +10,7 @@ from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind,
 from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
-from berth.services.access.answers import Refusal, challenge, denied
+from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.tokens import GrantedToken, TokenRefused
@@ -132,6 +132,7 @@ class Judge:
     ) -> Refusal:
         self._note(request, token, snapshot, caller, allowed=False, reason=reason)
         self._deps.metrics.refused(self._endpoint, reason)
+        text = with_page(self._deps.host, request, reason, text)
         return denied(request, text, token.asked.get(request.name, frozenset()))
 
     def _note(

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from berth.access.model import Level, RepositoryPolicy, State
+from berth.access.model import Action, Level, RepositoryPolicy, State
 from berth.api.reasons import Reason
 from tests.component.pki import Authority
-from tests.unit.services.access.world import HOST, World, rules, told, write_keys
+from tests.unit.services.access.world import HOST, World, rules, told, told_at, write_keys
 
 DIGEST = "sha256:" + "a" * 64
 PULL = "repository:genomics/aligner:pull"
@@ -20,7 +20,6 @@ MANIFEST = "/v2/genomics/aligner/manifests/1"
 BLOB = f"/v2/genomics/aligner/blobs/{DIGEST}"
 BY_DIGEST = f"/v2/genomics/aligner/manifests/{DIGEST}"
 UPLOADS = "/v2/genomics/aligner/blobs/uploads/"
-TRASHED = told(Reason.PROJECT_TRASHED, "ann")
 
 
 async def test_only_the_gateway_may_ask(world: World) -> None:
@@ -165,7 +164,7 @@ async def test_an_uncertified_editor_may_pull_and_is_told_why_not_push(world: Wo
     token = await world.token("dora", PULL_PUSH)
     assert (await world.ask("GET", MANIFEST, token)).status == 200
     response = await world.ask("POST", UPLOADS, token)
-    assert (response.status, response.sentence) == (403, told(Reason.NOT_CERTIFIED, "dora"))
+    assert (response.status, response.sentence) == (403, told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
 
 
 async def test_a_withdrawn_certification_counts_at_once_for_tokens_already_issued(world: World) -> None:
@@ -174,7 +173,7 @@ async def test_a_withdrawn_certification_counts_at_once_for_tokens_already_issue
     world.certify({})
     response = await world.ask("POST", UPLOADS, token)
     assert response.status == 403
-    assert response.sentence == told(Reason.NOT_CERTIFIED, "ann")
+    assert response.sentence == told_at(Reason.NOT_CERTIFIED, "ann", Action.PUSH)
 
 
 async def test_a_certification_ends_by_itself_for_tokens_already_issued(world: World) -> None:
@@ -190,9 +189,10 @@ async def test_a_certification_ends_by_itself_for_tokens_already_issued(world: W
 async def test_the_trash_refuses_tokens_already_issued_and_gives_back_what_was(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
     world.change("genomics", state=State.TRASHED)
-    for method, target in (("GET", MANIFEST), ("POST", UPLOADS), ("DELETE", BY_DIGEST)):
+    refused = (("GET", MANIFEST, Action.PULL), ("POST", UPLOADS, Action.PUSH), ("DELETE", BY_DIGEST, Action.DELETE))
+    for method, target, action in refused:
         response = await world.ask(method, target, token)
-        assert (response.status, response.sentence) == (403, TRASHED)
+        assert (response.status, response.sentence) == (403, told_at(Reason.PROJECT_TRASHED, "ann", action))
     world.change("genomics", state=State.ACTIVE)
     assert (await world.ask("GET", MANIFEST, token)).status == 200
 
@@ -202,7 +202,7 @@ async def test_the_trash_of_one_repository_leaves_the_others(world: World) -> No
     repositories = world.snapshot.projects["genomics"].repositories
     trashed = replace(repositories["aligner"], state=State.TRASHED)
     world.change("genomics", repositories={**repositories, "aligner": trashed})
-    assert (await world.ask("GET", MANIFEST, token)).sentence == told(Reason.REPOSITORY_TRASHED, "ann")
+    assert (await world.ask("GET", MANIFEST, token)).sentence == told_at(Reason.REPOSITORY_TRASHED, "ann")
     assert (await world.ask("GET", "/v2/genomics/tools/viewer/manifests/1", token)).status == 200
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from berth.access.model import State
+from berth.access.model import Action, State
 from berth.api.reasons import Reason
 from berth.services.access.deps import RegistryAway, WriteIntent
 from berth.services.access.exchange import Answer
-from tests.unit.services.access.world import OCI_MANIFEST, World, manifest, told
+from tests.unit.services.access.world import OCI_MANIFEST, World, manifest, told, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 DELETE = "repository:genomics/aligner:delete"
@@ -47,14 +47,14 @@ async def test_an_address_that_no_gateway_vouches_for_is_not_recorded(world: Wor
 async def test_a_push_without_the_right_touches_neither_registry_nor_catalog(world: World) -> None:
     response = await world.put(TARGET, await world.token("dora", PULL_PUSH), BODY)
     assert (response.status, response.code) == (403, "DENIED")
-    assert response.sentence == told(Reason.NOT_CERTIFIED, "dora")
+    assert response.sentence == told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH)
     assert (world.registries.manifests, world.catalog.writes) == ({}, {})
 
 
 async def test_a_push_is_judged_on_the_present_policy(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
     world.change("genomics", state=State.TRASHED)
-    assert (await world.put(TARGET, token, BODY)).sentence == told(Reason.PROJECT_TRASHED, "ann")
+    assert (await world.put(TARGET, token, BODY)).sentence == told_at(Reason.PROJECT_TRASHED, "ann", Action.PUSH)
     assert world.catalog.writes == {}
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from berth.access.model import Action
 from berth.api.reasons import Reason
 from berth.services.access.deps import RegistryAway
 from berth.services.access.exchange import Answer
-from tests.unit.services.access.world import World, claims, told
+from tests.unit.services.access.world import World, claims, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 SESSION = "/v2/genomics/aligner/blobs/uploads/abc?_state=x-_%3D"
@@ -36,7 +37,7 @@ async def test_the_answer_of_the_registry_is_handed_on(world: World) -> None:
 async def test_without_the_right_to_push_nothing_is_cancelled(world: World) -> None:
     token = await world.token("dora", PULL_PUSH)
     response = await world.ask("DELETE", SESSION, token)
-    assert (response.status, response.sentence) == (403, told(Reason.NOT_CERTIFIED, "dora"))
+    assert (response.status, response.sentence) == (403, told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
     assert (await cancel(world, token))[0] == 403
     assert world.registries.tokens == []
 

@@ -156,6 +156,13 @@ def told(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
     return sentence(reason, Facts(who=who, project="genomics", repository="aligner", action=action))
 
 
+def told_at(reason: Reason, who: str = "", action: Action = Action.PULL, repository: str = "aligner") -> str:
+    """The same, as a client is told it that may find out more: with the address of the page, where there is room."""
+    text = sentence(reason, Facts(who=who, project="genomics", repository=repository, action=action))
+    longer = f"{text} See https://{HOST}/why?{action}=genomics/{repository}"
+    return longer if len(longer) <= 200 else text
+
+
 def rules(*pairs: tuple[str, Level]) -> tuple[Rule, ...]:
     """Sharing with users by name, or with everybody who is logged in by `*`."""
     return tuple(

@@ -1,0 +1,145 @@
+"""`why`, `can-i` and `who-can`: the registry's own decision, asked at the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from berth.cli.kubectl.options import (
+    ACTIONS,
+    EXIT_DENIED,
+    Connection,
+    as_somebody,
+    on_cluster,
+    output,
+    print_json,
+    print_table,
+    run,
+)
+
+if TYPE_CHECKING:
+    from berth.cli.kubectl.questions import Answer, Listed
+
+_IMAGE = "IMAGE is [HOST/]PROJECT/REPOSITORY, with a tag or digest or without; to view or administer, PROJECT will do."
+
+
+@click.command(short_help="Show every check and which of them says no.", epilog=_IMAGE)
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("image")
+@as_somebody
+@on_cluster
+@output("json")
+def why(
+    action: str,
+    image: str,
+    subject: str,
+    groups: tuple[str, ...],
+    token: str,
+    kubeconfig: str,
+    context: str,
+    form: str | None,
+) -> None:
+    """Show every check that the registry makes, and which of them says no.
+
+    Exit code 0 means allowed, 3 denied, 1 that it can not be told.
+
+    \b
+    Examples:
+      kubectl berth why push genomics/aligner:v2
+      kubectl berth why pull registry.example.org/genomics/aligner --as reviewer
+      kubectl berth why push genomics/aligner --as serviceaccount:builders/ci
+      kubectl berth why push genomics/aligner --with-token builder-ci -o json
+    """
+    answer = _answer(action, image, subject, groups, token, Connection(kubeconfig, context))
+    if form == "json":
+        print_json(answer.document)
+    else:
+        click.echo(answer.chain)
+    _end(answer)
+
+
+@click.command("can-i", short_help="Say yes or no, and why in a sentence.", epilog=_IMAGE)
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("image")
+@as_somebody
+@on_cluster
+@output("json")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+def can_i(
+    action: str,
+    image: str,
+    subject: str,
+    groups: tuple[str, ...],
+    token: str,
+    kubeconfig: str,
+    context: str,
+    form: str | None,
+    quiet: bool,
+) -> None:
+    """Say yes or no, and in one sentence why.
+
+    Exit code 0 means yes, 3 no, 1 that it can not be told.
+
+    \b
+    Examples:
+      kubectl berth can-i push genomics/aligner
+      kubectl berth can-i pull genomics/aligner --as group:idp:lab-42
+      kubectl berth can-i -q push genomics/aligner --as robot:builder || echo "not yet"
+    """
+    answer = _answer(action, image, subject, groups, token, Connection(kubeconfig, context))
+    if form == "json":
+        print_json(answer.document)
+    elif not quiet:
+        click.echo(answer.yes_or_no)
+    _end(answer)
+
+
+@click.command("who-can", short_help="List who may, with level and source.", epilog=_IMAGE)
+@click.argument("action", type=click.Choice(ACTIONS))
+@click.argument("image")
+@on_cluster
+@output("json")
+def who_can(action: str, image: str, kubeconfig: str, context: str, form: str | None) -> None:
+    """List everybody who may do this now, with their level and where it comes from.
+
+    Teams stand there as their members. Of groups and AuthenticatedUsers nobody knows the members but their logins.
+
+    \b
+    Examples:
+      kubectl berth who-can push genomics/aligner
+      kubectl berth who-can administer genomics -o json
+    """
+    from berth.cli.kubectl import questions
+
+    listed: Listed = run(questions.who(action, image, Connection(kubeconfig, context)))
+    if form == "json":
+        print_json(listed.document)
+    elif listed.rows:
+        print_table(listed.HEADER, listed.rows)
+    _note(listed.unread)
+    if not listed.rows and form is None:
+        click.echo(f"Nobody can {action} {listed.name}.", err=True)
+
+
+def _answer(
+    action: str, image: str, subject: str, groups: tuple[str, ...], token: str, connection: Connection
+) -> Answer:
+    from berth.cli.kubectl import questions
+
+    return run(questions.ask(action, image, questions.Somebody(subject, groups, token), connection))
+
+
+def _end(answer: Answer) -> None:
+    """Leave with the exit code of the answer; where something unread could change it, as not known."""
+    if answer.in_doubt:
+        raise click.ClickException(answer.in_doubt)
+    _note(answer.unread)
+    if not answer.allowed:
+        sys.exit(EXIT_DENIED)
+
+
+def _note(unread: tuple[str, ...]) -> None:
+    if unread:
+        click.echo(f"Note: you may not read {' and '.join(unread)}, so they were left out.", err=True)

@@ -1,0 +1,123 @@
+"""The policy of one project as the cluster tells it to whoever asks: the same facts that the registry decides by."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from berth.access import policy_facts
+from berth.access.model import Snapshot
+from berth.access.policy_state import PolicyState
+from berth.api.names import PROJECT_ID_PATTERN, project_namespace
+from berth.kube.client import KubeClient
+from berth.kube.errors import Forbidden, KubeError, NotFound
+from berth.kube.resources import (
+    ACCESS_POLICIES,
+    ACCESS_TOKENS,
+    CERTIFICATIONS,
+    DOCKER_REPOSITORIES,
+    PROJECTS,
+    REGISTRY_TEAMS,
+    REGISTRY_USERS,
+    Manifest,
+    Resource,
+)
+
+_PROJECT: Final = re.compile(PROJECT_ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What could be read."""
+
+    snapshot: Snapshot
+    host: str = ""  # of the registry, from the project's status; empty: unknown
+    unread: tuple[str, ...] = ()  # plural names of what the asker may not read, in order
+
+
+async def read_world(client: KubeClient, project: str, *, tokens: bool = False) -> World:
+    """Everything that decides about one project; AccessTokens only where a question is about one.
+
+    What the asker may not read is left out and named. Raises KubeError for everything else, and where Berth's kinds
+    do not exist.
+    """
+    reader = _Reader(client)
+    people = [REGISTRY_USERS, REGISTRY_TEAMS, CERTIFICATIONS, *([ACCESS_TOKENS] if tokens else [])]
+    # An id that no project can have must not become part of a path; `decide` says what is wrong with it.
+    inside = [DOCKER_REPOSITORIES, ACCESS_POLICIES] if _PROJECT.fullmatch(project) else []
+    namespace = project_namespace(project)
+    found, *lists = await asyncio.gather(
+        reader.one(PROJECTS, project if inside else ""),
+        *(reader.all(resource) for resource in people),
+        *(reader.all(resource, namespace) for resource in inside),
+    )
+    by_resource = dict(zip((*people, *inside), lists, strict=True))
+    # Public rules that the installation does not allow stand in no AccessPolicy.
+    state = PolicyState(layer_size_limit=None, public_allowed=True)
+    for manifest in found:
+        state.take_project(project, policy_facts.project_facts(manifest))
+    _take(state, by_resource)
+    host = str((found[0].get("status") or {}).get("address") or "").partition("/")[0] if found else ""
+    return World(state.snapshot(), host, tuple(sorted(reader.unread)))
+
+
+def _take(state: PolicyState, manifests: dict[Resource, list[Manifest]]) -> None:
+    people = state.people
+    for resource, each in _pairs(manifests):
+        metadata = each["metadata"]
+        name, namespace = metadata["name"], metadata.get("namespace", "")
+        if resource is REGISTRY_USERS:
+            people.take_user(name, policy_facts.user_facts(each))
+        elif resource is REGISTRY_TEAMS:
+            people.take_team(name, policy_facts.team_facts(each))
+        elif resource is CERTIFICATIONS:
+            people.take_certification(name, policy_facts.certification_facts(each))
+        elif resource is ACCESS_TOKENS:
+            people.take_token(name, policy_facts.token_facts(each))
+        elif resource is DOCKER_REPOSITORIES:
+            state.take_repository(namespace, name, policy_facts.repository_facts(each))
+        else:
+            state.take_policy(namespace, name, policy_facts.policy_facts(each))
+
+
+def _pairs(manifests: dict[Resource, list[Manifest]]) -> Iterable[tuple[Resource, Manifest]]:
+    return ((resource, each) for resource, listed in manifests.items() for each in listed)
+
+
+class _Reader:
+    """Reads, and remembers what it was not allowed to."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self.unread: set[str] = set()
+
+    async def one(self, resource: Resource, name: str) -> list[Manifest]:
+        if not name:
+            return []
+        try:
+            found = await self._client.get(resource, name)
+        except Forbidden as forbidden:
+            self._refused(resource, forbidden)
+            return []
+        return [found] if found is not None else []
+
+    async def all(self, resource: Resource, namespace: str | None = None) -> list[Manifest]:
+        try:
+            return await self._client.list(resource, namespace)
+        except Forbidden as forbidden:
+            self._refused(resource, forbidden)
+            return []
+        except NotFound as absent:
+            raise KubeError(
+                f"This cluster has no {resource.kind} objects, so Berth is not installed in it; choose another with "
+                "--context.",
+                status=absent.status,
+            ) from absent
+
+    def _refused(self, resource: Resource, forbidden: Forbidden) -> None:
+        if forbidden.status == 401:
+            raise forbidden
+        self.unread.add(resource.plural)

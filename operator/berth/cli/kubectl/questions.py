@@ -1,0 +1,244 @@
+"""The questions of `why`, `can-i` and `who-can`, answered by the registry's own decision on what the cluster says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
+from berth.access.decide import decide, subject_text
+from berth.access.explain import decision_document, explain
+from berth.access.model import (
+    AccessRequest,
+    AccessTokenRecord,
+    Action,
+    CredentialKind,
+    Decision,
+    Identity,
+    Snapshot,
+    SubjectKind,
+)
+from berth.access.questions import Entitled, identity_of, who_can
+from berth.access.sentences import phrase
+from berth.cli.kubectl.cluster import World, read_world
+from berth.cli.kubectl.options import Connection
+from berth.kube.person import connect, user_name
+
+_KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
+_WHENEVER: Final = frozenset({"registryusers", "dockerrepositories", "accesspolicies", "projects"})
+_MAY_CHANGE: Final = {
+    "visible": frozenset({"registryteams"}),
+    "level": frozenset({"registryteams"}),
+    "certification": frozenset({"certifications"}),
+}
+"""What else could turn a denial by this check around."""
+
+
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """About whom a question is, as written: all empty means whoever asks."""
+
+    subject: str
+    groups: tuple[str, ...]
+    token: str  # name of an AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decision, ready to be printed."""
+
+    identity: Identity
+    request: AccessRequest
+    decision: Decision
+    unread: tuple[str, ...]  # resources that the asker may not read
+    host: str = ""  # of the registry; empty: unknown
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the registry allows it, as far as could be read."""
+        return self.decision.allowed
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The answer as JSON."""
+        return {**decision_document(self.identity, self.request, self.decision), "unread": list(self.unread)}
+
+    @property
+    def chain(self) -> str:
+        """The answer as lines: what was asked, then every check."""
+        return "\n".join((self._asked, *(f"  {line}" for line in explain(self.decision))))
+
+    @property
+    def yes_or_no(self) -> str:
+        """The answer as one line."""
+        if not self.allowed:
+            return f"no: {self.decision.sentence}"
+        level = next((step.detail for step in self.decision.trace if step.check == "visible"), "")
+        return f"yes: {level}"
+
+    @property
+    def in_doubt(self) -> str:
+        """Why the answer may be another one, in a sentence; empty when nothing that was not read could change it."""
+        last = self.decision.trace[-1].check
+        matter = _WHENEVER if self.allowed else _WHENEVER | _MAY_CHANGE.get(last, frozenset())
+        missing = [resource for resource in self.unread if resource in matter]
+        if not missing:
+            return ""
+        return (
+            f"This may be wrong, because you may not read {' and '.join(missing)} in this cluster; open "
+            f"https://{self.host or 'HOST'}/why instead, or ask whoever runs the registry."
+        )
+
+    @property
+    def _asked(self) -> str:
+        who = identity_text(self.identity)
+        name = "/".join(part for part in (self.request.project, self.request.repository) if part)
+        return f"{self.request.action.value} {name} as {who}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Who may do something, ready to be printed."""
+
+    HEADER: ClassVar[tuple[str, ...]] = ("KIND", "NAME", "LEVEL", "BY", "SOURCE", "NOTE")
+
+    action: str
+    name: str
+    entitled: tuple[Entitled, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A line for each subject."""
+        return [_row(each) for each in self.entitled]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The answer as JSON."""
+        keys = [heading.lower() for heading in self.HEADER]
+        return {
+            "action": self.action,
+            "name": self.name,
+            "subjects": [dict(zip(keys, row, strict=True)) for row in self.rows],
+            "unread": list(self.unread),
+        }
+
+
+async def ask(action: str, image: str, somebody: Somebody, connection: Connection) -> Answer:
+    """May they? Raises KubeError and UnknownSubject, each with a sentence."""
+    named = parse_image(image)
+    async with connect(connection.kubeconfig, connection.context) as client:
+        world = await read_world(client, named.project, tokens=bool(somebody.token))
+        written = somebody.subject
+        if not written and not somebody.token and not somebody.groups:
+            written = own_name(await user_name(client), world.snapshot)
+    _check_host(named, world)
+    identity = identity_for(replace(somebody, subject=written), world.snapshot)
+    request = AccessRequest(Action(action), named.project, named.repository)
+    decision = decide(world.snapshot, identity, request, datetime.now(UTC))
+    return Answer(identity, request, decision, world.unread, world.host)
+
+
+async def who(action: str, image: str, connection: Connection) -> Listed:
+    """Who may? Raises KubeError, with a sentence."""
+    named = parse_image(image)
+    async with connect(connection.kubeconfig, connection.context) as client:
+        world = await read_world(client, named.project)
+    _check_host(named, world)
+    found = who_can(world.snapshot, Action(action), named.project, named.repository, datetime.now(UTC))
+    return Listed(action, named.name, found, world.unread)
+
+
+def own_name(user: str, snapshot: Snapshot) -> str:
+    """Whom the kubeconfig's user is in the registry. Raises UnknownSubject where that is nobody."""
+    if user.startswith(_KUBERNETES_ACCOUNT):
+        return user
+    try:
+        subject_named(user, snapshot)
+    except UnknownSubject:
+        raise UnknownSubject(
+            phrase(
+                "No RegistryUser lists {user}, your name in this cluster, in spec.kubernetes.users; say who you mean "
+                "with --as.",
+                user=user,
+            )
+        ) from None
+    return user
+
+
+def identity_for(somebody: Somebody, snapshot: Snapshot) -> Identity:
+    """The login that is asked about. Raises UnknownSubject."""
+    if somebody.token:
+        return _with_token(somebody, snapshot)
+    if not somebody.subject:
+        return Identity(CredentialKind.OIDC, groups=frozenset(somebody.groups))
+    identity = identity_of(snapshot, subject_named(somebody.subject, snapshot))
+    if not somebody.groups:
+        return identity
+    if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE_ACCOUNT):
+        raise UnknownSubject("Only a login at the identity provider has groups; leave --as-group out.")
+    # Whoever has groups came from the identity provider, whether a RegistryUser stands for them or not.
+    groups = identity.groups.union(somebody.groups)
+    return replace(identity, credential=CredentialKind.OIDC, kind=SubjectKind.USER, groups=groups)
+
+
+def _with_token(somebody: Somebody, snapshot: Snapshot) -> Identity:
+    found = next(((key, token) for key, token in snapshot.tokens.items() if token.name == somebody.token), None)
+    if found is None:
+        raise UnknownSubject(
+            phrase("There is no AccessToken {name}; see kubectl berth token list.", name=somebody.token)
+        )
+    key, token = found
+    if somebody.groups or (somebody.subject and not _owns(somebody.subject, token, snapshot)):
+        raise UnknownSubject(
+            phrase(
+                "The AccessToken {name} is that of {owner}, who logs in with it alone; leave out --as and --as-group.",
+                name=token.name,
+                owner=subject_text(token.owner),
+            )
+        )
+    return Identity(
+        CredentialKind.ACCESS_TOKEN,
+        token.owner.name,
+        token.scopes,
+        kind=token.owner.kind,
+        token=token.name,
+        token_sha256=key,
+    )
+
+
+def _owns(subject: str, token: AccessTokenRecord, snapshot: Snapshot) -> bool:
+    return subject_named(subject, snapshot) == token.owner
+
+
+def identity_text(identity: Identity) -> str:
+    """Who is asking, in words."""
+    if identity.credential is CredentialKind.NONE:
+        return "nobody (not logged in)"
+    groups = f"in {' and '.join(f'Group {group}' for group in sorted(identity.groups))}" if identity.groups else ""
+    if not identity.name:
+        return f"somebody {groups}" if groups else "somebody with a login"
+    token = f"with AccessToken {identity.token}" if identity.token else ""
+    return " ".join(part for part in (subject_text(identity.subject), groups, token) if part)
+
+
+def _check_host(named: ImageName, world: World) -> None:
+    if named.host and world.host and named.host != world.host:
+        raise UnknownSubject(
+            phrase(
+                "Project {project} of this cluster is at {there}, not at {written}; choose the cluster with --context.",
+                project=named.project,
+                there=world.host,
+                written=named.host,
+            )
+        )
+
+
+def _row(entitled: Entitled) -> tuple[str, ...]:
+    standing = entitled.standing
+    kind, name = entitled.subject
+    note = "each of them who is certified" if entitled.when_certified else ""
+    if standing is None or standing.rule is None:
+        return kind.value, name or "-", "-", "-", "-", note
+    return kind.value, name or "-", standing.level.label, subject_text(standing.rule), standing.source.value, note

@@ -1,0 +1,179 @@
+"""`token create`, `token list` and `token revoke`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from berth.cli.kubectl.options import Connection, on_cluster, output, print_json, print_table, print_yaml, run
+
+if TYPE_CHECKING:
+    from berth.cli.kubectl.token_objects import Created, Made
+
+SCOPES: Final = ("view", "download", "modify")
+
+
+@click.group(short_help="Make, list and revoke access tokens.")
+def token() -> None:
+    """Make, list and revoke access tokens: what people and machines log in with instead of a password.
+
+    The cluster and Git only ever hold the SHA-256 of a token; nobody can read the token back from there.
+    """
+
+
+@token.command(short_help="Make a token and print its secret, once.")
+@click.argument("name")
+@click.option("--owner", required=True, metavar="USER", help="Whose rights it has: a RegistryUser, or robot:NAME.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(SCOPES),
+    help="What it may be used for; may be repeated. Pull: download. Push: download and modify. Delete: modify.",
+)
+@click.option("--expires-in", default="", metavar="DURATION", help="For example 720h. Default: until it is revoked.")
+@click.option("--description", default="", metavar="TEXT", help="What it is for.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the secret there, readable by you alone, instead of printing it; the file must not exist yet.",
+)
+@click.option("--dry-run", type=click.Choice(("none", "client")), default="none", help="client: create nothing.")
+@output("yaml", "json", "name")
+@on_cluster
+def create(
+    name: str,
+    owner: str,
+    scopes: tuple[str, ...],
+    expires_in: str,
+    description: str,
+    secret_file: Path | None,
+    dry_run: str,
+    form: str | None,
+    kubeconfig: str,
+    context: str,
+) -> None:
+    """Make an access token and print its secret, once.
+
+    The secret goes to standard output, alone on its line. With -o the object goes there, and the secret to standard
+    error; with --secret-file it goes to that file. Whoever has the secret logs in with it as the password, under any
+    user name.
+
+    \b
+    Examples:
+      # Make one and log in with it
+      kubectl berth token create laptop --owner curator --scope download --scope modify --expires-in 720h \\
+        | docker login registry.example.org -u curator --password-stdin
+
+    \b
+      # Write the object for Git, and keep the secret in a file
+      kubectl berth token create ci --owner robot:builder --scope download \\
+        --dry-run=client -o yaml --secret-file ci.secret > tokens/ci.yaml
+    """
+    from berth.cli.kubectl import token_objects
+
+    try:
+        made = token_objects.make(name, owner, scopes, expires_in, description)
+        if secret_file is not None:  # first: an object whose secret is lost would be of no use
+            token_objects.keep_secret(made, secret_file)
+    except ValueError as problem:
+        raise click.UsageError(str(problem)) from problem
+    if dry_run == "client":
+        created, form = token_objects.Created(made.manifest, ()), form or "yaml"
+    else:
+        created = _create(made, secret_file, Connection(kubeconfig, context))
+    if form is not None or secret_file is not None:
+        _print_object(created.manifest, form or "name", "created (dry run)" if dry_run == "client" else "created")
+    if secret_file is None:
+        _print_secret(made, err=form is not None)
+    for note in created.notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def _create(made: Made, secret_file: Path | None, connection: Connection) -> Created:
+    """Create the object; where that fails, the secret of nothing stays nowhere."""
+    from berth.cli.kubectl import token_objects
+
+    try:
+        return run(token_objects.create(made, connection))
+    except click.ClickException:
+        if secret_file is not None:
+            secret_file.unlink()
+        raise
+
+
+@token.command("list", short_help="List tokens: owner, scopes, expiry, last use.")
+@click.option("--owner", default="", metavar="USER", help="Only those of this RegistryUser.")
+@output("yaml", "json", "name")
+@on_cluster
+def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> None:
+    """List access tokens: whose they are, for what, until when, and when they were last used.
+
+    \b
+    Examples:
+      kubectl berth token list
+      kubectl berth token list --owner curator -o name
+    """
+    from berth.cli.kubectl import token_objects
+
+    try:
+        found = run(token_objects.listed(owner, Connection(kubeconfig, context)))
+    except ValueError as problem:
+        raise click.UsageError(str(problem)) from problem
+    if form == "name":
+        for each in found:
+            _print_object(each, form, "")
+    elif form is not None:
+        _print_object({"apiVersion": "v1", "kind": "List", "items": found}, form, "")
+    elif found:
+        print_table(token_objects.HEADER, [token_objects.row(each) for each in found])
+    else:
+        click.echo("No access tokens found.", err=True)
+
+
+@token.command(short_help="Revoke tokens at once.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@on_cluster
+def revoke(names: tuple[str, ...], kubeconfig: str, context: str) -> None:
+    """Revoke access tokens by deleting their objects; the registry refuses them at once.
+
+    A token that is kept in Git has to go from there too, or it comes back.
+
+    \b
+    Examples:
+      kubectl berth token revoke laptop
+    """
+    from berth.cli.kubectl import token_objects
+
+    absent = []
+    for name, gone in run(token_objects.revoke(names, Connection(kubeconfig, context))):
+        if gone:
+            click.echo(f"{_named(name)} revoked")
+        else:
+            absent.append(name)
+    if absent:
+        raise click.ClickException(f"There is no AccessToken {' and '.join(absent)}; see kubectl berth token list.")
+
+
+def _print_object(manifest: dict[str, Any], form: str, done: str) -> None:
+    if form == "yaml":
+        print_yaml(manifest)
+    elif form == "json":
+        print_json(manifest)
+    else:
+        click.echo(f"{_named(manifest['metadata']['name'])} {done}".rstrip())
+
+
+def _named(name: str) -> str:
+    return f"accesstoken.berth.dev/{name}"
+
+
+def _print_secret(made: Made, *, err: bool) -> None:
+    click.echo(made.secret, err=err)
+    if not err or sys.stderr.isatty():
+        click.echo("This secret is stored nowhere and can not be shown again.", err=True)

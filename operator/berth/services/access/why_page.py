@@ -1,0 +1,200 @@
+"""`/why`: the page that explains a decision, to whoever it is about and to whoever administers the project.
+
+HTML for a browser, JSON for everything else. What it says is the trace of `decide`; for a project that the asker may
+not View, it is the same whether that exists or not.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from berth.access.actor import actor_of
+from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
+from berth.access.decide import decide, subject_text
+from berth.access.explain import decision_document
+from berth.access.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
+from berth.access.questions import identity_of
+from berth.access.sentences import Facts, full_name, phrase, sentence
+from berth.services.access.answers import Refusal, login_refused, method_not_allowed
+from berth.services.access.credentials import MalformedCredentials, parse_basic
+from berth.services.access.deps import Deps
+from berth.services.access.door import Caller
+from berth.services.access.exchange import Answer, Request, json_answer
+
+_MAX_FIELDS: Final = 8
+_USAGE: Final = "Say what to explain: /why?action=push&image=project/repository, and as=WHO for somebody else."
+_LOGIN: Final = "Log in with your user name and password, or with a token as the password."
+_TITLE: Final = "Why does the registry say that?"
+_ACTIONS: Final = tuple(action.value for action in Action)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, as written."""
+
+    action: str = Action.PULL.value
+    image: str = ""
+    subject: str = ""  # empty: whoever asks
+
+    @property
+    def name(self) -> ImageName:
+        """The image in its parts."""
+        return parse_image(self.image)
+
+
+class _Unreadable(ValueError):  # noqa: N818 - named for what the client sent
+    """The query is no question; the message is one sentence."""
+
+
+class WhyPage:
+    """Answers GET with HTTP Basic, as `/token` does."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        environment = Environment(
+            loader=PackageLoader("berth.services.access"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._template = environment.get_template("why.html.j2")
+        style, _, _ = PackageLoader("berth.services.access").get_source(environment, "why.css")
+        self._style = Markup(style)  # noqa: S704 - a file of this package
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        )
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to one question."""
+        if request.method not in ("GET", "HEAD"):
+            return method_not_allowed("GET, HEAD")
+        caller = await self._deps.gateway.vouched(request.headers)
+        identity = await self._identify(request, caller)
+        if isinstance(identity, Refusal):
+            return self._finished(identity.answer)
+        html = "text/html" in request.headers.get("accept", "")
+        asked = Asked()
+        try:
+            asked = read_question(request.query)
+            return self._explained(caller, identity, asked, html)
+        except (_Unreadable, UnknownSubject) as problem:
+            return self._complaint(400, str(problem), asked, html)
+
+    async def _identify(self, request: Request, caller: Caller) -> Identity | Refusal:
+        """Who is asking; whoever does not log in is asked to, and nobody learns anything here without."""
+        header = request.headers.get("authorization", "")
+        try:
+            basic = parse_basic(header) if header else None
+        except MalformedCredentials as malformed:
+            return login_refused(self._deps.host, str(malformed))
+        proof = await self._deps.authenticator.identify(basic, self._deps.snapshot(), caller.address)
+        identity = proof.identity
+        if identity.credential is CredentialKind.NONE:
+            return login_refused(self._deps.host, _LOGIN)
+        # To prove it took its time; what changed meanwhile counts.
+        actor = actor_of(self._deps.snapshot(), identity, self._deps.now())
+        if actor.failure is not None:
+            self._deps.metrics.refused("why", actor.failure)
+            text = sentence(actor.failure, Facts(who=actor.to_blame))
+            return login_refused(self._deps.host, text, retry_after=proof.retry_after)
+        if identity.token:
+            self._deps.token_used(identity.token)
+        return identity
+
+    def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Answer:
+        snapshot = self._deps.snapshot()
+        now = self._deps.now()
+        wish = AccessRequest(Action(asked.action), asked.name.project, asked.name.repository)
+        identity = asker
+        if asked.subject:
+            refused = self._may_not_ask(snapshot, asker, wish)
+            if refused is not None:
+                return self._complaint(*refused, asked, html)
+            identity = identity_of(snapshot, subject_named(asked.subject, snapshot))
+        decision = decide(snapshot, identity, wish, now)
+        self._note(caller, asker, wish, decision, snapshot)
+        if not html:
+            return self._finished(json_answer(200, decision_document(identity, wish, decision)))
+        name = full_name(wish.project, wish.repository)
+        who = subject_text(identity.subject) if identity.name else asked.subject
+        return self._page(200, {"decision": decision, "request": wish, "name": name, "who": who}, asked)
+
+    def _may_not_ask(self, snapshot: Snapshot, asker: Identity, wish: AccessRequest) -> tuple[int, str] | None:
+        """Why the asker gets no answer about others here: status and sentence; None if they administer the project.
+
+        Their level counts, whatever keeps them from using it at the moment, such as the trash.
+        """
+        now = self._deps.now()
+        standing = decide(snapshot, asker, AccessRequest(Action.ADMINISTER, wish.project), now).standing
+        if standing is not None and standing.level >= Level.ADMINISTER:
+            return None
+        own = decide(snapshot, asker, AccessRequest(Action.VIEW, wish.project, wish.repository), now)
+        if own.standing is None:
+            return 404, own.sentence
+        return 403, phrase(
+            "Only somebody with Administer on project {project} may ask about others; leave out as= to ask for "
+            "yourself.",
+            project=wish.project,
+        )
+
+    def _note(
+        self, caller: Caller, asker: Identity, wish: AccessRequest, decision: Decision, snapshot: Snapshot
+    ) -> None:
+        self._deps.audit.decided(
+            "why",
+            asker,
+            action=wish.action.value,
+            repository=full_name(wish.project, wish.repository),
+            allowed=decision.allowed,
+            reason=decision.reason,
+            caller=caller,
+            generation=snapshot.generation,
+        )
+
+    def _complaint(self, status: int, text: str, asked: Asked, html: bool) -> Answer:
+        if html:
+            return self._page(status, {"complaint": text}, asked)
+        return self._finished(json_answer(status, {"error": text}))
+
+    def _page(self, status: int, parts: Mapping[str, Any], asked: Asked) -> Answer:
+        known = {"complaint": "", "decision": None, "title": _TITLE, "style": self._style, "actions": _ACTIONS}
+        text = self._template.render({**known, **parts, "asked": asked})
+        return self._finished(Answer(status, (("content-type", "text/html; charset=utf-8"),), text.encode()))
+
+    def _finished(self, answer: Answer) -> Answer:
+        headers = (
+            ("cache-control", "no-store"),
+            ("vary", "Accept, Authorization"),
+            ("content-security-policy", self._policy),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+        )
+        return Answer(answer.status, (*answer.headers, *headers), answer.body)
+
+
+def read_question(query: str) -> Asked:
+    """Read `action=push&image=p/r`, or shorter `push=p/r`, and `as=WHO`. Raises a ValueError with one sentence."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise _Unreadable(_USAGE) from None
+    fields = dict(pairs)
+    short = [action for action in _ACTIONS if action in fields]
+    if len(fields) != len(pairs) or len(short) > 1 or (short and {"action", "image"} & set(fields)):
+        raise _Unreadable(f"Each part of the question may stand there once. {_USAGE}")
+    action = short[0] if short else fields.get("action", "")
+    image = fields[short[0]] if short else fields.get("image", "")
+    if action not in _ACTIONS or not image:
+        raise _Unreadable(_USAGE)
+    return Asked(action, image, fields.get("as", ""))
