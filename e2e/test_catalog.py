@@ -14,7 +14,7 @@ from berth.api.names import repository_object_name
 from e2e.suite.content import MEDIA_INDEX, MEDIA_MANIFEST
 from e2e.suite.crowd import Crowd, Projects
 from e2e.suite.http import EMPTY_CONFIG, Session, digest_of, image, index
-from e2e.suite.world import Cluster, eventually, project_object
+from e2e.suite.world import Cluster, eventually, project_object, with_page
 
 SHOWN_TAGS = 30
 PUSHED_TAGS = 35
@@ -147,7 +147,7 @@ def test_a_declared_project_refuses_an_undeclared_name_and_takes_a_declared_one(
         "apply a DockerRepository for it first."
     )
     refused = eventually(lambda: curator.push(f"{name}/tools", "v1", b"tools").refusal, "the push is refused")
-    assert refused == (403, "DENIED", sentence)
+    assert refused == (403, "DENIED", with_page(sentence, "push", f"{name}/tools"))
     assert cluster.get("dockerrepository", "tools", f"berth-{name}") is None
     cluster.apply(
         {

@@ -13,7 +13,7 @@ from berth.status.conditions import check_invariants
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Crowd, Projects
 from e2e.suite.http import Session
-from e2e.suite.world import HOST, Cluster, await_ready, eventually, project_object
+from e2e.suite.world import HOST, Cluster, await_ready, eventually, project_object, with_page
 
 KINDS = ("projects", "dockerrepositories", "registryusers", "certifications")
 REGISTRY_VERSION = "3.1.2"
@@ -212,8 +212,8 @@ def test_a_suspended_project_has_no_pod_says_so_to_clients_and_comes_back_as_it_
     sentence = (
         f"Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it."
     )
-    assert curator.pull(repository, "v1").refusal == (403, "DENIED", sentence)
-    assert curator.start_upload(repository).refusal == (403, "DENIED", sentence)
+    assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(sentence, "pull", repository))
+    assert curator.start_upload(repository).refusal == (403, "DENIED", with_page(sentence, "push", repository))
     await_ready(cluster, project)
 
     cluster.patch("project", project, {"spec": {"suspend": False}}).must()

@@ -12,9 +12,17 @@ from berth.api.names import repository_object_name
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Answer, Session
-from e2e.suite.world import Cluster, await_ready, eventually
+from e2e.suite.world import Cluster, await_ready, eventually, make_project, with_page
 
 ATTEMPTS = 20
+WISHES = {
+    "pull": "pull",
+    "pull by digest": "pull",
+    "tags": "pull",
+    "upload": "push",
+    "push": "push",
+    "delete": "delete",
+}
 REPOSITORY = "kept/in_order"
 OTHER = "bystander"
 PROPAGATIONS = ("foreground", "background", "orphan")
@@ -98,7 +106,7 @@ def test_from_the_moment_it_says_trashed_every_request_with_an_older_token_is_re
                 "delete": older.ask("DELETE", f"/v2/{repository}/manifests/{digest}"),
             }
             for what, answer in answers.items():
-                assert answer.refusal == (403, "DENIED", trash.sentence), what
+                assert answer.refusal == (403, "DENIED", with_page(trash.sentence, WISHES[what], repository)), what
     finally:
         trash.set(cluster, trashed=False)
         trash.await_condition(cluster, "False")
@@ -111,8 +119,9 @@ def test_a_new_token_for_what_is_in_the_trash_is_refused_with_the_sentence(
     trash.set(cluster, trashed=True)
     try:
         trash.await_condition(cluster, "True")
-        assert curator.pull(repository, "v1").refusal == (403, "DENIED", trash.sentence)
-        assert curator.start_upload(repository).refusal == (403, "DENIED", trash.sentence)
+        assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(trash.sentence, "pull", repository))
+        told = with_page(trash.sentence, "push", repository)
+        assert curator.start_upload(repository).refusal == (403, "DENIED", told)
     finally:
         trash.set(cluster, trashed=False)
         trash.await_condition(cluster, "False")
@@ -176,7 +185,7 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
         "then apply the same Project again."
     )
     sentence = f"Project {name} is in the trash, which refuses everything; ask somebody with Administer to restore it."
-    assert curator.pull(repository, "v1").refusal == (403, "DENIED", sentence)
+    assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(sentence, "pull", repository))
     where = f"--namespace=berth-{name}"
     eventually(lambda: not json_items(cluster.kubectl("get", "pods", where, "--output=json").out), "no pod is left")
     kept = cluster.get("persistentvolumeclaim", "registry", f"berth-{name}") or {}
@@ -185,6 +194,24 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
     assert files(cluster, claim) == before
     volume = cluster.get("persistentvolume", claim["spec"]["volumeName"]) or {}
     assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+
+
+def test_a_deleted_project_comes_back_whole_by_what_its_status_says(
+    cluster: Cluster, projects: Projects, curator: Session
+) -> None:
+    name = projects.make("returned")
+    repository = f"{name}/precious"
+    curator.push(repository, "v1", b"precious").must(201)
+    before = pulls(curator, repository)
+    cluster.kubectl("delete", "project", name, "--wait=false").must()
+    eventually(lambda: cluster.condition("project", name, "Trashed").get("reason") == "ProjectDeleted", "it says so")
+
+    cluster.kubectl("patch", "project", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}').must()
+    cluster.kubectl("wait", "--for=delete", f"project/{name}", "--timeout=30s").must()
+    make_project(cluster, name, projects.crowd.sharing)
+    eventually(lambda: curator.pull(repository, "v1").must(200), "the image can be pulled")
+    assert pulls(curator, repository) == before
+    curator.push(repository, "v2", b"as before").must(201)
 
 
 def files(cluster: Cluster, claim: Mapping[str, Any]) -> set[str]:
@@ -211,5 +238,6 @@ def test_a_deleted_repository_keeps_its_images_and_says_so(cluster: Cluster, pro
         f"{project}/{name} is in the trash and refuses everything; "
         f"ask somebody with EditAndDelete on project {project} to restore it."
     )
-    assert curator.pull(f"{project}/{name}", "v1").refusal == (403, "DENIED", sentence)
+    told_at = with_page(sentence, "pull", f"{project}/{name}")
+    assert curator.pull(f"{project}/{name}", "v1").refusal == (403, "DENIED", told_at)
     await_ready(cluster, project)

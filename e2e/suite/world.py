@@ -238,3 +238,9 @@ def await_ready(cluster: Cluster, project: str, seconds: float = 90) -> None:
         described = cluster.kubectl("get", "project", project, "--output=yaml").out
         pods = cluster.kubectl("get", "pods", f"--namespace=berth-{project}").out
         raise AssertionError(f"project {project} is not Ready: {result.err}\n{described}\n{pods}")
+
+
+def with_page(sentence: str, action: str, path: str) -> str:
+    """A sentence that says who lacks what ends with the address of the page that explains it, where there is room."""
+    longer = f"{sentence} See https://{HOST}/why?{action}={path}"
+    return longer if len(longer) <= 200 else sentence

@@ -14,6 +14,8 @@ from e2e.suite.world import COMMAND_SECONDS, HOST, Cluster, Person, Result
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_TAG = "latest"
+LOST_AT = "`{}` says the same of every refusal, and what the registry says is lost; the next pull or push tells it."
+ASKS_NOBODY = "`{}` asks nobody and takes any password; the next pull or push tells that it is wrong."
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,22 @@ class Ability(StrEnum):
 
 @dataclass(frozen=True)
 class Refusals:
-    """What a client prints when it is refused, around the sentence.
+    """What a client prints when it is refused, around the sentence. `…` at the beginning: anything before it.
 
     Fields: {sentence}, {host}, {path} (project/repository), {name} (host and path), {version} (tag or digest),
-    {ref} (the whole reference).
+    {ref} (the whole reference as it was typed), {full} (with the default tag when none was).
     """
 
     pull: str
     push: str = ""
     manifest: str = ""  # at the very end of a push, when all blobs are there
-    login: str = ""
+    login: str = ""  # empty for a login that asks nobody; without {sentence} where the sentence is lost
+    pull_by_digest: str = ""  # where it differs
+    notes: tuple[str, ...] = ()  # what else a person should know, for the page
+
+    def of_pull(self, reference: Reference) -> str:
+        """What is printed of a refused pull of this reference."""
+        return self.pull_by_digest if reference.digest and self.pull_by_digest else self.pull
 
     @staticmethod
     def fill(template: str, reference: Reference, sentence: str) -> str:
@@ -113,13 +121,8 @@ class Refusals:
             name=reference.name,
             version=reference.tag or reference.digest,
             ref=reference,
+            full=reference.full,
         )
-
-
-def with_page(sentence: str, action: str, path: str) -> str:
-    """A sentence that says who lacks what ends with the address of the page that explains it, where there is room."""
-    longer = f"{sentence} See https://{HOST}/why?{action}={path}"
-    return longer if len(longer) <= 200 else sentence
 
 
 class Client(Protocol):
@@ -164,7 +167,7 @@ class Copier(Client, Protocol):
 
 @runtime_checkable
 class Login(Client, Protocol):
-    """A client whose `login` asks the registry, and shows what it answers."""
+    """A client with a `login`, which need not ask the registry (`Refusals.login`)."""
 
     def login(self, seat: Seat, user: str, password: str) -> Result:
         """Logs in into a login file of this test's own."""

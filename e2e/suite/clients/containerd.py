@@ -29,9 +29,10 @@ class Ctr:
             "https://{host}/v2/{path}/blobs/uploads/: 403 Forbidden\ndenied: {sentence}"
         ),
         manifest=(
-            ": unexpected status from PUT request to "
+            "…: unexpected status from PUT request to "
             "https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
         ),
+        notes=("`ctr` has no login: user name and password are given with each command.",),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

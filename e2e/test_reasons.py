@@ -1,0 +1,79 @@
+"""Every reason to be refused at every client, on a push and on a pull: the sentence word for word.
+
+Some clients at a time run beside each other; each test waits for its own try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from e2e.suite.clients import CLIENTS, SEEDER
+from e2e.suite.clients.client import Outcome
+from e2e.suite.clients.reasons import REASONS, Reason, Try, tries
+from e2e.suite.clients.scene import Scene, scene
+from e2e.suite.clients.stage import Stage
+from e2e.suite.world import Person, eventually
+
+AT_A_TIME = 4
+TRIES = tuple(attempt for client in CLIENTS for attempt in tries(client))
+ARRIVES_SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def opened(stage: Stage, person: Callable[..., Person]) -> Iterator[Scene]:
+    with scene(stage, person) as made:
+        for reason in REASONS:
+            for way in reason.ways:
+                arrives(made, reason, way)
+        yield made
+
+
+def arrives(made: Scene, reason: Reason, way: str) -> None:
+    """Waits until what brings the reason about has reached the registry."""
+    first = Try(reason, SEEDER, way)
+
+    def refused() -> bool:
+        first.check(made, first.make(made))
+        return True
+
+    eventually(refused, f"{first.name} is refused", ARRIVES_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest, opened: Scene) -> Iterator[Mapping[str, Future[Outcome]]]:
+    """How each try that this run has selected ends."""
+    items = [item for item in request.session.items if item.path == request.path]
+    chosen = {item.callspec.id for item in items if isinstance(item, pytest.Function)}
+    queues = [[attempt for attempt in tries(client) if attempt.name in chosen] for client in CLIENTS]
+    for engine in sorted({attempt.client.engine for queue in queues for attempt in queue}):
+        opened.stage.engines.need(engine)
+    promised = {name: Future[Outcome]() for name in chosen}
+    enough = Event()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for queue in queues:
+            pool.submit(make_all, queue, opened, promised, enough)
+        try:
+            yield promised
+        finally:
+            enough.set()
+
+
+def make_all(queue: list[Try], opened: Scene, promised: Mapping[str, Future[Outcome]], enough: Event) -> None:
+    """One client's tries one after another: BuildKit asks once for all who build on the same image at the same time,
+    and tells all of them what one of them is told."""
+    for attempt in queue:
+        if enough.is_set():
+            return
+        try:
+            promised[attempt.name].set_result(attempt.make(opened))
+        except BaseException as problem:
+            promised[attempt.name].set_exception(problem)
+
+
+@pytest.mark.parametrize("attempt", [pytest.param(attempt, id=attempt.name) for attempt in TRIES])
+def test_who_is_refused_is_told_why(attempt: Try, opened: Scene, outcomes: Mapping[str, Future[Outcome]]) -> None:
+    attempt.check(opened, outcomes[attempt.name].result())
