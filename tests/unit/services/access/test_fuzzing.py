@@ -193,8 +193,8 @@ async def test_no_path_leads_anybody_to_what_the_policy_does_not_give_them(world
         if answer.status == 200:
             upstream = answer.headers["berth-upstream"]
             # Nobody of these may see the private repository, and bob alone reads the rest of genomics.
-            assert user == "bob" or upstream == "http://access/v2/", (user, method, target)
-            assert upstream.startswith(("http://registry.genomics:5000/v2/genomics/", "http://access/v2/")), target
+            assert user == "bob" or upstream.partition("?")[0] == "http://access/v2/", (user, method, target)
+            assert upstream.startswith(("http://registry.genomics:5000/v2/genomics/", "http://access/v2/")), upstream
             assert method in ("GET", "HEAD")
             assert "/genomics/private" not in upstream.partition("?")[0]
             assert upstream.endswith(target)
