@@ -4,8 +4,8 @@
 
 Logins with an unknown name and with a known name and a wrong password are made in random order, with the hashes that
 Berth makes in production. A threshold on the time is learned on one half and tried on the other: an accuracy near 0.5
-means that it learned nothing. The known user's hash may be argon2id, as Berth's own tools make it, or bcrypt, whose time
-is what whoever made the hash chose: with bcrypt the two are told apart.
+means that it learned nothing. The known user's hash may be argon2id with the usual parameters, or bcrypt, whose time is
+what whoever made the hash chose: with bcrypt the two are told apart.
 """
 
 from __future__ import annotations
