@@ -133,6 +133,14 @@ TOOLS: tuple[Tool, ...] = (
         ldflags="-X github.com/docker/buildx/version.Version={version}",
         rename={"buildx": "docker-buildx"},
     ),
+    Tool(
+        "oidc",
+        "oidc",
+        "github.com/zitadel/oidc/v3",
+        ("github.com/zitadel/oidc/v3/example/server",),
+        TEST,
+        rename={"server": "oidc-provider"},
+    ),
     Tool("cosign", "cosign", "github.com/sigstore/cosign/v3", ("github.com/sigstore/cosign/v3/cmd/cosign",), TEST),
 )
 

@@ -58,6 +58,7 @@ class Running:
     log: Path
     session: aiohttp.ClientSession
     plane: ControlPlane
+    state: Path
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any, dict[str, str]]:
         """Status, JSON body and headers of a GET."""
@@ -102,30 +103,32 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started(plane: ControlPlane, kubeconfig: Path, directory: Path) -> AsyncIterator[Running]:
-    """The process, started; its signing key is not there yet."""
+async def started(plane: ControlPlane, kubeconfig: Path, directory: Path, **more: str) -> AsyncIterator[Running]:
+    """The process, started, with these settings besides; its signing key is not there yet."""
     port, metrics = free_ports(2)
-    keys, log = directory / "keys", directory / "log"
-    keys.mkdir()
+    keys, log, state = directory / "keys", directory / "log", directory / "state"
+    for each in (keys, state):
+        each.mkdir(exist_ok=True)
     settings = {
         "BERTH_HOST": "registry.example.org",
         "BERTH_NAMESPACE": BERTH,
         "BERTH_PORT": str(port),
         "BERTH_METRICS_PORT": str(metrics),
         "BERTH_SIGNING_DIR": str(keys),
+        "BERTH_STATE_DIR": str(state),
         "BERTH_CATALOG_URL": "http://127.0.0.1:1",
         "BERTH_RECORD_TIMEOUT": "0.2",
     }
     with log.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
             *("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", _PROGRAM, str(kubeconfig)),
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "operator"), **settings},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "operator"), **settings, **more},
             stdout=stream,
             stderr=stream,
         )
     async with aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{port}"
-        made = Running(process, url, f"http://127.0.0.1:{metrics}/metrics", keys, log, session, plane)
+        made = Running(process, url, f"http://127.0.0.1:{metrics}/metrics", keys, log, session, plane, state)
 
         async def answers() -> bool:
             assert process.returncode is None, log.read_text()

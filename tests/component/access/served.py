@@ -18,6 +18,7 @@ from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy
 from tests.component.catalog.registries import RunningRegistry, running_registry
 from tests.component.controlplane import free_ports
+from tests.component.pki import Authority
 from tests.unit.services.access.world import AUTHORITY, Response, World
 
 
@@ -83,13 +84,13 @@ async def serving(app_world: World, port: int) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def served(directory: Path) -> AsyncIterator[Served]:
-    """Everything together; `directory` is empty."""
+async def served(directory: Path, trusted: Authority = AUTHORITY) -> AsyncIterator[Served]:
+    """Everything together; `directory` is empty. `trusted` is what the registry verifies tokens by."""
     keys, data = directory / "keys", directory / "registry"
     keys.mkdir()
     data.mkdir()
     (port,) = free_ports(1)
-    with running_registry(data, AUTHORITY) as registry:
+    with running_registry(data, trusted) as registry:
         async with aiohttp.ClientSession() as session, aiohttp.ClientSession(auto_decompress=False) as upstream:
             world = World(keys)
             world.rebuild(

@@ -2,7 +2,7 @@
 
 Failures count, successes do not. What is being tried at this moment counts as if it failed, equal passwords once, so
 that many tries at the same time are no way around; and one source has only a part of the verifications for itself.
-Names and addresses are kept as keyed digests. Why no library: docs/adr/0005-login-limits.md.
+Names and addresses are kept as keyed digests. Why no library: docs/adr/0006-login-limits.md.
 """
 
 from __future__ import annotations

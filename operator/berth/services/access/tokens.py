@@ -210,6 +210,7 @@ class TokenService:
             )
             return
         self._keys, self._stamp = keys, stamp
+        self._own = {leaf: known for leaf, known in self._own.items() if known[1] > now}
         self._own[keys.leaf] = (keys.private.public_key(), keys.until)
         self._leaves.clear()
         self._verified.clear()

@@ -65,7 +65,7 @@ def token(world: World, kid: str | None = "rsa", algorithm: str = "RS256", key: 
     }
     made = {name: value for name, value in {**present, **more}.items() if value is not None}
     headers = {"kid": kid} if kid is not None else {}
-    signing = None if algorithm == "none" else key or KEYS[kid or "rsa"]
+    signing: Any = None if algorithm == "none" else key or KEYS[kid or "rsa"]
     return jwt.encode(made, signing, algorithm=algorithm, headers=headers)
 
 

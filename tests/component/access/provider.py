@@ -1,0 +1,83 @@
+"""A real OpenID provider on loopback, and a person who logs in there as in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+
+import aiohttp
+
+from tests.component.controlplane import tool
+from tests.unit.services.access.world import basic
+
+CLIENT: Final = "web"
+SUBJECT: Final = "id1"
+_SECRET: Final = "secret"
+_USER: Final = "test-user@localhost"
+_PASSWORD: Final = "verysecure"
+_CALLBACK: Final = "http://localhost:9999/auth/callback"
+
+
+@contextlib.asynccontextmanager
+async def provider(port: int, log: Path, session: aiohttp.ClientSession) -> AsyncIterator[str]:
+    """The provider with a new signing key; its issuer. It knows one person."""
+    issuer = f"http://localhost:{port}/"
+    with log.open("ab") as stream:
+        process = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL", str(tool("oidc-provider"))),
+            env={"PATH": os.environ["PATH"], "PORT": str(port)},
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        async with asyncio.timeout(30):
+            while not await _answers(session, issuer):
+                assert process.returncode is None, f"the provider ended, see {log}"
+                await asyncio.sleep(0.05)  # the interval of the poll; the condition is awaited by the loop
+        yield issuer
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _answers(session: aiohttp.ClientSession, issuer: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientConnectionError):
+        async with session.get(f"{issuer}.well-known/openid-configuration") as answer:
+            return bool((await answer.json())["issuer"] == issuer)
+    return False
+
+
+async def log_in(issuer: str) -> str:
+    """The ID token that the person gets by the authorization code flow (OpenID Connect Core 1.0, 3.1)."""
+    query = {
+        "client_id": CLIENT,
+        "redirect_uri": _CALLBACK,
+        "response_type": "code",
+        "scope": "openid profile email",
+        "state": "s",
+    }
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        async with browser.get(f"{issuer}.well-known/openid-configuration") as answer:
+            endpoints = await answer.json()
+        page = await _redirected(browser, "GET", f"{endpoints['authorization_endpoint']}?{urlencode(query)}")
+        request = parse_qs(urlsplit(page).query)["authRequestID"][0]
+        form = {"username": _USER, "password": _PASSWORD, "id": request}
+        after = await _redirected(browser, "POST", urljoin(issuer, urlsplit(page).path), form)
+        answered = await _redirected(browser, "GET", after)
+        code = parse_qs(urlsplit(answered).query)["code"][0]
+        exchange = {"grant_type": "authorization_code", "code": code, "redirect_uri": _CALLBACK}
+        headers = {"authorization": basic(CLIENT, _SECRET)}
+        async with browser.post(endpoints["token_endpoint"], data=exchange, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            return str((await answer.json())["id_token"])
+
+
+async def _redirected(browser: aiohttp.ClientSession, method: str, url: str, form: dict[str, str] | None = None) -> str:
+    async with browser.request(method, url, data=form, allow_redirects=False) as answer:
+        assert answer.status == 302, (url, answer.status, await answer.text())
+        return urljoin(url, answer.headers["location"])

@@ -1,0 +1,60 @@
+"""Logins with tokens of a real OpenID provider, which goes away and comes back with another key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aiohttp
+
+from tests.component.access.provider import CLIENT, SUBJECT, log_in, provider
+from tests.component.access.running import PASSWORD, install, namespace, policy, project, ready, started, until, user
+from tests.component.controlplane import ControlPlane, free_ports
+from tests.unit.services.access.world import basic, claims
+
+
+async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
+    control_plane: ControlPlane, tmp_path: Path, unique: str
+) -> None:
+    (port,) = free_ports(1)
+    issuer = {"issuer": f"http://localhost:{port}/", "audience": CLIENT, "usernamePrefix": "idp:"}
+    rules = [{"kind": "User", "name": f"idp:{SUBJECT}", "level": "Download", "actions": [], "source": "Sharing"}]
+    scope, target = f"repository:{unique}/a:pull", f"/v2/{unique}/a/manifests/v1"
+    kubeconfig = install(control_plane)
+    control_plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(unique))
+    async with (
+        aiohttp.ClientSession() as session,
+        started(control_plane, kubeconfig, tmp_path, BERTH_OIDC_ISSUERS=json.dumps([issuer])) as process,
+    ):
+        await ready(process)
+
+        async def pulls(password: str) -> bool:
+            token = await process.token("any name", password, scope)
+            return bool(claims(token)["access"]) and (await process.authz("GET", target, token))[0] == 200
+
+        async with provider(port, tmp_path / "provider.log", session) as address:
+            first = await log_in(address)
+            await until(lambda: pulls(first), "the person pulls")
+            found = claims(await process.token("x", first, scope))
+            assert (found["sub"], found["berth"]["cred"]) == (f"idp:{SUBJECT}", "OIDC")
+        assert await pulls(first), "its keys are known"
+
+        async with provider(port, tmp_path / "provider.log", session) as address:
+            second = await log_in(address)
+
+        async def is_told_that_it_is_away() -> bool:
+            status, document, _ = await process.get("/token", authorization=basic("x", second))
+            assert status == 401
+            return bool(document["errors"][0]["message"].startswith("The identity provider localhost does not answer"))
+
+        await until(is_told_that_it_is_away, "the provider is asked again, which it is at most every ten seconds")
+        status, _, _ = await process.get("/token", authorization=basic(unique, PASSWORD))
+        assert status == 200
+
+        async with provider(port, tmp_path / "provider.log", session) as address:
+            third = await log_in(address)
+            await until(lambda: pulls(third), "the new key is found")
+            assert not await pulls(first)
+            # Forged by somebody who knows everything but the key: another person under the same signature.
+            head, body, signature = third.split(".")
+            assert not await pulls(f"{head}.{body[:-4]}AAAA.{signature}")

@@ -1,0 +1,40 @@
+"""No registry token but a genuine one opens the gateway, and none opens more than it says."""
+
+from __future__ import annotations
+
+from tests.unit.services.access.forgeries import Forge, forgeries
+from tests.unit.services.access.world import AUTHORITY, LEAF, World
+
+SCOPE = "repository:genomics/aligner:pull,push"
+READ, WRITE = ("GET", "/v2/genomics/aligner/manifests/1"), ("POST", "/v2/genomics/aligner/blobs/uploads/")
+
+
+async def test_of_more_than_60_twisted_tokens_none_is_accepted(world: World) -> None:
+    forge = Forge(await world.token("ann", SCOPE), LEAF, AUTHORITY)
+    assert (await world.authz(*READ, forge.genuine)).status == 200
+    assert (await world.authz(*READ, forge.signed())).status == 200
+    twisted = forgeries(forge)
+    assert len(twisted) >= 60
+    for name, token in twisted.items():
+        for request in (READ, WRITE, ("GET", "/v2/"), ("GET", "/v2/_catalog")):
+            answer = await world.ask(*request, token)
+            assert (answer.status, answer.code) == (401, "UNAUTHORIZED"), name
+            assert answer.headers["www-authenticate"].startswith("Bearer realm="), name
+
+
+async def test_a_token_of_one_project_is_worth_nothing_in_another(world: World) -> None:
+    other = await world.token("ann", "repository:other/x:pull")
+    assert (await world.ask("GET", "/v2/other/x/manifests/1", other)).status == 200
+    for request in (
+        READ,
+        WRITE,
+        ("GET", "/v2/genomics/aligner/tags/list"),
+        ("GET", "/v2/genomics/private/manifests/1"),
+    ):
+        assert (await world.ask(*request, other)).status in (401, 403)
+    for answer in (
+        await world.put("/v2/genomics/aligner/manifests/1", other, b"{}"),
+        await world.call("DELETE", "/v2/genomics/aligner/manifests/1", {"authorization": f"Bearer {other}"}),
+    ):
+        assert answer.status in (401, 403)
+    assert world.catalog.writes == {}
