@@ -104,6 +104,8 @@ class Cluster:
         """The writes of one user in the API server's audit log since a time; reads do not count."""
         found = []
         for line in (self.state / "log" / "audit.log").read_text().splitlines():
+            if user not in line:
+                continue
             event = json.loads(line)
             if event["user"]["username"] != user or event["stage"] != "ResponseComplete":
                 continue

@@ -13,7 +13,7 @@ from typing import Final
 from berth.access.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State
 from berth.access.people_state import PeopleState
 from berth.access.policy_facts import PolicyFacts, ProjectFacts, RepositoryFacts
-from berth.api.names import PROJECT_POLICY_NAME, project_namespace
+from berth.api.names import PROJECT_POLICY_NAME, claim_rank, project_namespace
 
 _STRICTNESS: Final = {State.ACTIVE: 0, State.SUSPENDED: 1, State.TRASHED: 2}
 _NAMESPACE_PREFIX: Final = project_namespace("")
@@ -185,7 +185,7 @@ def _repository_policy(path: str, known: _Path) -> RepositoryPolicy:
     # A policy without its object: the object is on its way in or out, and its restrictions hold meanwhile.
     repository = RepositoryFacts(path=path, created="", local=True)
     if known.repositories:
-        repository = min(known.repositories.items(), key=lambda item: (item[1].created, item[0]))[1]
+        repository = min(known.repositories.items(), key=lambda item: claim_rank(path, item[0], item[1].created))[1]
     policy = known.policies[min(known.policies)] if known.policies else None
     rules: tuple[Rule, ...] | None = policy.rules if policy else () if repository.local else None
     return RepositoryPolicy(

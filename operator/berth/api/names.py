@@ -95,3 +95,12 @@ def repository_object_name(path: str) -> str:
         return path
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
     return f"{slug[:_SLUG_MAX_LENGTH].rstrip('-')}-{digest}"
+
+
+def claim_rank(path: str, name: str, created: str) -> tuple[str, bool, str]:
+    """The order of DockerRepositories that claim one path; the smallest has it, in every process alike.
+
+    `created` is `metadata.creationTimestamp`, which counts whole seconds: of two from the same second the one that a
+    push would make stands first, then the name decides.
+    """
+    return created, name != repository_object_name(path), name

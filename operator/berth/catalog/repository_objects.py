@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from berth.api.names import claim_rank
 from berth.catalog.objects import key_of_object
 from berth.catalog.records import RepositoryKey
 from berth.kube.client import KubeClient
@@ -23,7 +25,7 @@ class RepositoryObjects:
         """The object that stands for a repository, whatever its name; the oldest when people made several."""
         objects = self.reflector.objects
         found = [objects[name] for name in self._by_repository.get(key, ()) if name in objects]
-        return min(found, key=_age, default=None)
+        return min(found, key=partial(_rank, key), default=None)
 
     def named(self, namespace: str, name: str) -> Manifest | None:
         """The object of a name."""
@@ -55,6 +57,6 @@ class RepositoryObjects:
             self._by_repository.setdefault(key, set()).add(key_of(manifest))
 
 
-def _age(manifest: Manifest) -> tuple[str, str]:
+def _rank(key: RepositoryKey, manifest: Manifest) -> tuple[str, bool, str]:
     metadata = manifest["metadata"]
-    return str(metadata.get("creationTimestamp") or ""), str(metadata["name"])
+    return claim_rank(key.path, str(metadata["name"]), str(metadata.get("creationTimestamp") or ""))

@@ -227,11 +227,13 @@ def project_state(project: Manifest | None) -> PolicyState:
 def older_claimant(repository: DockerRepository, others: Iterable[Manifest]) -> str:
     """Name of the oldest other DockerRepository that claims the same path and is older; empty when there is none."""
     rivals = [
-        (str(other["metadata"]["creationTimestamp"]), str(other["metadata"]["uid"]), str(other["metadata"]["name"]))
+        names.claim_rank(
+            repository.path, str(other["metadata"]["name"]), str(other["metadata"].get("creationTimestamp") or "")
+        )
         for other in others
         if (other["spec"].get("repository") or other["metadata"]["name"]) == repository.path
     ]
-    oldest = min(rivals, default=("", "", ""))[2]
+    oldest = min(rivals, default=("", False, ""))[2]
     return "" if oldest == repository.metadata.name else oldest
 
 

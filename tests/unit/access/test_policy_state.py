@@ -212,6 +212,13 @@ def test_of_two_objects_with_one_path_the_older_counts(cluster: Cluster) -> None
     assert dict(cluster.genomics.repositories) == {}
 
 
+def test_of_two_objects_with_one_path_from_the_same_second_the_one_named_by_the_path_counts(cluster: Cluster) -> None:
+    second = {"creationTimestamp": "2026-02-01T00:00:00Z"}
+    cluster.put(repository("a", meta=second))
+    cluster.put(repository("0-twin", meta=second, repository="a", trashed=True))
+    assert cluster.genomics.repositories["a"].state is State.ACTIVE
+
+
 def test_a_repository_that_can_not_be_read_is_shared_with_nobody(cluster: Cluster) -> None:
     cluster.put({**repository("a", trashed="perhaps")})
     assert cluster.genomics.repositories["a"].rules == ()
