@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from berth.api import names
-from berth.api.policy import PolicyState, RuleSource, policy_rules
+from berth.api.policy import PolicyState, RuleSource, policy_rules, pull_secret_rules
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.sharing import Share
@@ -22,7 +22,10 @@ def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, A
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        "rules": _rules(project.spec.sharing, RuleSource.SHARING, inputs),
+        "rules": [
+            *_rules(project.spec.sharing, RuleSource.SHARING, inputs),
+            *(rule.to_dict() for rule in pull_secret_rules(project)),
+        ],
     }
     return child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
