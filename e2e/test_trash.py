@@ -171,7 +171,9 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
     eventually(told, "the project says that it is being deleted")
     assert cluster.condition("project", name, "Trashed")["message"] == (
         f"Project {name} is being deleted: every request is refused, the registry is stopped, "
-        f"and namespace berth-{name} is kept with all its data."
+        f"and namespace berth-{name} is kept with all its data. To bring it back: "
+        f"kubectl patch project {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}', "
+        "then apply the same Project again."
     )
     sentence = f"Project {name} is in the trash, which refuses everything; ask somebody with Administer to restore it."
     assert curator.pull(repository, "v1").refusal == (403, "DENIED", sentence)

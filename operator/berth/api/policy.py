@@ -73,8 +73,10 @@ class PolicyRule(ApiModel):
     ] = ()
     source: Annotated[
         RuleSource,
-        Field(description="Where it comes from: Sharing or PullSecret (of the Project), or LocalSharing (of the "
-            "DockerRepository)."),
+        Field(
+            description="Where it comes from: Sharing or PullSecret (of the Project), or LocalSharing (of the "
+            "DockerRepository)."
+        ),
     ]
 
 
@@ -106,6 +108,23 @@ def pull_secret_rules(project: Project) -> tuple[PolicyRule, ...]:
     )
 
 
+SUMMARY_MAX_LENGTH: Final = 250
+
+
+def rules_summary(rules: Iterable[PolicyRule]) -> str:
+    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut where it is long."""
+    listed = tuple(rules)
+    words = [" ".join(word for word in (rule.kind, rule.name, rule.level) if word) for rule in listed]
+    shown, length = 0, 0
+    for word in words:
+        length += len(word) + 2
+        if length > SUMMARY_MAX_LENGTH - len(", and 200 more"):
+            break
+        shown += 1
+    more = [f"and {len(words) - shown} more"] if shown < len(words) else []
+    return ", ".join((*words[:shown], *more)) or "nobody"
+
+
 class AccessPolicySpec(ApiModel):
     """The effective permissions."""
 
@@ -120,6 +139,9 @@ class AccessPolicySpec(ApiModel):
         PolicyState,
         Field(description="Active: the rules decide. Trashed, Suspended: every request is refused. Default: Active."),
     ] = PolicyState.ACTIVE
+    summary: Annotated[
+        str | None, Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line, for people.")
+    ] = None
     rules: Annotated[
         tuple[PolicyRule, ...],
         Field(

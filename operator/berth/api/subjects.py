@@ -15,7 +15,10 @@ from pydantic import Field
 from berth.api.schema import DNS_SUBDOMAIN_PATTERN, USER_NAME_MAX_LENGTH, quoted, rule
 
 SERVICE_ACCOUNT_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
-SUBJECT_NAME_MAX_LENGTH: Final = 317  # a namespace (63), a slash and the name of a ServiceAccount (253)
+SERVICE_ACCOUNT_MAX_LENGTH: Final = 317  # a namespace (63), a slash and the name of a ServiceAccount (253)
+SUBJECT_NAME_MAX_LENGTH: Final = 200
+"""Characters of a subject's name. Longer ones exist, but a list of 200 of them could not be checked within the API
+server's budget for one rule; a ServiceAccount with such a name can still be listed by a RegistryUser."""
 
 SubjectName = Annotated[str, Field(min_length=1, max_length=SUBJECT_NAME_MAX_LENGTH)]
 """The name of a subject; its form depends on the kind beside it (`name_rules`)."""
@@ -44,7 +47,7 @@ FORMS: Final = {
     ),
     "Group": NameForm(
         r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$",
-        256,
+        SUBJECT_NAME_MAX_LENGTH,
         "a group as the identity provider names it, with the prefix of the installation, for example idp:lab-42",
     ),
 }

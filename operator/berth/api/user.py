@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from berth.api.base import ApiModel, Resource, Time
 from berth.api.schema import SET, USER_NAME_MAX_LENGTH, ObjectName, matching, rule, rules
 from berth.api.status import ObjectStatus
-from berth.api.subjects import SERVICE_ACCOUNT_PATTERN, SUBJECT_NAME_MAX_LENGTH
+from berth.api.subjects import SERVICE_ACCOUNT_MAX_LENGTH, SERVICE_ACCOUNT_PATTERN
 
 DEFAULT_PASSWORD_KEY: Final = "passwordHash"
 
@@ -20,7 +20,7 @@ ServiceAccountName = Annotated[
     matching(
         SERVICE_ACCOUNT_PATTERN,
         "must be the namespace and name of a ServiceAccount: write namespace/name, for example builders/ci",
-        max_length=SUBJECT_NAME_MAX_LENGTH,
+        max_length=SERVICE_ACCOUNT_MAX_LENGTH,
     ),
 ]
 SecretKey = Annotated[

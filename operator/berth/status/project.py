@@ -82,7 +82,9 @@ def judge_trash(project: Project) -> Finding:
     if project.metadata.being_deleted:
         sentence = (
             f"Project {project.project_id} is being deleted: every request is refused, the registry is stopped, "
-            f"and namespace {project_namespace(project.project_id)} is kept with all its data."
+            f"and namespace {project_namespace(project.project_id)} is kept with all its data. To bring it back: "
+            f'kubectl patch project {project.project_id} --type=merge -p \'{{"metadata":{{"finalizers":null}}}}\', '
+            "then apply the same Project again."
         )
         return progressing(about, "True", ConditionReason.PROJECT_DELETED, sentence)
     if project.spec.trashed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from berth.api.names import RESERVED_PROJECT_IDS
-from tests.component.api.objects import REMOVED, Object, certification, policy, project, repository, user
+from tests.component.api.objects import REMOVED, Object, certification, policy, project, repository, team, token, user
 
 Make = Callable[[str, str], Object]  # (name, namespace) -> object
 
@@ -20,6 +20,32 @@ USER_NAME: Final = "must be the metadata.name of a RegistryUser: use lower-case 
 REPOSITORY_PATH: Final = (
     "must be a repository path like tools/aligner: use lower-case letters and digits, within a component parted by one "
     "dot, one or two underscores, or hyphens; no slash at the begin or end"
+)
+NAMED: Final = {
+    "User": "kind User needs a name of its form: write the metadata.name of a RegistryUser (lower-case letters, "
+    "digits, hyphens and dots)",
+    "Robot": "kind Robot needs a name of its form: write the metadata.name of a RegistryUser of type Robot (lower-case "
+    "letters, digits, hyphens and dots)",
+    "Team": "kind Team needs a name of its form: write the metadata.name of a RegistryTeam (lower-case letters, "
+    "digits, hyphens and dots)",
+    "ServiceAccount": "kind ServiceAccount needs a name of its form: write namespace/name of a ServiceAccount, for "
+    "example builders/ci",
+    "Group": "kind Group needs a name of its form: write a group as the identity provider names it, with the prefix of "
+    "the installation, for example idp:lab-42",
+}
+MISNAMED: Final = (
+    ("User", "u" * 64),
+    ("Robot", "Nightly"),
+    ("Team", "team_1"),
+    ("Team", "t" * 64),
+    ("ServiceAccount", "ci"),
+    ("ServiceAccount", "a.b/ci"),
+    ("ServiceAccount", "builders/ci/x"),
+    ("Group", " lab"),
+    ("Group", "lab\n"),
+)
+SHA256: Final = (
+    "must be the SHA-256 of the token in 64 lower-case hexadecimal digits: make one with kubectl berth token create"
 )
 COMPUTE: Final = "must be a quantity above zero, for example 500m for cpu or 256Mi for memory"
 DIGEST: Final = "must be a digest: write sha256: and 64 hexadecimal digits, or sha512: and 128, in lower case"
@@ -61,6 +87,14 @@ def _user(title: str, *causes: str, **changes: Any) -> Refused:
 
 def _certification(title: str, *causes: str, **changes: Any) -> Refused:
     return Refused(f"certification: {title}", lambda name, _: certification(name, **changes), causes)
+
+
+def _team(title: str, *causes: str, **changes: Any) -> Refused:
+    return Refused(f"team: {title}", lambda name, _: team(name, **changes), causes)
+
+
+def _token(title: str, *causes: str, **changes: Any) -> Refused:
+    return Refused(f"token: {title}", lambda name, _: token(name, **changes), causes)
 
 
 def _policy(title: str, *causes: str, **changes: Any) -> Refused:
@@ -157,7 +191,7 @@ PROJECTS: Final = (
     ),
     _project(
         "a user without a name",
-        "spec.sharing[0]: Invalid value: kind User needs a name: write the metadata.name of a RegistryUser",
+        f"spec.sharing[0]: Invalid value: {NAMED['User']}",
         sharing=[{"kind": "User", "level": "View"}],
     ),
     _project(
@@ -167,8 +201,41 @@ PROJECTS: Final = (
     ),
     _project(
         "a user of no possible name",
-        f'spec.sharing[0].name: Invalid value: "Curator": {USER_NAME}',
+        f"spec.sharing[0]: Invalid value: {NAMED['User']}",
         sharing=[CURATOR | {"name": "Curator"}],
+    ),
+    _project(
+        "the public with a name",
+        "spec.sharing[0]: Invalid value: kind Public means everybody: remove name",
+        sharing=[{"kind": "Public", "name": "all", "level": "View"}],
+    ),
+    *(
+        _project(
+            f"the public with {level}",
+            "spec.sharing[0]: Invalid value: kind Public may View or Download at most: choose one of these, or name "
+            "who may do more",
+            sharing=[{"kind": "Public", "level": level}],
+        )
+        for level in ("Edit", "EditAndDelete", "Administer")
+    ),
+    *(
+        _project(
+            f"{kind} of no possible name {name}",
+            f"spec.sharing[0]: Invalid value: {NAMED[kind]}",
+            sharing=[{"kind": kind, "name": name, "level": "View"}],
+        )
+        for kind, name in MISNAMED
+    ),
+    _project(
+        "a namespace of no possible name",
+        'spec.pullSecrets[0].namespace: Invalid value: "a.b": must be the name of a namespace: use lower-case letters, '
+        "digits and hyphens, and begin and end with a letter or digit",
+        pullSecrets=[{"namespace": "a.b"}],
+    ),
+    _project(
+        "a namespace twice",
+        'spec.pullSecrets[1]: Duplicate value: {"namespace":"analysis"}',
+        pullSecrets=[{"namespace": "analysis"}, {"namespace": "analysis", "serviceAccounts": ["default"]}],
     ),
     _project(
         "an unknown level",
@@ -177,7 +244,8 @@ PROJECTS: Final = (
     ),
     _project(
         "an unknown subject",
-        'spec.sharing[0].kind: Unsupported value: "Cat": supported values: "User", "AuthenticatedUsers"',
+        'spec.sharing[0].kind: Unsupported value: "Cat": supported values: "User", "Team", "Group", '
+        '"ServiceAccount", "Robot", "AuthenticatedUsers", "Public"',
         sharing=[CURATOR | {"kind": "Cat"}],
     ),
     _project(
@@ -276,19 +344,76 @@ CERTIFICATIONS: Final = (
     _certification("by nobody", "spec.certifiedBy: Required value", certifiedBy=REMOVED),
     _certification(
         "an unknown subject",
-        'spec.subject.kind: Unsupported value: "Cat": supported values: "User"',
+        'spec.subject.kind: Unsupported value: "Cat": supported values: "User", "Robot", "ServiceAccount"',
         subject__kind="Cat",
     ),
-    _certification(
-        "a user of no possible name",
-        f'spec.subject.name: Invalid value: "A B": {USER_NAME}',
-        subject__name="A B",
+    *(
+        _certification(
+            f"{kind} of no possible name {name}",
+            f"spec.subject: Invalid value: {NAMED[kind]}",
+            subject={"kind": kind, "name": name},
+        )
+        for kind, name in (("User", "A B"), ("Robot", "r_1"), ("ServiceAccount", "ci"))
     ),
     _certification(
         "a day instead of a moment",
         'spec.validUntil: Invalid value: "tomorrow": spec.validUntil in body must be of type date-time: "tomorrow"',
         validUntil="tomorrow",
     ),
+)
+
+TEAMS: Final = (
+    Refused(
+        "team: 64 characters",
+        lambda *_: team("t" * 64),
+        ("metadata.name: Invalid value: is the name in sharing lists: use at most 63 characters",),
+    ),
+    _team(
+        "a team in a team",
+        'spec.members[0].kind: Unsupported value: "Team": supported values: "User", "Robot", "ServiceAccount", "Group"',
+        members=[{"kind": "Team", "name": "others"}],
+    ),
+    _team(
+        "a member twice",
+        'spec.members[1]: Duplicate value: {"kind":"User","name":"curator"}',
+        members=[{"kind": "User", "name": "curator"}] * 2,
+    ),
+    *(
+        _team(
+            f"{kind} of no possible name {name}",
+            f"spec.members[0]: Invalid value: {NAMED[kind]}",
+            members=[{"kind": kind, "name": name}],
+        )
+        for kind, name in MISNAMED
+        if kind != "Team"
+    ),
+)
+
+TOKENS: Final = (
+    _token("nobody's", "spec.owner: Required value", owner=REMOVED),
+    _token(
+        "a group's",
+        'spec.owner.kind: Unsupported value: "Group": supported values: "User", "Robot"',
+        owner__kind="Group",
+    ),
+    _token("an owner of no possible name", f'spec.owner.name: Invalid value: "A B": {USER_NAME}', owner__name="A B"),
+    _token("no scopes", "spec.scopes: Required value", scopes=REMOVED),
+    _token(
+        "an empty list of scopes",
+        "spec.scopes: Invalid value: 0: spec.scopes in body should have at least 1 items",
+        scopes=[],
+    ),
+    _token(
+        "an unknown scope",
+        'spec.scopes[0]: Unsupported value: "fly": supported values: "view", "download", "modify"',
+        scopes=["fly"],
+    ),
+    _token(
+        "the secret instead of its hash",
+        f'spec.sha256: Invalid value: "berth_0000": {SHA256}',
+        sha256="berth_0000",
+    ),
+    _token("a hash in capitals", f'spec.sha256: Invalid value: "{"A" * 64}": {SHA256}', sha256="A" * 64),
 )
 
 POLICIES: Final = (
@@ -299,4 +424,4 @@ POLICIES: Final = (
     ),
 )
 
-REFUSED: Final = (*PROJECT_IDS, *PROJECTS, *REPOSITORIES, *USERS, *CERTIFICATIONS, *POLICIES)
+REFUSED: Final = (*PROJECT_IDS, *PROJECTS, *REPOSITORIES, *USERS, *CERTIFICATIONS, *TEAMS, *TOKENS, *POLICIES)

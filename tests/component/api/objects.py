@@ -52,6 +52,17 @@ def certification(name: str, **changes: Any) -> Object:
     return _object("Certification", name, changed(spec, **changes))
 
 
+def team(name: str, **changes: Any) -> Object:
+    """A RegistryTeam; changes are below spec."""
+    return _object("RegistryTeam", name, changed({}, **changes))
+
+
+def token(name: str, **changes: Any) -> Object:
+    """An AccessToken; changes are below spec."""
+    spec = {"owner": {"kind": "User", "name": "curator"}, "scopes": ["download"], "sha256": "0" * 64}
+    return _object("AccessToken", name, changed(spec, **changes))
+
+
 def policy(name: str, namespace: str, **changes: Any) -> Object:
     """An AccessPolicy; changes are below spec."""
     rule = {"kind": "User", "name": "reviewer", "level": "Download", "actions": ["view", "pull"], "source": "Sharing"}

@@ -12,12 +12,24 @@ from berth.api.base import ApiModel
 from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason, ConditionType
 from berth.api.crd import object_schema
 from berth.api.kinds import KINDS, Kind
+from berth.api.policy import PolicyRule, rules_summary
 from berth.api.project import InventoryEntry, Project, ProjectStatus, StorageStatus
 from berth.api.quantities import parse_quantity
 from berth.api.repository import DockerRepository, DockerRepositoryStatus, LastPush, TagStatus
 from berth.api.structural import VALIDATIONS
 from tests.component.api.cases import REFUSED, Refused
-from tests.component.api.objects import REMOVED, Object, certification, changed, policy, project, repository, user
+from tests.component.api.objects import (
+    REMOVED,
+    Object,
+    certification,
+    changed,
+    policy,
+    project,
+    repository,
+    team,
+    token,
+    user,
+)
 from tests.component.controlplane import ControlPlane
 
 # What the API server adds when an object does not fit the schema, before any rule is asked.
@@ -73,6 +85,7 @@ def _sentences(schema: dict[str, Any]) -> Iterator[str]:
 
 def test_every_sentence_of_every_rule_is_shown_by_some_case() -> None:
     told = "\n".join([cause for case in REFUSED for cause in case.causes] + [text for *_, text in CHANGES])
+    told += "\n".join(OF_TOKENS.values())
     sentences = {sentence for kind in KINDS for sentence in _sentences(object_schema(kind))}
     assert len(sentences) > 15
     assert {sentence for sentence in sentences if sentence not in told} == set()
@@ -169,8 +182,14 @@ def full_objects(name: str, namespace: str) -> list[Object]:
     digest = "sha256:" + "0" * 64
     sharing = [
         {"kind": "User", "name": "ana.maria", "level": "Administer"},
+        {"kind": "Team", "name": "pipeline-authors", "level": "Edit"},
+        {"kind": "Robot", "name": "nightly", "level": "EditAndDelete"},
+        {"kind": "ServiceAccount", "name": "builders/ci", "level": "Edit"},
+        {"kind": "Group", "name": "idp:Lab 42/Müller", "level": "Download"},
         {"kind": "AuthenticatedUsers", "level": "View"},
+        {"kind": "Public", "level": "Download"},
     ]
+    members = [{"kind": share["kind"], "name": share["name"]} for share in sharing[:1] + sharing[2:5]]
     compute = {"cpu": 1, "memory": "256Mi"}
     return [
         project(
@@ -182,6 +201,7 @@ def full_objects(name: str, namespace: str) -> list[Object]:
             sharing=sharing,
             repositoryCreation="Declared",
             limits={"layerSize": "100G"},
+            pullSecrets=[{"namespace": "analysis", "serviceAccounts": ["default"]}, {"namespace": "web"}],
             suspend=False,
             trashed=False,
         ),
@@ -202,7 +222,16 @@ def full_objects(name: str, namespace: str) -> list[Object]:
             passwordSecretRef={"name": "builder", "key": "hash.2"},
             kubernetes={"users": ["ana@example.org"], "groups": ["idp:lab-42"], "serviceAccounts": ["builders/ci"]},
         ),
+        team(name, displayName="Authors", members=members),
         certification(name, evidence="https://example.org/quiz/123", validUntil="2027-06-30T00:00:00Z"),
+        token(
+            name,
+            owner={"kind": "Robot", "name": "nightly"},
+            scopes=["view", "download", "modify"],
+            sha256="0123456789abcdef" * 4,
+            expiresAt="2027-06-30T00:00:00Z",
+            description="laptop",
+        ),
         policy(name, namespace, repository="tools/aligner", state="Suspended"),
     ]
 
@@ -244,11 +273,36 @@ def _is_size(text: str) -> bool:
 
 
 def test_two_hundred_subjects_are_within_the_cost_that_the_server_allows(berth_crds: ControlPlane, unique: str) -> None:
-    sharing = [{"kind": "User", "name": f"{number:063}", "level": "Edit"} for number in range(200)]
-    assert applied(berth_crds, project(unique, sharing=sharing)) == ""
+    for kind, prefix, length in (("User", "", 63), ("ServiceAccount", "n" * 63 + "/", 136), ("Group", "", 200)):
+        sharing = [
+            {"kind": kind, "name": f"{prefix}{number:0{length}}", "level": "Administer"} for number in range(200)
+        ]
+        assert applied(berth_crds, project(unique, sharing=sharing)) == ""
 
 
-@pytest.mark.parametrize("make", [project, user, certification], ids=["Project", "RegistryUser", "Certification"])
+def test_a_thousand_members_are_within_the_cost_that_the_server_allows(berth_crds: ControlPlane, unique: str) -> None:
+    names = [f"{'n' * 63}/{number:0136}" for number in range(1000)]
+    members = [{"kind": "ServiceAccount", "name": name} for name in names]
+    assert applied(berth_crds, team(unique, members=members)) == ""
+
+
+OF_TOKENS = {
+    "sha256": "can not be changed: delete this AccessToken and make another for the other secret",
+    "owner": "can not be changed: delete this AccessToken and make another for the other owner",
+}
+
+
+def test_a_token_keeps_its_owner_and_secret_and_may_change_else(berth_crds: ControlPlane, unique: str) -> None:
+    assert applied(berth_crds, token(unique)) == ""
+    for place, other in (("sha256", {"sha256": "1" * 64}), ("owner", {"owner__name": "ann"})):
+        done = applied(berth_crds, token(unique, **other))
+        assert done.startswith(f'The AccessToken "{unique}" is invalid: spec.{place}: Invalid value: ')
+        assert done.endswith(OF_TOKENS[place])
+    changed_since = token(unique, scopes=["view"], expiresAt="2027-06-30T00:00:00Z", description="old laptop")
+    assert applied(berth_crds, changed_since) == ""
+
+
+@pytest.mark.parametrize("make", [project, user, team, certification, token], ids=lambda make: str(make("x")["kind"]))
 def test_an_object_that_nobody_looked_at_says_so(berth_crds: ControlPlane, unique: str, make: Any) -> None:
     berth_crds.apply(make(unique))
     assert berth_crds.get(make(unique)["kind"].lower(), unique)["status"] == {"observedGeneration": -1}
@@ -343,8 +397,26 @@ def test_kubectl_get_shows_who_may_push_and_until_when(berth_crds: ControlPlane,
     assert "registry-office" in certified
     assert "2027-06-30T00:00:00Z" in certified
     assert "Robot" in berth_crds.kubectl("get", "ruser", unique, check=True).stdout
+    assert "curator" not in berth_crds.kubectl("get", "atoken", unique, check=True).stdout
+    token_row = berth_crds.kubectl("get", "atoken", unique, check=True).stdout.splitlines()[1].split()
+    assert token_row[:3] == [unique, "nightly", '["view","download","modify"]']
+
+
+def test_kubectl_get_shows_the_effective_rights(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
+    rules = [
+        {"kind": "User", "name": "curator", "level": "Administer", "source": "LocalSharing"},
+        {"kind": "Team", "name": "authors", "level": "Edit", "source": "LocalSharing"},
+        {"kind": "AuthenticatedUsers", "level": "View", "source": "LocalSharing"},
+    ]
+    made = tuple(PolicyRule.model_validate(rule) for rule in rules)
+    berth_crds.apply(
+        policy(unique, namespace, repository="tools/aligner", state="Active", rules=rules, summary=rules_summary(made))
+    )
     policies = berth_crds.kubectl("-n", namespace, "get", "apol", check=True).stdout
-    assert policies.splitlines()[1].split()[:4] == [unique, "genomics", "tools/aligner", "Suspended"]
+    head, row = policies.splitlines()
+    assert head.split() == ["NAME", "PROJECT", "REPOSITORY", "STATE", "RIGHTS", "SOURCE", "AGE"]
+    assert row.split()[:4] == [unique, "genomics", "tools/aligner", "Active"]
+    assert "User curator Administer, Team authors Edit, AuthenticatedUsers View   LocalSharing" in row
 
 
 def test_the_category_gets_every_kind(berth_crds: ControlPlane, unique: str, namespace: str) -> None:

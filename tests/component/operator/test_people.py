@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from berth.api import names
 from berth.api.base import rfc3339
-from berth.kube.resources import CERTIFICATIONS, CONFIG_MAPS, REGISTRY_USERS, SECRETS
+from berth.kube.resources import (
+    ACCESS_TOKENS,
+    CERTIFICATIONS,
+    CONFIG_MAPS,
+    PROJECTS,
+    REGISTRY_TEAMS,
+    REGISTRY_USERS,
+    ROLE_BINDINGS,
+    SECRETS,
+    Resource,
+)
 from tests.component.operator.harness import BERTH, Cluster, RunningOperator
 
 KEYS = ("berth-install", "berth-token-ca", "berth-token-signing", "berth-tls-ca", "berth-gateway-tls")
 
 
+async def apply(cluster: Cluster, resource: Resource, name: str, **spec: Any) -> None:
+    body = {"apiVersion": names.API_VERSION, "kind": resource.kind, "metadata": {"name": name}, "spec": spec}
+    await cluster.admin.apply(resource, body, field_manager="owner")
+
+
 async def user(cluster: Cluster, name: str, **spec: Any) -> None:
-    body = {"apiVersion": names.API_VERSION, "kind": "RegistryUser", "metadata": {"name": name}, "spec": spec}
-    await cluster.admin.apply(REGISTRY_USERS, body, field_manager="owner")
+    await apply(cluster, REGISTRY_USERS, name, **spec)
 
 
 async def certify(cluster: Cluster, name: str, subject: str, until: datetime | None = None) -> None:
@@ -64,6 +79,54 @@ async def test_a_certification_is_told_on_the_user_and_ends_by_itself(
     await cluster.condition(CERTIFICATIONS, unique, Stalled="CertificationExpired")
     await cluster.admin.delete(CERTIFICATIONS, unique)
     await cluster.condition(REGISTRY_USERS, unique, Certified="NoCertification")
+
+
+async def test_a_member_who_appears_is_known_to_the_team_and_to_the_project_shared_with_it(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    member = {"kind": "User", "name": unique}
+    await apply(cluster, REGISTRY_TEAMS, unique, members=[member, {"kind": "Group", "name": "idp:lab"}])
+    live = await cluster.condition(REGISTRY_TEAMS, unique, Ready="True", SubjectsKnown="SubjectsNotFound")
+    assert live["status"]["members"] == 2
+    sharing = [{"kind": "Team", "name": unique, "level": "Administer"}]
+    await cluster.ready_project(unique, sharing=sharing)
+    await cluster.condition(PROJECTS, unique, SubjectsKnown="True", Administered="True")
+    await user(cluster, unique, kubernetes={"users": [f"{unique}@example.org"]})
+    await cluster.condition(REGISTRY_TEAMS, unique, SubjectsKnown="True")
+
+    def bound(live: Any) -> bool:
+        return {"Group": "idp:lab", "User": f"{unique}@example.org"} == {
+            subject["kind"]: subject["name"] for subject in (live or {}).get("subjects") or ()
+        }
+
+    await cluster.until(ROLE_BINDINGS, "berth-administer", bound, f"berth-{unique}")
+    await cluster.admin.delete(REGISTRY_TEAMS, unique)
+    await cluster.condition(PROJECTS, unique, SubjectsKnown="SubjectsNotFound", Administered="NoAdminister")
+
+
+async def test_a_token_tells_whether_it_holds_and_keeps_when_it_was_last_used(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    token = {
+        "owner": {"kind": "User", "name": unique},
+        "scopes": ["download"],
+        "sha256": hashlib.sha256(unique.encode()).hexdigest(),
+    }
+    await apply(cluster, ACCESS_TOKENS, unique, **token)
+    await cluster.condition(ACCESS_TOKENS, unique, Stalled="UserNotFound")
+    used: dict[str, Any] = {"apiVersion": names.API_VERSION, "kind": "AccessToken", "metadata": {"name": unique}}
+    used["status"] = {"lastUsed": "2026-11-24T06:00:00Z"}
+    await cluster.admin.apply(ACCESS_TOKENS, used, field_manager="access", subresource="status")
+    await user(cluster, unique)
+    live = await cluster.condition(ACCESS_TOKENS, unique, Ready="True")
+    assert live["status"]["lastUsed"] == "2026-11-24T06:00:00Z"
+    await apply(cluster, ACCESS_TOKENS, f"{unique}-copy", **token)
+    await cluster.condition(ACCESS_TOKENS, f"{unique}-copy", Stalled="TokenRepeated")
+    await cluster.admin.delete(ACCESS_TOKENS, unique)
+    await cluster.condition(ACCESS_TOKENS, f"{unique}-copy", Ready="True")
+    end = rfc3339(datetime.now(UTC) + timedelta(seconds=3))
+    await apply(cluster, ACCESS_TOKENS, f"{unique}-copy", **token, expiresAt=end)
+    await cluster.condition(ACCESS_TOKENS, f"{unique}-copy", Stalled="TokenExpired")
 
 
 async def test_the_installations_keys_are_made_once_and_put_back_without_changing_the_others(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,10 @@ EXTREME = Facts(
 
 
 @pytest.mark.parametrize("reason", list(WORDINGS))
-@pytest.mark.parametrize("facts", [EXTREME, Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")])
+@pytest.mark.parametrize(
+    "facts",
+    [EXTREME, replace(EXTREME, anonymous=True), Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")],
+)
 def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: Reason, facts: Facts) -> None:
     text = sentence(reason, facts)
     assert 30 <= len(text) <= 200

@@ -1,0 +1,120 @@
+"""Twisted scopes and paths in random worlds: whatever is understood gives nobody more than the policy does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from berth.access.decide import allows
+from berth.access.grant import grant
+from berth.access.model import AccessRequest, Action, CredentialKind
+from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
+from berth.access.scope import InvalidScope, Scope, parse_scopes
+from tests.unit.access.evaluator import expected
+from tests.unit.access.random_worlds import Case, cases
+from tests.unit.access.worlds import NOW
+
+ROUNDS = 10_000
+SCOPES = (
+    "repository:alpha/x:pull",
+    "repository:alpha/a/b:pull,push",
+    "repository:beta/x:push,pull",
+    "repository:beta/new:pull,push,delete",
+    "repository(plugin):alpha/x:pull",
+    "registry:catalog:*",
+    "repository:alpha/x:pull repository:beta/a/b:push",
+)
+TARGETS = (
+    ("GET", "/v2/alpha/x/manifests/v1"),
+    ("HEAD", "/v2/beta/a/b/manifests/sha256:" + "0" * 64),
+    ("PUT", "/v2/alpha/new/manifests/latest"),
+    ("DELETE", "/v2/beta/x/manifests/v1"),
+    ("GET", "/v2/alpha/a/b/blobs/sha256:" + "1" * 64),
+    ("POST", "/v2/beta/new/blobs/uploads/"),
+    ("POST", "/v2/alpha/x/blobs/uploads/?mount=sha256:" + "2" * 64 + "&from=beta/x"),
+    ("GET", "/v2/alpha/x/tags/list"),
+)
+PIECES = (
+    ":",
+    ":",
+    ",",
+    "/",
+    "//",
+    "..",
+    ".",
+    "*",
+    " ",
+    "%2f",
+    "\x00",
+    "\n",
+    "é",
+    "?",
+    "&from=",
+    "@",
+    "alpha",
+    "beta/x",
+)
+PIECES_OF_SCOPES = (*PIECES, "pull", "push", "delete", "registry", "catalog", "repository")
+
+
+def twisted(rng: Random, text: str, pieces: tuple[str, ...]) -> str:
+    """The text with up to three pieces cut out, put in or put over others."""
+    for _ in range(rng.randint(0, 3)):
+        start = rng.randint(0, len(text))
+        text = text[:start] + rng.choice(("", *pieces)) + text[start + rng.choice((0, 0, 1, 2, 9)) :]
+    return text
+
+
+def test_no_scope_however_twisted_is_granted_beyond_the_policy() -> None:
+    rng, seen = Random(1), Counter[str]()
+    for case in cases(30, ROUNDS):
+        try:
+            scopes = parse_scopes([twisted(rng, rng.choice(SCOPES), PIECES_OF_SCOPES)])
+        except InvalidScope:
+            seen["refused"] += 1
+            continue
+        granted = grant(case.snapshot, case.identity, scopes, NOW).access
+        asked = {(scope.type, scope.name): scope for scope in scopes}
+        for entry in granted:
+            check(case, asked[entry.type, entry.name], entry.actions)
+        seen["granted" if granted else "nothing"] += 1
+    assert min(seen["refused"], seen["nothing"], seen["granted"]) > 150, seen
+
+
+def check(case: Case, scope: Scope, actions: tuple[str, ...]) -> None:
+    """What was granted was asked for, and the second evaluator has nothing against it."""
+    assert set(actions) <= set(scope.actions)
+    if scope.type == "registry":
+        assert (scope.name, actions) == ("catalog", ("*",))
+        assert case.identity.credential is CredentialKind.SERVICE
+        return
+    assert scope.type == "repository"
+    project, _, repository = scope.name.partition("/")
+    for action in actions:
+        assert not expected(case.snapshot, case.identity, AccessRequest(Action(action), project, repository), NOW)
+
+
+def test_no_path_however_twisted_is_allowed_beyond_the_policy() -> None:
+    rng, seen = Random(2), Counter[str]()
+    for case in cases(31, ROUNDS):
+        method, target = rng.choice(TARGETS)
+        target = twisted(rng, target, PIECES)
+        request = understood(method, target)
+        if request is None:
+            seen["refused"] += 1
+            continue
+        wish = request.wish(None)
+        allowed = allows(case.snapshot, case.identity, wish, NOW)
+        seen["allowed" if allowed else "denied"] += 1
+        if request.route in (Route.BASE, Route.CATALOG):
+            continue
+        assert target.startswith(f"/v2/{wish.project}/{wish.repository}/"), "it judges the very name that was sent"
+        assert allowed is not bool(expected(case.snapshot, case.identity, wish, NOW))
+    assert min(seen["refused"], seen["denied"], seen["allowed"]) > 150, seen
+
+
+def understood(method: str, target: str) -> RegistryRequest | None:
+    try:
+        return parse_request(method, target)
+    except InvalidReference:
+        return None
