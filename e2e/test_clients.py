@@ -8,6 +8,7 @@ import pytest
 
 from e2e.suite.clients import CLIENTS, COPIERS, able
 from e2e.suite.clients.client import Ability, Client, Copier, Reference, last_digest
+from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.docker import Docker
 from e2e.suite.clients.helm import Helm
@@ -111,6 +112,16 @@ def test_what_is_attached_to_an_image_is_found_at_it(stage: Stage) -> None:
     found = stage.seat(stage.downloader).run("oras", "discover", "--format=json", str(image)).must().out
     referrer = json.loads(found)["referrers"][0]
     assert (referrer["digest"], referrer["artifactType"]) == (last_digest(attached.out), ARTIFACT_TYPE)
+
+
+def test_an_image_that_was_signed_is_verified_by_whoever_may_pull_it(stage: Stage) -> None:
+    image = stage.reference("signed-by-cosign")
+    digest = stage.publish(Crane(), image).digest
+    cosign, keys = Cosign(), Cosign.keys(stage.seat(stage.curator))
+    assert not cosign.verify(stage.seat(stage.downloader), keys, image).ok
+    cosign.sign(stage.seat(stage.curator), keys, image.at(digest)).must()
+    verified = cosign.verify(stage.seat(stage.downloader), keys, image).must()
+    assert f'"docker-manifest-digest":"{digest}"' in verified.out
 
 
 @each(COPIERS)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from e2e.suite.clients import CLIENTS, LOGINS, PUSHERS
-from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference, Refusals
+from e2e.suite.clients.buildkit import BuildKit
+from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference
+from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.helm import Helm
+from e2e.suite.clients.kubelet import Kubelet
 from e2e.suite.clients.oras import Oras
+from e2e.suite.clients.refusal import WRONG_PASSWORD, assert_refused, assert_said, forgetful, with_password
 from e2e.suite.clients.stage import PROJECT, Stage, each
 from e2e.suite.content import Kind
-from e2e.suite.world import HOST, Person
 
 Shelf = Mapping[Kind, tuple[Reference, Reference]]
-WRONG_PASSWORD = "The user name or password is wrong; log in again with your own user name and password."
 
 
 @pytest.fixture(scope="module")
@@ -32,21 +31,6 @@ def shelf(stage: Stage) -> Shelf:
         reference = stage.reference(f"shelf-{client.kind}")
         kept[client.kind] = reference, reference.at(stage.publish(client, reference).digest)
     return kept
-
-
-def assert_refused(outcome: Outcome, template: str, reference: Reference, sentence: str) -> None:
-    """The client failed, and its last words are the template's, with nothing added after the sentence."""
-    expected = Refusals.fill(template, reference, sentence)
-    assert not outcome.result.ok, outcome.said
-    assert f"{expected}\n" in f"{outcome.said.rstrip()}\n", f"expected:\n{expected}\n\nsaid:\n{outcome.said}"
-
-
-def with_password(person: Person, password: str, home: Path) -> Person:
-    """The same person with another password in the login file; with an empty one, nobody is logged in."""
-    changed = replace(person, password=password, home=home)
-    auth = base64.b64encode(f"{person.name}:{password}".encode()).decode()
-    changed.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}} if password else {}}))
-    return changed
 
 
 @each(PUSHERS)
@@ -115,7 +99,7 @@ def test_a_pull_by_a_viewer_by_tag_or_by_digest_is_refused_with_the_sentence(
             f"{stage.viewer.name} has View on {reference.path}, and pull needs Download; "
             f"ask somebody with Administer on project {PROJECT} for Download."
         )
-        assert_refused(refused, client.refusals.pull, reference, sentence)
+        assert_refused(refused, client.refusals.of_pull(reference), reference, sentence)
 
 
 @each(CLIENTS)
@@ -135,9 +119,9 @@ def test_a_project_that_is_not_shared_reads_like_one_that_does_not_exist(
 
 @each(CLIENTS)
 def test_a_stale_password_in_the_login_file_is_told_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
-    forgetful = with_password(stage.downloader, "wrong", stage.folders())
+    person = forgetful(stage.downloader, stage.folders(), f"puller-{client.name}")
     reference, _ = shelf[client.kind]
-    assert_refused(stage.pull(client, forgetful, reference), client.refusals.pull, reference, WRONG_PASSWORD)
+    assert_refused(stage.pull(client, person, reference), client.refusals.pull, reference, WRONG_PASSWORD)
 
 
 @each(CLIENTS)
@@ -148,14 +132,78 @@ def test_who_is_not_logged_in_is_told_so_at_the_pull(stage: Stage, client: Clien
     assert_refused(stage.pull(client, nobody, reference), client.refusals.pull, reference, sentence)
 
 
-@each(LOGINS)
-def test_a_wrong_password_at_login_is_told(stage: Stage, client: Login) -> None:
+@each(login for login in LOGINS if login.refusals.login)
+def test_a_wrong_password_at_login_is_refused(stage: Stage, client: Login) -> None:
     stage.engines.need(client.engine)
-    refused = client.login(stage.seat(stage.curator), stage.curator.name, "wrong")
+    refused = client.login(stage.seat(stage.curator), f"forgetful-{client.name}", "wrong")
     assert_refused(Outcome(refused), client.refusals.login, stage.reference(""), WRONG_PASSWORD)
+
+
+@each(login for login in LOGINS if not login.refusals.login)
+def test_a_login_that_asks_nobody_takes_any_password(stage: Stage, client: Login) -> None:
+    client.login(stage.seat(stage.curator), f"forgetful-{client.name}", "wrong").must()
 
 
 @each(LOGINS)
 def test_the_right_password_logs_in(stage: Stage, client: Login) -> None:
     stage.engines.need(client.engine)
     client.login(stage.seat(stage.viewer), stage.viewer.name, stage.viewer.password).must()
+
+
+def test_the_status_of_a_container_says_why_its_image_is_refused(stage: Stage, shelf: Shelf) -> None:
+    reference, _ = shelf[Kind.IMAGE]
+    sentence = (
+        f"{stage.viewer.name} has View on {reference.path}, and pull needs Download; "
+        f"ask somebody with Administer on project {PROJECT} for Download."
+    )
+    waiting = Kubelet().waits(stage.seat(stage.viewer), reference)
+    assert_refused(waiting, Kubelet.refused_status, reference, sentence)
+
+
+def test_an_export_of_the_build_cache_that_is_refused_says_why(stage: Stage) -> None:
+    buildkit, cache = BuildKit(), stage.reference("refused-cache")
+    stage.engines.need(buildkit.engine)
+    content = stage.content(Kind.IMAGE, cache)
+    refused = buildkit.export_cache(stage.seat(stage.editor), content, cache)
+    sentence = (
+        f"{stage.editor.name} may edit {cache.path} but is not certified to push; "
+        "ask your registry office for a Certification."
+    )
+    assert_refused(refused, BuildKit.refused_cache, cache, sentence)
+
+
+def test_an_import_of_the_build_cache_that_is_refused_warns_why_and_builds_without(stage: Stage) -> None:
+    buildkit, cache = BuildKit(), stage.reference("cache")
+    stage.engines.need(buildkit.engine)
+    content = stage.content(Kind.IMAGE, cache)
+    buildkit.export_cache(stage.seat(stage.curator), content, cache).result.must()
+    built = buildkit.import_cache(stage.seat(stage.viewer), content, cache)
+    sentence = (
+        f"{stage.viewer.name} has View on {cache.path}, and pull needs Download; "
+        f"ask somebody with Administer on project {PROJECT} for Download."
+    )
+    assert_said(built.result.must().said, BuildKit.warned_cache, cache, sentence)
+
+
+def test_a_signature_by_an_editor_without_certification_is_refused_with_the_sentence(
+    stage: Stage, shelf: Shelf
+) -> None:
+    _, image = shelf[Kind.IMAGE]
+    seat = stage.seat(stage.editor)
+    sentence = (
+        f"{stage.editor.name} may edit {image.path} but is not certified to push; "
+        "ask your registry office for a Certification."
+    )
+    refused = Cosign().sign(seat, Cosign.keys(seat), image)
+    assert_refused(Outcome(refused), Cosign.refused_signature, image, sentence)
+
+
+def test_a_verification_by_a_viewer_is_refused_with_the_sentence(stage: Stage, shelf: Shelf) -> None:
+    image, _ = shelf[Kind.IMAGE]
+    seat = stage.seat(stage.viewer)
+    sentence = (
+        f"{stage.viewer.name} has View on {image.path}, and pull needs Download; "
+        f"ask somebody with Administer on project {PROJECT} for Download."
+    )
+    refused = Cosign().verify(seat, Cosign.keys(seat), image)
+    assert_refused(Outcome(refused), Cosign.refused_verification, image, sentence)

@@ -12,7 +12,7 @@ from berth.api.names import repository_object_name
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Answer, Session
-from e2e.suite.world import Cluster, await_ready, eventually
+from e2e.suite.world import Cluster, await_ready, eventually, make_project
 
 ATTEMPTS = 20
 REPOSITORY = "kept/in_order"
@@ -172,7 +172,7 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
     assert cluster.condition("project", name, "Trashed")["message"] == (
         f"Project {name} is being deleted: every request is refused, the registry is stopped, "
         f"and namespace berth-{name} is kept with all its data. To bring it back: "
-        f"kubectl patch project {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}', "
+        f'kubectl patch project {name} --type=merge -p \'{{"metadata":{{"finalizers":null}}}}\', '
         "then apply the same Project again."
     )
     sentence = f"Project {name} is in the trash, which refuses everything; ask somebody with Administer to restore it."
@@ -185,6 +185,24 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
     assert files(cluster, claim) == before
     volume = cluster.get("persistentvolume", claim["spec"]["volumeName"]) or {}
     assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+
+
+def test_a_deleted_project_comes_back_whole_by_what_its_status_says(
+    cluster: Cluster, projects: Projects, curator: Session
+) -> None:
+    name = projects.make("returned")
+    repository = f"{name}/precious"
+    curator.push(repository, "v1", b"precious").must(201)
+    before = pulls(curator, repository)
+    cluster.kubectl("delete", "project", name, "--wait=false").must()
+    eventually(lambda: cluster.condition("project", name, "Trashed").get("reason") == "ProjectDeleted", "it says so")
+
+    cluster.kubectl("patch", "project", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}').must()
+    cluster.kubectl("wait", "--for=delete", f"project/{name}", "--timeout=30s").must()
+    make_project(cluster, name, projects.crowd.sharing)
+    eventually(lambda: curator.pull(repository, "v1").must(200), "the image can be pulled")
+    assert pulls(curator, repository) == before
+    curator.push(repository, "v2", b"as before").must(201)
 
 
 def files(cluster: Cluster, claim: Mapping[str, Any]) -> set[str]:

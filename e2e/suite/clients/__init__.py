@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from e2e.suite.clients.buildah import Buildah
 from e2e.suite.clients.buildkit import BuildKit
+from e2e.suite.clients.buildx import Buildx
 from e2e.suite.clients.client import Ability, Client, Copier, Login, Pusher
 from e2e.suite.clients.containerd import Ctr
+from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.docker import Docker
 from e2e.suite.clients.helm import Helm
 from e2e.suite.clients.kubelet import Kubelet
 from e2e.suite.clients.oras import Oras
 from e2e.suite.clients.podman import Podman
+from e2e.suite.clients.regctl import Regctl
 from e2e.suite.clients.skopeo import Skopeo
 
 CLIENTS: tuple[Client, ...] = (
     Docker(classic=False),
     Docker(classic=True),
     BuildKit(),
+    Buildx(),
     Ctr(),
     Kubelet(),
     Podman(),
+    Buildah(),
     Skopeo(),
     Crane(),
+    Regctl(),
     Helm(),
     Oras(),
+    Cosign(),
 )
 
 

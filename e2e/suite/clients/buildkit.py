@@ -21,11 +21,16 @@ class BuildKit:
     abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
     refusals = Refusals(
         pull=(
-            "error: failed to solve: {ref}: failed to resolve source metadata for {ref}: unexpected status from "
+            "error: failed to solve: {ref}: failed to resolve source metadata for {full}: unexpected status from "
             "HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
         ),
         push="error: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="error: failed to solve: failed to push {ref}: denied: {sentence}",
+    )
+    refused_cache = "error: failed to solve: error writing layer blob: denied: {sentence}"
+    warned_cache = (
+        "…ERROR: failed to configure registry cache importer: unexpected status from "
+        "HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
@@ -40,6 +45,17 @@ class BuildKit:
             f"--opt=platform={','.join(f'linux/{architecture}' for architecture in platforms)}",
         )
         return Outcome(result, json.loads(told.read_bytes())["containerimage.digest"] if result.ok else "")
+
+    def export_cache(self, seat: Seat, content: Content, cache: Reference) -> Outcome:
+        """Builds something and pushes the cache of the build, alone."""
+        return Outcome(self._cached(seat, content, f"--export-cache=type=registry,ref={cache},mode=max"))
+
+    def import_cache(self, seat: Seat, content: Content, cache: Reference) -> Outcome:
+        """Builds the same with the cache of another build."""
+        return Outcome(self._cached(seat, content, f"--import-cache=type=registry,ref={cache}"))
+
+    def _cached(self, seat: Seat, content: Content, option: str) -> Result:
+        return self._build(seat, content.files, "FROM scratch\nCOPY random /\n", option)
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         output = f"--output=type=local,dest={seat.folder / 'pulled'}"

@@ -93,16 +93,22 @@ class Ability(StrEnum):
 
 @dataclass(frozen=True)
 class Refusals:
-    """What a client prints when it is refused, around the sentence.
+    """What a client prints when it is refused, around the sentence. `…` at the beginning: anything before it.
 
     Fields: {sentence}, {host}, {path} (project/repository), {name} (host and path), {version} (tag or digest),
-    {ref} (the whole reference).
+    {ref} (the whole reference as it was typed), {full} (with the default tag when none was).
     """
 
     pull: str
     push: str = ""
     manifest: str = ""  # at the very end of a push, when all blobs are there
-    login: str = ""
+    login: str = ""  # empty for a login that asks nobody; without {sentence} where the sentence is lost
+    pull_by_digest: str = ""  # where it differs
+    notes: tuple[str, ...] = ()  # what else a person should know, for the page
+
+    def of_pull(self, reference: Reference) -> str:
+        """What is printed of a refused pull of this reference."""
+        return self.pull_by_digest if reference.digest and self.pull_by_digest else self.pull
 
     @staticmethod
     def fill(template: str, reference: Reference, sentence: str) -> str:
@@ -113,6 +119,7 @@ class Refusals:
             name=reference.name,
             version=reference.tag or reference.digest,
             ref=reference,
+            full=reference.full,
         )
 
 
@@ -158,7 +165,7 @@ class Copier(Client, Protocol):
 
 @runtime_checkable
 class Login(Client, Protocol):
-    """A client whose `login` asks the registry, and shows what it answers."""
+    """A client with a `login`, which need not ask the registry (`Refusals.login`)."""
 
     def login(self, seat: Seat, user: str, password: str) -> Result:
         """Logs in into a login file of this test's own."""

@@ -29,7 +29,7 @@ class Ctr:
             "https://{host}/v2/{path}/blobs/uploads/: 403 Forbidden\ndenied: {sentence}"
         ),
         manifest=(
-            ": unexpected status from PUT request to "
+            "…: unexpected status from PUT request to "
             "https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
         ),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Content, Kind
+from e2e.suite.world import HOST, Result
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Crane:
         push="Error: POST https://{host}/v2/{path}/blobs/uploads/: DENIED: {sentence}",
         manifest="Error: PUT https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
     )
+
+    def login(self, seat: Seat, user: str, password: str) -> Result:
+        words = ["auth", "login", HOST, f"--username={user}", "--password-stdin"]
+        return seat.run("crane", *words, env={"DOCKER_CONFIG": str(seat.folder)}, stdin=password)
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
         result = seat.run("crane", "push", str(content.layout), str(reference))

@@ -27,7 +27,7 @@ class Helm:
             "response status code 403: denied: {sentence}"
         ),
         # After the URL of the manifest, which goes by its digest first and by its tag then.
-        manifest='": response status code 403: denied: {sentence}',
+        manifest='…": response status code 403: denied: {sentence}',
         login=(
             'Error: authenticating to "{host}": GET "https://{host}/v2/": '
             'GET "https://{host}/token?service={host}": response status code 401: unauthorized: {sentence}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,18 +31,34 @@ class Kubelet:
             "denied: {sentence}"
         )
     )
+    refused_status = refusals.pull.replace("Failed to pull image", "Back-off pulling image").replace(
+        '"{ref}": ', '"{ref}": ErrImagePull: ', 1
+    )
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
-        name = f"pull-{secrets.token_hex(4)}"
-        secret = f"login-{seat.person.name}"
-        logins = [] if seat.anonymous else [{"name": secret}]
-        seat.cluster.apply(_namespace(), _login(seat, secret), _pod(name, str(reference), logins))
-        try:
-            message, ok = eventually(lambda: _verdict(seat, name), f"the kubelet pulls {reference}", seconds=60)
-            image = eventually(lambda: _image(seat, name), f"{reference} runs", seconds=60) if ok else ""
-        finally:
-            seat.cluster.kubectl("delete", "pod", name, f"--namespace={NAMESPACE}", "--now", "--wait=false").must()
+        with _pulling(seat, reference) as pod:
+            message, ok = eventually(lambda: _verdict(seat, pod), f"the kubelet pulls {reference}", seconds=60)
+            image = eventually(lambda: _image(seat, pod), f"{reference} runs", seconds=60) if ok else ""
         return Outcome(Result(("kubelet", str(reference)), 0 if ok else 1, message, ""), last_digest(image))
+
+    def waits(self, seat: Seat, reference: Reference) -> Outcome:
+        """What the status of the container says, once the kubelet has given up for now (`kubectl describe pod`)."""
+        with _pulling(seat, reference) as pod:
+            waiting = eventually(lambda: _backing_off(seat, pod), f"the kubelet backs off from {reference}", seconds=60)
+        return Outcome(Result(("kubelet", str(reference)), 1, waiting, ""))
+
+
+@contextmanager
+def _pulling(seat: Seat, reference: Reference) -> Iterator[str]:
+    """A Pod that wants the image, and its pull secret; both are gone afterwards."""
+    name = f"pull-{secrets.token_hex(4)}"
+    logins = [] if seat.anonymous else [{"name": name}]
+    seat.cluster.apply(_namespace(), _login(seat, name), _pod(name, str(reference), logins))
+    try:
+        yield name
+    finally:
+        gone = (f"pod/{name}", f"secret/{name}", f"--namespace={NAMESPACE}", "--now", "--wait=false")
+        seat.cluster.kubectl("delete", *gone).must()
 
 
 def _verdict(seat: Seat, pod: str) -> tuple[str, bool] | None:
@@ -54,11 +72,20 @@ def _verdict(seat: Seat, pod: str) -> tuple[str, bool] | None:
     return None
 
 
+def _containers(seat: Seat, pod: str) -> list[dict[str, Any]]:
+    return list((seat.cluster.get("pod", pod, NAMESPACE) or {}).get("status", {}).get("containerStatuses", []))
+
+
 def _image(seat: Seat, pod: str) -> str:
     """The image id of the container, once it runs."""
-    status = (seat.cluster.get("pod", pod, NAMESPACE) or {}).get("status", {})
-    running = [c for c in status.get("containerStatuses", []) if "running" in c["state"]]
+    running = [c for c in _containers(seat, pod) if "running" in c["state"]]
     return str(running[0]["imageID"]) if running else ""
+
+
+def _backing_off(seat: Seat, pod: str) -> str:
+    """What the container waits for, once that is the next try."""
+    waiting = [c["state"].get("waiting", {}) for c in _containers(seat, pod)]
+    return next((str(w["message"]) for w in waiting if w.get("reason") == "ImagePullBackOff"), "")
 
 
 def _namespace() -> dict[str, Any]:

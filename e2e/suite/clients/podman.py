@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
 from e2e.suite.content import Content, Kind
-from e2e.suite.world import Result
+from e2e.suite.world import HOST, Result
+
+NOT_TOLD = 'Error: logging into "{host}": invalid username/password'
+"""What podman, skopeo and buildah say of a login that is refused, whatever the registry answers."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Podman:
         pull="Error: initializing source docker://{ref}: reading manifest {version} in {name}: denied: {sentence}",
         push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
         manifest="Error: writing manifest: uploading manifest {version} to {name}: denied: {sentence}",
+        login=NOT_TOLD,
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
@@ -33,25 +37,31 @@ class Podman:
             self._podman(seat, "load", "--quiet", f"--input={archive}").must()
             words = ["push", f"--digestfile={told}", str(reference)]
         result = self._podman(seat, *words)
-        self._forget(seat)
+        self._forget(seat, reference)
         return Outcome(result, told.read_text() if result.ok else "")
 
     def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
         told = seat.folder / "digest"
         self._podman(seat, "pull", "--quiet", str(source)).must()
         result = self._podman(seat, "push", f"--digestfile={told}", str(source), f"docker://{target}")
-        self._forget(seat)
+        self._forget(seat, source)
         return Outcome(result, told.read_text() if result.ok else "")
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         result = self._podman(seat, "pull", str(reference))
-        shown = self._podman(seat, "inspect", "--format={{.Digest}}", str(reference)).must().out if result.ok else ""
-        self._forget(seat)
+        if not result.ok:
+            return Outcome(result)
+        shown = self._podman(seat, "inspect", "--format={{.Digest}}", str(reference)).must().out
+        self._forget(seat, reference)
         return Outcome(result, shown.strip())
 
-    def _forget(self, seat: Seat) -> None:
-        self._podman(seat, "rmi", "--all", "--force").must()
+    def login(self, seat: Seat, user: str, password: str) -> Result:
+        file = f"--authfile={seat.folder / 'config.json'}"
+        return self._podman(seat, "login", HOST, f"--username={user}", "--password-stdin", file, stdin=password)
+
+    def _forget(self, seat: Seat, reference: Reference) -> None:
+        self._podman(seat, "rmi", "--force", reference.full).must()
 
     @staticmethod
-    def _podman(seat: Seat, *words: str) -> Result:
-        return seat.run("podman", *words)
+    def _podman(seat: Seat, *words: str, stdin: str | None = None) -> Result:
+        return seat.run("podman", *words, stdin=stdin)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
 from e2e.suite.content import Content, Kind
-from e2e.suite.world import Result
+from e2e.suite.world import HOST, Result
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,15 @@ class Skopeo:
     abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
     refusals = Refusals(
         pull=(
-            'level=fatal msg="initializing source docker://{ref}: reading manifest {version} in {name}: '
+            '…level=fatal msg="initializing source docker://{ref}: reading manifest {version} in {name}: '
             'denied: {sentence}"'
         ),
         push=(
-            'level=fatal msg="writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: '
+            '…level=fatal msg="writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: '
             'denied: {sentence}"'
         ),
-        manifest='level=fatal msg="writing manifest: uploading manifest {version} to {name}: denied: {sentence}"',
+        manifest='…level=fatal msg="writing manifest: uploading manifest {version} to {name}: denied: {sentence}"',
+        login='…level=fatal msg="logging into \\"{host}\\": invalid username/password"',
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
@@ -42,6 +43,11 @@ class Skopeo:
         if not result.ok:
             return Outcome(result)
         return Outcome(result, json.loads((target / "index.json").read_bytes())["manifests"][-1]["digest"])
+
+    def login(self, seat: Seat, user: str, password: str) -> Result:
+        file = f"--authfile={seat.folder / 'config.json'}"
+        words = ["login", f"--username={user}", "--password-stdin", file, HOST]
+        return seat.run("skopeo", *words, stdin=password)
 
     def _push(self, seat: Seat, source: str, target: Reference) -> Outcome:
         told = seat.folder / "digest"

@@ -123,6 +123,17 @@ TOOLS: tuple[Tool, ...] = (
         gcflags="github.com/docker/cli/...=-lang=go1.25",
     ),
     Tool("oras", "oras", "oras.land/oras", ("oras.land/oras/cmd/oras",), TEST),
+    Tool("regctl", "regctl", "github.com/regclient/regclient", ("github.com/regclient/regclient/cmd/regctl",), TEST),
+    Tool(
+        "buildx",
+        "buildx",
+        "github.com/docker/buildx",
+        ("github.com/docker/buildx/cmd/buildx",),
+        TEST,
+        ldflags="-X github.com/docker/buildx/version.Version={version}",
+        rename={"buildx": "docker-buildx"},
+    ),
+    Tool("cosign", "cosign", "github.com/sigstore/cosign/v3", ("github.com/sigstore/cosign/v3/cmd/cosign",), TEST),
 )
 
 

@@ -1,0 +1,264 @@
+"""Parts that fail in the middle of something: uploads, the registry, access, the catalog, the API server."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from e2e.suite.clients.stage import json_items
+from e2e.suite.crowd import Projects
+from e2e.suite.http import Answer, Headers, NoAnswer, Session, digest_of, image, location, open_wire, with_query
+from e2e.suite.world import SYSTEM, Cluster, await_ready, eventually
+
+MIB = 1024 * 1024
+API_SERVER_AWAY_SECONDS = 60.0
+PAUSE_SECONDS = 0.02
+BYTES: Headers = (("Content-Type", "application/octet-stream"),)
+
+
+@pytest.fixture(scope="module")
+def project(projects: Projects, curator: Session) -> str:
+    name = projects.make("sturdy")
+    curator.push(f"{name}/steady", "v1", b"steady").must(201)
+    return name
+
+
+@dataclass
+class Doing:
+    """Something that a thread does again and again; `failures` says what went wrong and when."""
+
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object]) -> Iterator[Doing]:
+    """Does it over and over beside the block, and at least once after it began."""
+    doing, stop = Doing(), threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(PAUSE_SECONDS):
+            try:
+                act()
+                doing.done += 1
+            except (AssertionError, NoAnswer) as problem:
+                doing.failures.append(f"{time.strftime('%X')} {problem}")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        eventually(lambda: doing.done or doing.failures, "it was done once")
+        yield doing
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_an_upload_cut_in_the_middle_goes_on_where_it_was_cut(project: str, curator: Session) -> None:
+    repository = f"{project}/resumed"
+    held = curator.hold(repository)
+    content = secrets.token_bytes(4 * MIB)
+    upload = location(held.start_upload(repository).must(202))
+    held.ask("PATCH", upload, BYTES, content, cut=3 * MIB)
+
+    def settled() -> Answer | None:
+        """The status, once the registry has noticed that nothing more comes."""
+        first, second = (held.ask("GET", upload) for _ in range(2))
+        same = first.status == second.status == 204 and first.header("range") == second.header("range")
+        return second if same and int(second.header("range").partition("-")[2]) > 0 else None
+
+    status = eventually(settled, "the upload says how far it came")
+    have = int(status.header("range").partition("-")[2]) + 1
+    assert 0 < have <= 3 * MIB
+    rest = (*BYTES, ("Content-Range", f"{have}-{len(content) - 1}"))
+    patched = held.ask("PATCH", location(status), rest, content[have:]).must(202)
+    held.ask("PUT", with_query(location(patched), f"digest={digest_of(content)}")).must(201)
+    held.upload(repository, b"{}").must(201)
+    held.put(repository, "v1", image(content)).must(201)
+    assert held.blob(repository, digest_of(content)).must(200).body == content
+
+
+def test_a_push_whose_bytes_are_not_those_announced_leaves_nothing(project: str, curator: Session) -> None:
+    repository = f"{project}/mistaken"
+    held = curator.hold(repository)
+    upload = location(held.start_upload(repository).must(202))
+    wrong = held.ask("PUT", with_query(upload, f"digest={digest_of(b'announced')}"), BYTES, b"sent")
+    assert wrong.status == 400
+    assert held.blob(repository, digest_of(b"announced")).status == 404
+    assert held.blob(repository, digest_of(b"sent")).status == 404
+
+
+def test_a_registry_killed_in_the_middle_of_a_push_leaves_no_half_tag_and_takes_the_next_push(
+    cluster: Cluster, project: str, curator: Session
+) -> None:
+    repository = f"{project}/killed"
+    held = curator.hold(repository)
+    content = secrets.token_bytes(2 * MIB)
+    upload = location(held.start_upload(repository).must(202))
+    patched = held.ask("PATCH", upload, BYTES, content[:MIB]).must(202)
+    cluster.kubectl(
+        "delete", "pods", "--all", f"--namespace=berth-{project}", "--grace-period=0", "--force", "--wait=false"
+    ).must()
+
+    finished = held.ask("PUT", with_query(location(patched), f"digest={digest_of(content)}"), BYTES, content[MIB:])
+    if finished.status != 201:
+        assert finished.json["errors"][0]["message"].strip()
+    manifest = held.put(repository, "v1", image(content))
+    assert manifest.status != 201
+    assert manifest.json["errors"][0]["message"].strip()
+    assert cluster.get("dockerrepository", "killed", f"berth-{project}") is None
+
+    eventually(lambda: curator.push(repository, "v1", content).must(201), "the next push succeeds")
+    assert curator.blob(repository, digest_of(content)).must(200).body == content
+
+    def recorded() -> bool:
+        found = cluster.get("dockerrepository", "killed", f"berth-{project}") or {}
+        return [tag["name"] for tag in found.get("status", {}).get("tags", [])] == ["v1"]
+
+    eventually(recorded, "the tag is recorded")
+    await_ready(cluster, project)
+
+
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_access_that_goes_in_the_middle_of_pushes_fails_none_that_is_tried_twice(
+    cluster: Cluster, project: str, curator: Session, how: str
+) -> None:
+    repository = f"{project}/busy-{how}"
+    retries: list[str] = []
+
+    def push_once_or_twice() -> None:
+        tag = secrets.token_hex(4)
+        try:
+            curator.push(repository, tag, tag.encode()).must(201)
+        except (AssertionError, NoAnswer) as problem:
+            retries.append(str(problem))
+            eventually(lambda: curator.push(repository, tag, tag.encode()).must(201), "the retry succeeds", seconds=5)
+
+    where = f"--namespace={SYSTEM}"
+    with meanwhile(push_once_or_twice) as pushing:
+        if how == "restarted":
+            cluster.kubectl("rollout", "restart", "deployment/berth-access", where).must()
+        else:
+            pods = cluster.kubectl(
+                "get", "pods", where, "--selector=app.kubernetes.io/component=access", "--output=json"
+            ).must()
+            victim = json_items(pods.out)[0]["metadata"]["name"]
+            cluster.kubectl("delete", "pod", victim, where, "--grace-period=0", "--force").must()
+        cluster.kubectl("rollout", "status", "deployment/berth-access", where, "--timeout=90s").must()
+    print(f"access {how}: {pushing.done} pushes, of which {len(retries)} were tried again: {retries}")
+    assert pushing.failures == []
+    if how == "restarted":
+        assert retries == []
+    tags = curator.hold(repository, "pull").ask("GET", f"/v2/{repository}/tags/list").must(200).json["tags"]
+
+    def all_counted() -> bool:
+        found = cluster.get("dockerrepository", f"busy-{how}", f"berth-{project}") or {}
+        return bool(found.get("status", {}).get("tagCount") == len(tags))
+
+    eventually(all_counted, "the catalog counts what the registry has")
+
+
+def test_without_the_catalog_pushes_are_refused_with_the_sentence_and_pulls_go_on(
+    cluster: Cluster, project: str, curator: Session
+) -> None:
+    repository = f"{project}/steady"
+    scale(cluster, "berth-catalog", 0)
+    try:
+        refused = curator.push(repository, "v2", b"unrecorded")
+        sentence = (
+            f"The catalog can not record this change to {repository} at the moment, so it was refused; "
+            "try again in a minute."
+        )
+        assert refused.refusal == (403, "DENIED", sentence)
+        assert curator.pull(repository, "v1").status == 200
+        assert curator.pull(repository, "v2").status == 404
+    finally:
+        scale(cluster, "berth-catalog", 1)
+    eventually(lambda: curator.push(repository, "v2", b"recorded").must(201), "a push is taken again")
+
+    def shown() -> bool:
+        found = cluster.get("dockerrepository", "steady", f"berth-{project}") or {}
+        return {tag["name"] for tag in found.get("status", {}).get("tags", [])} == {"v1", "v2"}
+
+    eventually(shown, "the tag is shown")
+
+
+def scale(cluster: Cluster, deployment: str, replicas: int) -> None:
+    where = f"--namespace={SYSTEM}"
+    cluster.kubectl("scale", f"deployment/{deployment}", where, f"--replicas={replicas}").must()
+    component = deployment.removeprefix("berth-")
+    chosen = f"--selector=app.kubernetes.io/component={component}"
+
+    def so_many() -> bool:
+        listed = json_items(cluster.kubectl("get", "pods", where, chosen, "--output=json").must().out)
+        return len(listed) == replicas
+
+    eventually(so_many, f"{deployment} has {replicas} pods")
+    if replicas:
+        cluster.kubectl("rollout", "status", f"deployment/{deployment}", where, "--timeout=60s").must()
+
+
+def test_without_the_operator_pushes_and_pulls_go_on_and_the_repository_appears(
+    cluster: Cluster, project: str, curator: Session
+) -> None:
+    scale(cluster, "berth-operator", 0)
+    try:
+        curator.push(f"{project}/unattended", "v1", b"unattended").must(201)
+        curator.pull(f"{project}/unattended", "v1").must(200)
+        eventually(lambda: cluster.get("dockerrepository", "unattended", f"berth-{project}"), "it appears")
+    finally:
+        scale(cluster, "berth-operator", 1)
+    wanted = "--for=condition=Ready"
+    cluster.kubectl(
+        "wait", wanted, "dockerrepository/unattended", f"--namespace=berth-{project}", "--timeout=60s"
+    ).must()
+
+
+def test_pulls_and_pushes_go_on_while_the_api_server_is_away_for_a_minute(
+    cluster: Cluster, project: str, curator: Session
+) -> None:
+    repository = f"{project}/steady"
+    before = restarts(cluster)
+    with open_wire() as second_wire:
+        puller = Session(second_wire, curator.person)
+        cluster.component("stop", "kube-apiserver")
+        back = time.monotonic() + API_SERVER_AWAY_SECONDS
+        try:
+            with meanwhile(lambda: puller.pull(repository, "v1").must(200)) as pulling:
+                pushed = curator.push(f"{project}/offline", "v1", b"offline").must(201)
+                eventually(lambda: time.monotonic() >= back, "a minute has passed", API_SERVER_AWAY_SECONDS + 5, 1)
+        finally:
+            cluster.component("start", "kube-apiserver")
+    print(f"{pulling.done} pulls while the API server was away")
+    assert pulling.failures == []
+    assert curator.pull(f"{project}/offline", "v1").must(200)
+
+    def recorded() -> bool:
+        found = cluster.get("dockerrepository", "offline", f"berth-{project}") or {}
+        digests = [tag["digest"] for tag in found.get("status", {}).get("tags", [])]
+        return digests == [pushed.header("docker-content-digest")]
+
+    eventually(recorded, "the push shows in the cluster once the API server is back")
+    assert restarts(cluster) == before
+    sharing = [{"kind": "AuthenticatedUsers", "level": "Download"}]
+    cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
+    status, _, _ = eventually(
+        lambda: curator.push(repository, "v3", b"not allowed any more").refusal, "what changes later takes effect"
+    )
+    assert status == 403
+
+
+def restarts(cluster: Cluster) -> dict[str, int]:
+    """How often each container of Berth was started anew."""
+    listed = json_items(cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json").must().out)
+    return {
+        f"{pod['metadata']['name']}/{container['name']}": container["restartCount"]
+        for pod in listed
+        for container in pod["status"]["containerStatuses"]
+    }
