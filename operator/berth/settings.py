@@ -62,6 +62,19 @@ class OperatorSettings(Common):
     allow_public: bool = Field(
         False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
     )
+    pull_secret_cluster_role: str = Field(
+        "berth-pull-secret-writer",
+        description="ClusterRole that a namespace binds to the operator to let it write pull secrets.",
+    )
+    pull_secret_rotation: int = Field(
+        2_592_000, ge=60, description="Seconds after which the token of a pull secret is made anew (720 h)."
+    )
+    authority_overlap: int = Field(
+        300,
+        ge=0,
+        description="Seconds for which a new token authority is known everywhere before it signs, at least; longer "
+        "than a mounted Secret takes to reach the pods of access.",
+    )
     workers: int = Field(8, ge=1, description="Keys reconciled at the same time.")
     probe_interval: int = Field(600, ge=10, description="Seconds between two write probes of one registry.")
     health_port: int = Field(8081, description="Port of /healthz, /readyz and /metrics.")

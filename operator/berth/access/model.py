@@ -88,6 +88,7 @@ class RuleSource(StrEnum):
 
     SHARING = "Sharing"  # of the Project
     LOCAL_SHARING = "LocalSharing"  # of the DockerRepository
+    PULL_SECRET = "PullSecret"  # of the Project
 
 
 class State(StrEnum):

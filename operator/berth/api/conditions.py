@@ -47,6 +47,7 @@ class ConditionType(_Word):
     CERTIFIED = "Certified", "The user may push: a certification that names them is valid now."
     SUBJECTS_KNOWN = "SubjectsKnown", "Everybody who is named exists and counts; who does not, counts on appearing."
     ADMINISTERED = "Administered", "The sharing gives Administer to somebody who exists."
+    PULL_SECRETS_SERVED = "PullSecretsServed", "Every namespace of spec.pullSecrets has its pull secret."
 
 
 class ConditionReason(_Word):
@@ -111,6 +112,14 @@ class ConditionReason(_Word):
     CERTIFICATION_EXPIRED = "CertificationExpired", "The last certification has passed its validUntil."
     TOKEN_EXPIRED = "TokenExpired", "The token has passed its expiresAt."
     TOKEN_REPEATED = "TokenRepeated", "Another AccessToken has the same secret."
+
+    # pull secrets
+    SERVED = "Served", "The pull secret is there and valid."
+    NAMESPACE_NOT_FOUND = "NamespaceNotFound", "The namespace does not exist."
+    CONSENT_MISSING = "ConsentMissing", "The namespace does not let Berth write a pull secret."
+    NAME_TAKEN = "NameTaken", "An object of the name that Berth needs exists and is not Berth's."
+    SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound", "A ServiceAccount that should use the Secret does not exist."
+    NOT_SERVED = "NotServed", "Some namespaces have no pull secret; status.pullSecrets says why."
 
     # trash and deletion
     NOT_TRASHED = "NotTrashed", "Not in the trash."

@@ -25,9 +25,15 @@ LABEL_VERSION: Final = "app.kubernetes.io/version"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_PROJECT: Final = f"{GROUP}/project"
 LABEL_REPOSITORY: Final = f"{GROUP}/repository"
+LABEL_PULL_NAMESPACE: Final = f"{GROUP}/pull-namespace"
 
 ANNOTATION_DESIRED_HASH: Final = f"{GROUP}/desired-hash"
 ANNOTATION_RECONCILE_REQUESTED: Final = "reconcile.fluxcd.io/requestedAt"
+# Each new value of one of these, set by a person, rotates once; Berth notes the value that it has honoured.
+ANNOTATION_ROTATE_PULL_SECRETS: Final = f"{GROUP}/rotate-pull-secrets"  # on a Project
+ANNOTATION_ROTATE_SIGNING_KEY: Final = f"{GROUP}/rotate-signing-key"  # on the Secret of a leaf
+ANNOTATION_ROTATE_AUTHORITY: Final = f"{GROUP}/rotate-authority"  # on the Secret of an authority
+ANNOTATION_FORGET_AUTHORITIES: Final = f"{GROUP}/forget-authorities"  # on the Secret of an authority
 
 FINALIZER: Final = f"{GROUP}/trash"
 
@@ -82,6 +88,24 @@ def registry_audience(project_id: str) -> str:
 def registry_host(project_id: str, cluster_domain: str) -> str:
     """`host:port` of a project's registry as reached from inside the cluster."""
     return f"{REGISTRY_NAME}.{project_namespace(project_id)}.svc.{cluster_domain}:{REGISTRY_PORT}"
+
+
+def pull_secret_name(project_id: str) -> str:
+    """The Secret with which a namespace pulls from a project."""
+    return f"berth-{project_id}"
+
+
+def pull_robot_name(project_id: str, namespace: str) -> str:
+    """The RegistryUser with whose token a namespace pulls from a project: `genomics.pull.analysis`.
+
+    Where that is too long for a user name (63) the end is a hash instead. Neither form can be taken for the other,
+    because a project id holds no dot.
+    """
+    name = f"{project_id}.pull.{namespace}"
+    if len(name) <= 63:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{project_id[:40].rstrip('-')}.pull-{digest}"
 
 
 def repository_object_name(path: str) -> str:

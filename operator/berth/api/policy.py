@@ -9,7 +9,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from berth.api.base import ApiModel, Resource
-from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN
+from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, pull_robot_name
+from berth.api.project import PULL_SECRETS_MAX_ITEMS, Project
 from berth.api.schema import ATOMIC, RepositoryPath
 from berth.api.sharing import SHARING_MAX_ITEMS, Share, SharingLevel, SubjectKind
 from berth.api.subjects import SubjectName
@@ -38,6 +39,7 @@ class RuleSource(StrEnum):
 
     SHARING = "Sharing"
     LOCAL_SHARING = "LocalSharing"
+    PULL_SECRET = "PullSecret"
 
 
 _ORDER: Final = (
@@ -71,7 +73,10 @@ class PolicyRule(ApiModel):
     ] = ()
     source: Annotated[
         RuleSource,
-        Field(description="Where it comes from: Sharing (of the Project) or LocalSharing (of the DockerRepository)."),
+        Field(
+            description="Where it comes from: Sharing or PullSecret (of the Project), or LocalSharing (of the "
+            "DockerRepository)."
+        ),
     ]
 
 
@@ -85,6 +90,21 @@ def policy_rules(sharing: Iterable[Share], source: RuleSource, *, allow_public: 
         PolicyRule(kind=share.kind, name=share.name, level=share.level, actions=ACTIONS[share.level], source=source)
         for share in sharing
         if allow_public or share.kind is not SubjectKind.PUBLIC
+    )
+
+
+def pull_secret_rules(project: Project) -> tuple[PolicyRule, ...]:
+    """The rules for the robots of `spec.pullSecrets`: each may pull from what inherits the project's sharing."""
+    level = SharingLevel.DOWNLOAD
+    return tuple(
+        PolicyRule(
+            kind=SubjectKind.ROBOT,
+            name=pull_robot_name(project.project_id, entry.namespace),
+            level=level,
+            actions=ACTIONS[level],
+            source=RuleSource.PULL_SECRET,
+        )
+        for entry in project.spec.pull_secrets
     )
 
 
@@ -125,7 +145,7 @@ class AccessPolicySpec(ApiModel):
     rules: Annotated[
         tuple[PolicyRule, ...],
         Field(
-            max_length=SHARING_MAX_ITEMS,
+            max_length=SHARING_MAX_ITEMS + PULL_SECRETS_MAX_ITEMS,
             description="Who may do what; whoever is not named may do nothing. Default: nobody.",
             json_schema_extra=ATOMIC,
         ),

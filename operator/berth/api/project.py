@@ -289,7 +289,8 @@ class PullSecretStatus(ApiModel):
         str, Field(max_length=128, description="Why, as one word of a closed list (docs/crds/conditions.md).")
     ]
     message: Annotated[
-        str | None, Field(max_length=MESSAGE_MAX_LENGTH, description="Why, and the next step. Absent: served.")
+        str | None,
+        Field(max_length=MESSAGE_MAX_LENGTH, description="Why, and the next step. Absent: nothing is left to do."),
     ] = None
     secret_name: Annotated[
         str | None, Field(max_length=253, description="Name of the Secret there. Absent: there is none.")

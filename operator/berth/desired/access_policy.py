@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from berth.api import names
-from berth.api.policy import PolicyState, RuleSource, policy_rules, rules_summary
+from berth.api.policy import PolicyRule, PolicyState, RuleSource, policy_rules, pull_secret_rules, rules_summary
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.sharing import Share
@@ -22,7 +22,7 @@ def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, A
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        **_rules(project.spec.sharing, RuleSource.SHARING, inputs),
+        **_rules((*_shared(project.spec.sharing, RuleSource.SHARING, inputs), *pull_secret_rules(project))),
     }
     return child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
@@ -41,7 +41,7 @@ def build_repository_policy(repository: DockerRepository, inputs: RepositoryInpu
         "project": inputs.project_id,
         "repository": repository.path,
         "state": (PolicyState.TRASHED if trashed else PolicyState.ACTIVE).value,
-        **_rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, inputs),
+        **_rules(_shared(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, inputs)),
     }
     name = repository_policy_name(repository.metadata.name)
     made = child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
@@ -64,6 +64,11 @@ def _with_digest(object_name: str) -> str:
     return f"{object_name[:52].rstrip('-._')}-{digest}"
 
 
-def _rules(sharing: Iterable[Share], source: RuleSource, inputs: ProjectInputs | RepositoryInputs) -> dict[str, Any]:
-    rules = policy_rules(sharing, source, allow_public=inputs.allow_public)
+def _shared(
+    sharing: Iterable[Share], source: RuleSource, inputs: ProjectInputs | RepositoryInputs
+) -> tuple[PolicyRule, ...]:
+    return policy_rules(sharing, source, allow_public=inputs.allow_public)
+
+
+def _rules(rules: tuple[PolicyRule, ...]) -> dict[str, Any]:
     return {"summary": rules_summary(rules), "rules": [rule.to_dict() for rule in rules]}

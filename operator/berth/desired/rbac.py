@@ -21,13 +21,16 @@ _COMPONENT = "rbac"
 _READ = ("get", "list", "watch")
 _EDIT = (*_READ, "create", "update", "patch")
 _DELETE = (*_EDIT, "delete")
+# Verbs of Berth's own: the chart's ValidatingAdmissionPolicy asks for them where a change needs more than Edit.
+_TRASH = "trash"  # spec.trashed
+_ADMINISTER = "administer"  # spec.localSharing
 
 PERMISSIONS: Final[Mapping[SharingLevel, tuple[str, ...]]] = {
     SharingLevel.VIEW: _READ,
     SharingLevel.DOWNLOAD: _READ,
     SharingLevel.EDIT: _EDIT,
-    SharingLevel.EDIT_AND_DELETE: _DELETE,
-    SharingLevel.ADMINISTER: _DELETE,
+    SharingLevel.EDIT_AND_DELETE: (*_DELETE, _TRASH),
+    SharingLevel.ADMINISTER: (*_DELETE, _TRASH, _ADMINISTER),
 }
 """Verbs on `dockerrepositories` for each level. `accesspolicies` are generated: everybody may only read them."""
 

@@ -26,6 +26,7 @@ from berth.reconcile.caches import Caches
 from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
 from berth.reconcile.probes import Prober, Probes
+from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.queue import KeyedQueue
 from berth.reconcile.statuses import StatusWriter
 from berth.reconcile.wake import INSTALLATION, Waker, project_key
@@ -62,18 +63,21 @@ async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober
     """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
     queue = KeyedQueue()
     waker = Waker(settings.namespace, queue.add)
-    caches = Caches(client, settings.namespace, PUBLIC_CA, waker.changed)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, waker.changed, waker.learned)
     probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
+    applier = Applier(client, caches)
+    version = distribution_version("berth")
     context = Context(
         settings=settings,
-        version=distribution_version("berth"),
+        version=version,
         client=client,
         caches=caches,
         waker=waker,
-        applier=Applier(client, caches),
+        applier=applier,
         statuses=StatusWriter(client, caches),
         probes=probes,
-        now=lambda: datetime.now(UTC),
+        pull_secrets=PullSecrets(client, caches, applier, settings, version, now=_now),
+        now=_now,
     )
     metrics = Metrics(queue, caches.failing)
     work = metrics.measured(Dispatcher(context).work)
@@ -115,6 +119,10 @@ async def _for_ever(part: str, running: Awaitable[Any]) -> None:
     """A part that must not end by itself."""
     await running
     raise RuntimeError(f"{part} ended by itself")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _read(path: Path) -> str:

@@ -57,6 +57,7 @@ class Reflector:
         field_selector: str | None = None,
         on_change: OnChange | None = None,
         *,
+        group: Callable[[Manifest], str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
@@ -69,7 +70,8 @@ class Reflector:
         self._sleep = sleep
         self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._objects: dict[ObjectKey, Manifest] = {}
-        self._spaces: dict[str, dict[ObjectKey, Manifest]] = {}
+        self._group = group or _namespace
+        self._groups: dict[str, dict[ObjectKey, Manifest]] = {}
         self._told: dict[ObjectKey, Manifest] = {}  # what the callback knows; the view may be ahead by own writes
         self._own: set[tuple[ObjectKey, int]] = set()  # own writes whose events are still to come
         self._version = ""
@@ -79,9 +81,12 @@ class Reflector:
         """The present objects by (namespace or "", name), without managedFields. A live view: do not change it."""
         return MappingProxyType(self._objects)
 
-    def in_namespace(self, namespace: str) -> Mapping[ObjectKey, Manifest]:
-        """The present objects of one namespace, found without looking at the others."""
-        return MappingProxyType(self._spaces.get(namespace, {}))
+    def grouped(self, word: str) -> Mapping[ObjectKey, Manifest]:
+        """The present objects of one group, found without looking at the others.
+
+        What groups them is said at construction; by default it is the namespace.
+        """
+        return MappingProxyType(self._groups.get(word, {}))
 
     def observe(self, written: Manifest) -> None:
         """Take the answer to one's own write at once, so that the next look does not write it again.
@@ -185,15 +190,19 @@ class Reflector:
             _log.exception("a callback on a change failed", resource=self.selection.resource.plural, object=key)
 
     def _store(self, key: ObjectKey, new: Manifest | None) -> None:
+        present = self._objects.pop(key, None)
+        if present is not None:
+            word = self._group(present)
+            self._groups[word].pop(key)
+            if not self._groups[word]:
+                del self._groups[word]
         if new is not None:
             self._objects[key] = new
-            self._spaces.setdefault(key[0], {})[key] = new
-            return
-        self._objects.pop(key, None)
-        space = self._spaces.get(key[0], {})
-        space.pop(key, None)
-        if not space:
-            self._spaces.pop(key[0], None)
+            self._groups.setdefault(self._group(new), {})[key] = new
+
+
+def _namespace(item: Manifest) -> str:
+    return key_of(item)[0]
 
 
 def _lean(item: Manifest) -> Manifest:

@@ -71,6 +71,7 @@ SECRETS: Final = Resource("", "v1", "secrets", "Secret", namespaced=True)
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap", namespaced=True)
 SERVICES: Final = Resource("", "v1", "services", "Service", namespaced=True)
 PODS: Final = Resource("", "v1", "pods", "Pod", namespaced=True)
+SERVICE_ACCOUNTS: Final = Resource("", "v1", "serviceaccounts", "ServiceAccount", namespaced=True)
 EVENTS: Final = Resource("", "v1", "events", "Event", namespaced=True)
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment", namespaced=True)
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", namespaced=True)
@@ -96,6 +97,7 @@ ALL: Final[tuple[Resource, ...]] = (
     CONFIG_MAPS,
     SERVICES,
     PODS,
+    SERVICE_ACCOUNTS,
     EVENTS,
     DEPLOYMENTS,
     NETWORK_POLICIES,

@@ -69,14 +69,20 @@ LABELLED: Final = (
     ACCESS_POLICIES,
     PODS,
 )
+OF_PROJECTS: Final = (REGISTRY_USERS, ACCESS_TOKENS)
+"""Kinds without a namespace of which the operator makes some for projects (pull secrets), found by their label."""
 NOT_HELM: Final = "type!=helm.sh/release.v1"
 
 
 class Caches:
-    """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`."""
+    """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`.
 
-    def __init__(self, client: KubeClient, namespace: str, public_ca: str, on_change: Change) -> None:
+    `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which nobody else tells.
+    """
+
+    def __init__(self, client: KubeClient, namespace: str, public_ca: str, on_change: Change, on_write: Change) -> None:
         self._client = client
+        self._on_write = on_write
         self._namespace = namespace
         self._on_change = on_change
         self._cluster = {resource: self._reflector(resource) for resource in WHOLE}
@@ -93,7 +99,8 @@ class Caches:
         def changed(old: Manifest | None, new: Manifest | None) -> None:
             self._on_change(resource, old, new)
 
-        return Reflector(self._client, resource, namespace, labels, fields, changed)
+        group = _project_of if resource in OF_PROJECTS else None
+        return Reflector(self._client, resource, namespace, labels, fields, changed, group=group)
 
     def _project_secrets(self, namespace: str) -> Reflector:
         """Tells of changes only after its first list: whoever asked for it waits for that and looks then."""
@@ -155,7 +162,11 @@ class Caches:
     def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
         """The known objects of a resource in one namespace."""
         reflector = self._of(resource, namespace)
-        return reflector.in_namespace(namespace) if reflector else {}
+        return reflector.grouped(namespace) if reflector else {}
+
+    def of_project(self, resource: Resource, project_id: str) -> Mapping[ObjectKey, Manifest]:
+        """The known objects of one of `OF_PROJECTS` that carry the label of a project."""
+        return self._cluster[resource].grouped(project_id)
 
     def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
         """The object, or None when it does not exist (as far as the watches tell)."""
@@ -164,15 +175,22 @@ class Caches:
 
     def observe(self, written: Manifest) -> None:
         """Take the answer to one's own write."""
-        reflector = self._of(resource_of(written), key_of(written)[0])
+        resource, key = resource_of(written), key_of(written)
+        reflector = self._of(resource, key[0])
         if reflector is not None:
+            before = reflector.objects.get(key)
             reflector.observe(written)
+            if resource in OF_PROJECTS:
+                self._on_write(resource, before, reflector.objects[key])
 
     def forget(self, resource: Resource, key: ObjectKey, uid: str) -> None:
         """Take note of one's own deletion."""
         reflector = self._of(resource, key[0])
         if reflector is not None:
+            before = reflector.objects.get(key)
             reflector.forget(key, uid)
+            if resource in OF_PROJECTS and before is not None and key not in reflector.objects:
+                self._on_write(resource, before, None)
 
     def _of(self, resource: Resource, namespace: str) -> Reflector | None:
         return self._secrets.get(namespace) if resource == SECRETS else self._cluster.get(resource)
@@ -180,3 +198,7 @@ class Caches:
     def _all_reflectors(self) -> Iterator[Reflector]:
         yield from self._cluster.values()
         yield from self._secrets.values()
+
+
+def _project_of(item: Manifest) -> str:
+    return str((item["metadata"].get("labels") or {}).get(names.LABEL_PROJECT, ""))

@@ -10,6 +10,7 @@ from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
 from berth.reconcile.caches import Caches
 from berth.reconcile.probes import Probes
+from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.statuses import StatusWriter
 from berth.reconcile.wake import Waker
 from berth.settings import OperatorSettings
@@ -27,4 +28,5 @@ class Context:
     applier: Applier
     statuses: StatusWriter
     probes: Probes
+    pull_secrets: PullSecrets
     now: Callable[[], datetime]  # aware, UTC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from berth.api import names
 from berth.api.conditions import ConditionType
-from berth.api.project import InventoryEntry, Project
+from berth.api.project import InventoryEntry, Project, PullSecretStatus
 from berth.desired.claim import CLAIM_NAME
 from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
 from berth.reconcile import gather
@@ -21,6 +21,7 @@ async def observe_project(
     keys_ready: bool,
     failure: ApplyFailure | None,
     inventory: tuple[InventoryEntry, ...],
+    pull_secrets: tuple[PullSecretStatus, ...],
 ) -> ProjectObserved:
     """Everything that `compute_project_status` asks for. Asks for a write probe when one is due."""
     caches, project_id = context.caches, project.project_id
@@ -46,6 +47,7 @@ async def observe_project(
         people=people_seen(
             sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public
         ),
+        pull_secrets=pull_secrets,
         failure=failure,
         repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, namespace)),
         inventory=inventory,

@@ -12,6 +12,7 @@ from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project
 from berth.desired.claim import CLAIM_NAME, retained_volume
 from berth.desired.project import desired_project
+from berth.desired.registry_secret import SECRET_NAME
 from berth.kube.apply import PRUNABLE, ChangeSet, Reference
 from berth.kube.errors import Invalid
 from berth.kube.resources import (
@@ -19,6 +20,7 @@ from berth.kube.resources import (
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
     PROJECTS,
+    SECRETS,
     Manifest,
 )
 from berth.reconcile import finalizer, gather
@@ -26,6 +28,7 @@ from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
 from berth.reconcile.observe import observe_project
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
+from berth.reconcile.pull_secrets import PULL_KINDS, Served
 from berth.reconcile.statuses import is_true
 from berth.status.observed import ApplyFailure, NamespaceSeen
 from berth.status.project import compute_project_status
@@ -43,6 +46,7 @@ class _Applied:
     inventory: tuple[InventoryEntry, ...]
     failure: ApplyFailure | None = None
     keys_ready: bool = True
+    ground: bool = True  # the namespace is there and the project's
 
 
 async def reconcile_project(context: Context, name: str) -> Outcome:
@@ -50,7 +54,7 @@ async def reconcile_project(context: Context, name: str) -> Outcome:
     caches = context.caches
     live = caches.live(PROJECTS, ("", name))
     if live is None:
-        return _gone(context, name)
+        return await _gone(context, name)
     try:
         project = read(Project, live)
     except Unreadable as error:
@@ -62,10 +66,11 @@ async def reconcile_project(context: Context, name: str) -> Outcome:
     live = await finalizer.hold(context.client, caches, live)
     applied = await _apply(context, project, space)
     await _retain_volume(context, project)
-    return await _tell(context, project, live, applied)
+    return await _tell(context, project, live, applied, await _serve(context, project, applied))
 
 
-def _gone(context: Context, name: str) -> Outcome:
+async def _gone(context: Context, name: str) -> Outcome:
+    await context.pull_secrets.forget(name)
     context.probes.forget(name)
     context.statuses.forget(PROJECTS.kind, ("", name))
     context.caches.unfollow_secrets(names.project_namespace(name))
@@ -88,16 +93,16 @@ async def _apply(context: Context, project: Project, space: NamespaceSeen | None
     """Write what differs, prune what is not wanted; nothing at all where the namespace is not (or no longer) ours."""
     before = project.status.inventory
     if space is not None and (space.terminating or space.project != project.project_id):
-        return _Applied(before)
+        return _Applied(before, ground=False)
     inputs = gather.project_inputs(project, context.caches, context.settings, context.version)
     if inputs is None:
-        return _Applied(before, keys_ready=False)
+        return _Applied(before, keys_ready=False, ground=False)
     desired = desired_project(project, inputs)
     references = [Reference.of(manifest) for manifest in desired]
     ground = await context.applier.apply_all(desired[:_GROUND])
     failure = first_failure(ground) or await _await_rights(context, project)
     if failure is not None:
-        return _Applied(_inventory(references[:_GROUND], before), failure)
+        return _Applied(_inventory(references[:_GROUND], before), failure, ground=False)
     rest = await context.applier.apply_all(desired[_GROUND:])
     pruned = await context.applier.prune(_candidates(context, project), desired)
     kept = [*references, *(refusal.reference for refusal in pruned.refusals)]
@@ -166,7 +171,24 @@ async def _retain_volume(context: Context, project: Project) -> None:
     context.caches.observe(written)
 
 
-async def _tell(context: Context, project: Project, live: Manifest, applied: _Applied) -> Outcome:
+async def _serve(context: Context, project: Project, applied: _Applied) -> Served:
+    """Its pull secrets; they stay as they are while the project is being deleted, or can not be served at all."""
+    if project.metadata.being_deleted or not applied.ground:
+        return context.pull_secrets.as_they_are(project)
+    return await context.pull_secrets.serve(project)
+
+
+def _with_pull_secrets(inventory: Iterable[InventoryEntry], served: Served) -> tuple[InventoryEntry, ...]:
+    """The children, and what was made for pull secrets as it is now."""
+    children = (entry for entry in inventory if entry.kind not in PULL_KINDS and not _elsewhere(entry))
+    return (*children, *served.inventory)
+
+
+def _elsewhere(entry: InventoryEntry) -> bool:
+    return entry.kind == SECRETS.kind and entry.name != SECRET_NAME
+
+
+async def _tell(context: Context, project: Project, live: Manifest, applied: _Applied, served: Served) -> Outcome:
     """Look at everything after the writes, so that what happened meanwhile is in the status, and write that."""
     observed = await observe_project(
         context,
@@ -174,11 +196,12 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: _Ap
         space=_namespace(context, project),
         keys_ready=applied.keys_ready,
         failure=applied.failure,
-        inventory=applied.inventory,
+        inventory=_with_pull_secrets(applied.inventory, served),
+        pull_secrets=served.statuses,
     )
     status = compute_project_status(project, observed, context.now())
     held_back = await context.statuses.write(live, status)
-    probe_due = context.probes.next_due(project.project_id)
+    probe_due = min(context.probes.next_due(project.project_id), served.look_again)
     if is_true(status, ConditionType.STALLED):
         return Stalled("the status says what a person must do", min(STALLED_AGAIN, probe_due))
     if applied.failure is not None:

@@ -60,6 +60,7 @@ class Waker:
         self._repositories_labelled = Index()
         self._claims = Index()
         self._projects = Index()
+        self._projects_pulling_in = Index()
 
     def certifications_of(self, user: str) -> frozenset[str]:
         """Names of the Certifications that name a user."""
@@ -82,6 +83,11 @@ class Waker:
         """Take one change, keep the indices, wake whom it concerns."""
         for key in set(self._concerned(resource, old, new)):
             self._add(key)
+
+    def learned(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> None:
+        """Take a change that Berth made itself: the indices follow, nobody is woken."""
+        for _ in self._concerned(resource, old, new):
+            pass
 
     def _concerned(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> Iterator[Key]:
         both = [manifest for manifest in (old, new) if manifest is not None]
@@ -115,6 +121,7 @@ class Waker:
         name = next(iter(both))["metadata"]["name"]
         self._naming.changed(project_key(name), old, new)
         self._projects.move(name, {""} if old else set(), {""} if new else set())
+        self._projects_pulling_in.move(name, _pulling_in(old), _pulling_in(new))
         yield project_key(name)
         if _state(old) != _state(new):
             yield from self._repositories_of(names.project_namespace(name))
@@ -143,6 +150,8 @@ class Waker:
         if _spec(old) != _spec(new):
             yield from self._naming.concerned_by(both[0])
             yield from (Key(CERTIFICATIONS.kind, found) for found in self._certifications_of_user.get(name))
+        if _made(old) != _made(new):
+            yield from self._child(both)
 
     def _team(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
         self._naming.changed(object_key(both[0]), old, new)
@@ -158,6 +167,8 @@ class Waker:
         if before != after or _deleted(old) != _deleted(new):
             for found in before | after:
                 yield from (Key(ACCESS_TOKENS.kind, name) for name in self._tokens_of_hash.get(found))
+        if (_made(old), _used(old)) != (_made(new), _used(new)):
+            yield from self._child(both)  # the token of a pull secret; those before it go when it is used
 
     def _certification(self, old: Manifest | None, new: Manifest | None, both: list[Manifest]) -> Iterator[Key]:
         before, after = _certified(old), _certified(new)
@@ -171,6 +182,7 @@ class Waker:
         if project:
             yield project_key(project)
             yield from self._repositories_of(name)
+        yield from (project_key(found) for found in self._projects_pulling_in.get(name))
 
     def _own_secret(self, name: str) -> Iterator[Key]:
         if name in INSTALLATION_SECRETS:
@@ -213,6 +225,20 @@ def _state(project: Manifest | None) -> tuple[bool, Any, Any]:
     """What of a project its repositories' statuses tell."""
     spec = _spec(project) or {}
     return _deleted(project), spec.get("trashed"), spec.get("suspend")
+
+
+def _made(manifest: Manifest | None) -> Any:
+    """What of an object the operator makes, if it made it."""
+    metadata = manifest["metadata"] if manifest else {}
+    return metadata.get("labels"), metadata.get("annotations"), _spec(manifest)
+
+
+def _used(token: Manifest | None) -> bool:
+    return "lastUsed" in ((token or {}).get("status") or {})
+
+
+def _pulling_in(project: Manifest | None) -> set[str]:
+    return {entry["namespace"] for entry in (_spec(project) or {}).get("pullSecrets") or ()}
 
 
 def _secret_hash(token: Manifest | None) -> set[str]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from berth.api.policy import PolicyState
-from berth.api.project import InventoryEntry
+from berth.api.project import InventoryEntry, PullSecretStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ class ProjectObserved:
     probe: ProbeSeen | None = None  # None: not probed since the present pods started
     access: AccessSeen = AccessSeen()
     people: PeopleSeen = PeopleSeen()
+    pull_secrets: tuple[PullSecretStatus, ...] = ()
     failure: ApplyFailure | None = None
     repositories: int = 0
     inventory: tuple[InventoryEntry, ...] = ()  # every child that was applied and not pruned

@@ -8,12 +8,14 @@ from typing import Any
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.names import LABEL_PROJECT, project_namespace
 from berth.api.policy import PolicyState
-from berth.api.project import Project, ProjectStatus, StorageStatus
+from berth.api.project import Project, ProjectStatus, PullSecretStatus, StorageStatus
 from berth.status.conditions import Finding, conclude, progressing, quote, settled, stalled
 from berth.status.observed import ProbeOutcome, ProjectObserved
 from berth.status.registry import judge_registry
 from berth.status.storage import judge_storage
 from berth.status.subjects import judge_administered, judge_sharing
+
+_SHOWN = 10  # names in one sentence
 
 
 def compute_project_status(project: Project, observed: ProjectObserved, now: datetime) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def compute_project_status(project: Project, observed: ProjectObserved, now: dat
         registry_version=observed.registry_version if observed.deployment else None,
         storage=StorageStatus(capacity=claim.capacity) if claim and claim.capacity else None,
         repositories=observed.repositories,
-        pull_secrets=project.status.pull_secrets,
+        pull_secrets=observed.pull_secrets,
         inventory=observed.inventory,
     )
     return status.to_dict()
@@ -49,6 +51,8 @@ def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding,
     found.append(judge_access(project, observed))
     found.append(judge_sharing(project.spec.sharing, observed.people))
     found.append(judge_administered(project.spec.sharing, observed.people))
+    if observed.pull_secrets:
+        found.append(judge_pull_secrets(observed.pull_secrets))
     found.append(judge_trash(project))
     if project.spec.suspend:
         sentence = "spec.suspend is true: the registry is scaled to zero and every request is refused."
@@ -74,6 +78,17 @@ def judge_access(project: Project, observed: ProjectObserved) -> Finding:
         sentence = f"The registry does not take Berth's tokens yet{said}; a new token CA reaches it with its restart."
         return progressing(about, "False", ConditionReason.PROGRESSING, sentence)
     return settled(about, "True", ConditionReason.POLICY_APPLIED, "Sharing is in force.")
+
+
+def judge_pull_secrets(statuses: tuple[PullSecretStatus, ...]) -> Finding:
+    """`PullSecretsServed`. Always settled: whether a namespace lets Berth in is for its owner to say."""
+    about = ConditionType.PULL_SECRETS_SERVED
+    refused = [status.namespace for status in statuses if not status.served]
+    if not refused:
+        return settled(about, "True", ConditionReason.SERVED, f"{len(statuses)} of {len(statuses)} namespaces served.")
+    named = ", ".join(refused[:_SHOWN]) + (f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
+    sentence = f"Without a pull secret: {named}; status.pullSecrets says why and what to do."
+    return settled(about, "False", ConditionReason.NOT_SERVED, sentence)
 
 
 def judge_trash(project: Project) -> Finding:

@@ -46,6 +46,7 @@ def install(plane: ControlPlane) -> Path:
     plane.service_account(BERTH, ACCOUNT)
     command = [str(tool("helm")), "template", "berth", str(REPOSITORY / "charts/berth"), "-n", BERTH]
     command += ["--set", "host=registry.example.org", "-s", "templates/rbac-operator.yaml"]
+    command += ["-s", "templates/admission.yaml"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ}).stdout
     plane.kubectl("-n", BERTH, "apply", "--server-side", "-f", "-", input=rendered, check=True)
     return plane.kubeconfig_of(BERTH, ACCOUNT)

@@ -200,5 +200,5 @@ async def test_one_namespace_is_found_without_the_others() -> None:
     other["metadata"]["namespace"] = "m"
     script = Script([Listing([deployment("a", 1), other], "5")], [[event("DELETED", "a", 6)]])
     run = await Run(script).to_the_end()
-    assert run.reflector.in_namespace("n") == {}
-    assert set(run.reflector.in_namespace("m")) == {("m", "b")}
+    assert run.reflector.grouped("n") == {}
+    assert set(run.reflector.grouped("m")) == {("m", "b")}
