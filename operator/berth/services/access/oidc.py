@@ -16,7 +16,6 @@ import jwt
 import structlog
 
 from berth.access.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
-from berth.api.reasons import Reason
 from berth.services.keyring import FetchKeys, KeyRing
 from berth.settings import OidcIssuer
 
@@ -90,7 +89,7 @@ class OidcLogins:
         return issuer in self._issuers
 
     async def identify(self, token: str, issuer: str) -> Identity | None:
-        """Whom this token of this known issuer proves; None when it proves nobody. One that has expired is told so.
+        """Whom this token of this known issuer proves, until `expires_at`, be that over; None when it proves nobody.
 
         Raises IssuerAway when its key is not known and the issuer does not answer.
         """
@@ -125,18 +124,14 @@ class OidcLogins:
 
     def _identity(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> Identity:
         name = settings.username_prefix + _username(settings, claims)
-        now, end = self._clock(), float(claims["exp"]) + LEEWAY
-        if float(claims.get("nbf", 0)) > now + LEEWAY:
+        if float(claims.get("nbf", 0)) > self._clock() + LEEWAY:
             raise _Refused
-        expires_at = datetime.fromtimestamp(end, UTC)
-        if not end > now:
-            return Identity(CredentialKind.FAILED, name=name, failure=Reason.TOKEN_EXPIRED)
         return Identity(
             CredentialKind.OIDC,
             name=name,
             scopes=_scopes(settings, claims),
             groups=self._groups(settings, claims),
-            expires_at=expires_at,
+            expires_at=datetime.fromtimestamp(float(claims["exp"]) + LEEWAY, UTC),
         )
 
     def _groups(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> frozenset[str]:

@@ -46,6 +46,17 @@ async def test_a_line_says_who_with_what_did_what_from_where_and_why_not(world: 
     }
 
 
+async def test_a_refused_login_is_written_down_with_its_reason(world: World) -> None:
+    give(world)
+    world.change_user("ann", disabled=True)
+    await world.ask_token("x", password=SECRET)
+    await world.ask_token("ann", password="wrong")
+    assert [(line["message"], line["who"], line["allowed"], line["reason"]) for line in world.audit] == [
+        ("token", "ann", False, "UserDisabled"),
+        ("token", "", False, "BadCredentials"),
+    ]
+
+
 async def test_no_name_and_no_header_begins_or_ends_a_line(world: World) -> None:
     give(world)
     gateway = {"berth-gateway-token": world.service_account("berth-gateway")}

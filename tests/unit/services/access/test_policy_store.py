@@ -149,6 +149,7 @@ class ApiServer:
     def __init__(self) -> None:
         self.away = False
         self.bookmark = asyncio.Event()
+        self.silent_about = ""
         self.version = 1
 
     async def listing(self, selection: Selection) -> Listing:
@@ -163,6 +164,8 @@ class ApiServer:
             await self.bookmark.wait()
             if self.away:
                 raise Unavailable("broke off")
+            if selection.resource.kind == self.silent_about:
+                await asyncio.sleep(3600)
             self.version += 1
             metadata = {"resourceVersion": str(self.version)}
             yield WatchEvent("BOOKMARK", {"kind": selection.resource.kind, "metadata": metadata})
@@ -237,6 +240,18 @@ async def test_a_policy_stays_fresh_as_long_as_every_watch_says_something() -> N
     await start.until(lambda: all(reflector.failures for reflector in start.feed.reflectors))
     assert start.feed.snapshot.fresh_until == moment(heard_last + 900)
     assert start.feed.ready
+
+
+async def test_a_policy_is_as_old_as_what_the_api_server_is_silent_about_for_longest() -> None:
+    start = Start()
+    start.server.silent_about = "AccessToken"
+    start.server.bookmark.set()
+    await start.until(lambda: start.feed.ready)
+    listed_at = start.time
+    start.time += 600
+    versions = start.server.version + 50
+    await start.until(lambda: start.server.version > versions)
+    assert start.feed.snapshot.fresh_until == moment(listed_at + 900)
 
 
 async def test_the_same_policy_is_the_same_object_so_that_caches_hold() -> None:
