@@ -44,6 +44,8 @@ crds: venv ## Write crds/ and the pages and copies made from the models
 generate: crds ## Write every generated file
 	@$(BIN)/python -m berth.access.reasons_page <docs/reasons.md >docs/reasons.md.new
 	@mv docs/reasons.md.new docs/reasons.md
+	@$(BIN)/python -m e2e.suite.clients.page <docs/clients.md >docs/clients.md.new
+	@mv docs/clients.md.new docs/clients.md
 
 static: venv ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .

@@ -1,12 +1,13 @@
 """Every reason to be refused at every client, on a push and on a pull: the sentence word for word.
 
-What the clients do runs beside each other, some at a time; each test waits for its own try.
+Some clients at a time run beside each other; each test waits for its own try.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -46,14 +47,31 @@ def arrives(made: Scene, reason: Reason, way: str) -> None:
 def outcomes(request: pytest.FixtureRequest, opened: Scene) -> Iterator[Mapping[str, Future[Outcome]]]:
     """How each try that this run has selected ends."""
     items = [item for item in request.session.items if item.path == request.path]
-    chosen: list[Try] = [item.callspec.params["attempt"] for item in items if isinstance(item, pytest.Function)]
-    for engine in sorted({attempt.client.engine for attempt in chosen}):
+    chosen = {item.callspec.id for item in items if isinstance(item, pytest.Function)}
+    queues = [[attempt for attempt in tries(client) if attempt.name in chosen] for client in CLIENTS]
+    for engine in sorted({attempt.client.engine for queue in queues for attempt in queue}):
         opened.stage.engines.need(engine)
-    pool = ThreadPoolExecutor(AT_A_TIME)
-    try:
-        yield {attempt.name: pool.submit(attempt.make, opened) for attempt in chosen}
-    finally:
-        pool.shutdown(cancel_futures=True)
+    promised = {name: Future[Outcome]() for name in chosen}
+    enough = Event()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for queue in queues:
+            pool.submit(make_all, queue, opened, promised, enough)
+        try:
+            yield promised
+        finally:
+            enough.set()
+
+
+def make_all(queue: list[Try], opened: Scene, promised: Mapping[str, Future[Outcome]], enough: Event) -> None:
+    """One client's tries one after another: BuildKit asks once for all who build on the same image at the same time,
+    and tells all of them what one of them is told."""
+    for attempt in queue:
+        if enough.is_set():
+            return
+        try:
+            promised[attempt.name].set_result(attempt.make(opened))
+        except BaseException as problem:
+            promised[attempt.name].set_exception(problem)
 
 
 @pytest.mark.parametrize("attempt", [pytest.param(attempt, id=attempt.name) for attempt in TRIES])

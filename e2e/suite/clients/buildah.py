@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
+from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refusals, Seat
 from e2e.suite.clients.podman import NOT_TOLD, Podman
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
@@ -24,6 +24,7 @@ class Buildah:
         push=Podman.refusals.push.replace("Error: ", "…: "),
         manifest=Podman.refusals.manifest.replace("Error: ", "…: "),
         login=NOT_TOLD,
+        notes=(LOST_AT.format("buildah login"),),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -26,6 +26,11 @@ class BuildKit:
         ),
         push="error: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="error: failed to solve: failed to push {ref}: denied: {sentence}",
+        notes=(
+            "A cache that may not be imported is only warned of; the sentence stands in the warning.",
+            "Those who build on the same image at the same moment with one BuildKit are told what one of them is told, "
+            "because it asks once.",
+        ),
     )
     refused_cache = "error: failed to solve: error writing layer blob: denied: {sentence}"
     warned_cache = (

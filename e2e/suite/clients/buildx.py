@@ -30,6 +30,7 @@ class Buildx:
         ),
         push="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
+        notes=("With Docker's own builder an image of that name that Docker has already is used without asking.",),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

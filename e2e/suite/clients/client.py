@@ -14,6 +14,8 @@ from e2e.suite.world import COMMAND_SECONDS, HOST, Cluster, Person, Result
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_TAG = "latest"
+LOST_AT = "`{}` says the same of every refusal, and what the registry says is lost; the next pull or push tells it."
+ASKS_NOBODY = "`{}` asks nobody and takes any password; the next pull or push tells that it is wrong."
 
 
 @dataclass(frozen=True)

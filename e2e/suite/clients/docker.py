@@ -22,6 +22,7 @@ _CLASSIC = Refusals(
     push="denied: {sentence}",
     manifest="denied: {sentence}",
     login=_CONTAINERD.login,
+    notes=("Before the sentence of a refused pull it guesses that the repository may not exist or need a login.",),
 )
 
 

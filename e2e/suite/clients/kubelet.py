@@ -29,7 +29,8 @@ class Kubelet:
             'Failed to pull image "{ref}": failed to pull and unpack image "{ref}": failed to resolve image: '
             "unexpected status from HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\n"
             "denied: {sentence}"
-        )
+        ),
+        notes=("The same stands in the status of the container, after `Back-off pulling image`.",),
     )
     refused_status = refusals.pull.replace("Failed to pull image", "Back-off pulling image").replace(
         '"{ref}": ', '"{ref}": ErrImagePull: ', 1

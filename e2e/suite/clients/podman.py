@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
+from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refusals, Seat
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -25,6 +25,7 @@ class Podman:
         push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
         manifest="Error: writing manifest: uploading manifest {version} to {name}: denied: {sentence}",
         login=NOT_TOLD,
+        notes=(LOST_AT.format("podman login"),),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

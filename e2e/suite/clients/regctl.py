@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat, last_digest
+from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -25,6 +25,11 @@ class Regctl:
         push=f"failed to send blob post, ref {{full}}: {_FAILED}",
         manifest=f"failed to put manifest {{full}}: {_FAILED}",
         login="failed to ping registry {host}: unauthorized",
+        notes=(
+            LOST_AT.format("regctl registry login"),
+            "The sentence stands inside the registry's answer, which is shown as it came; on a push warnings that "
+            "hold it come first.",
+        ),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat
+from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refusals, Seat
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -29,6 +29,7 @@ class Skopeo:
         ),
         manifest='…level=fatal msg="writing manifest: uploading manifest {version} to {name}: denied: {sentence}"',
         login='…level=fatal msg="logging into \\"{host}\\": invalid username/password"',
+        notes=(LOST_AT.format("skopeo login"),),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -23,13 +23,14 @@ from berth.catalog.records import RepositoryKey, RepositoryView
 from berth.catalog.repository_objects import RepositoryObjects
 from berth.catalog.store import Store
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, KubeError
+from berth.kube.errors import Conflict, KubeError, Unavailable
 from berth.kube.reflector import Reflector
 from berth.kube.resources import DOCKER_REPOSITORIES, PROJECTS, Manifest
 
 WORKERS: Final = 4
 _RETRY_FIRST: Final = 0.25  # seconds
 _RETRY_LIMIT: Final = 30.0  # seconds
+_AWAY_LIMIT: Final = 5.0  # seconds; after an outage of the API server what was pushed meanwhile shows soon
 _DATABASE_PAUSE: Final = 1.0  # seconds
 
 _log = structlog.get_logger(__name__)
@@ -121,7 +122,7 @@ class Publisher:
                 outcome = await self._publish(key)
                 self._failures.pop(key, None)
             except (KubeError, SQLAlchemyError, OSError) as error:
-                retry_in = self._backoff(key)
+                retry_in = self._backoff(key, error)
                 told = error.sentence if isinstance(error, KubeError) else type(error).__name__
                 level = _log.debug if isinstance(error, Conflict) else _log.warning
                 level("a repository could not be shown yet", repository=key.name, error=told, retry_in=retry_in)
@@ -177,6 +178,7 @@ class Publisher:
         )
         self._objects.observe(written)
 
-    def _backoff(self, key: RepositoryKey) -> float:
+    def _backoff(self, key: RepositoryKey, error: Exception) -> float:
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        return float(min(_RETRY_LIMIT, _RETRY_FIRST * 2 ** (failures - 1)))
+        longest = _AWAY_LIMIT if isinstance(error, Unavailable) else _RETRY_LIMIT
+        return float(min(longest, _RETRY_FIRST * 2 ** (failures - 1)))

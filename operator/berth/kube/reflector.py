@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 
 from berth.kube.client import Listing, Selection, WatchEvent
-from berth.kube.errors import Forbidden, Gone, KubeError, NotFound
+from berth.kube.errors import Forbidden, Gone, KubeError, NotFound, Unavailable
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of
 
 OnChange: TypeAlias = Callable[[Manifest | None, Manifest | None], None]
@@ -25,6 +25,7 @@ OnChange: TypeAlias = Callable[[Manifest | None, Manifest | None], None]
 
 BACKOFF_FIRST: Final = 0.2  # seconds
 BACKOFF_LIMIT: Final = 30.0  # seconds
+AWAY_LIMIT: Final = 5.0  # seconds; what was revoked while the API server was away must count soon after its return
 TOLD_AS_WARNING: Final = 3  # failures in a row
 WATCH_SECONDS: Final = (240, 360)  # a watch ends by itself after so long; spread, so that not all restart together
 
@@ -75,6 +76,7 @@ class Reflector:
         self._told: dict[ObjectKey, Manifest] = {}  # what the callback knows; the view may be ahead by own writes
         self._own: set[tuple[ObjectKey, int]] = set()  # own writes whose events are still to come
         self._version = ""
+        self._lost = False  # the last list could not be followed
 
     @property
     def objects(self) -> Mapping[ObjectKey, Manifest]:
@@ -117,9 +119,9 @@ class Reflector:
                 self.failures, self.last_error = 0, None
             except Gone as error:
                 self._version = ""
-                if self.failures:
+                if self._lost:
                     await self._pause(error)
-                self.failures = max(self.failures, 1)  # once, a list follows at once: the server is well
+                self._lost = True  # once, a list follows at once: the server is there again
             except Exception as error:
                 await self._pause(error)
 
@@ -128,7 +130,7 @@ class Reflector:
         async with aclosing(self._client.watch(self.selection, self._version, seconds)) as events:
             async for event in events:
                 self._take(event)
-                self.failures, self.last_error = 0, None
+                self.failures, self.last_error, self._lost = 0, None, False
 
     async def _pause(self, error: Exception) -> None:
         """Wait before the next try: known failures of the API quietly, anything else with its traceback."""
@@ -141,7 +143,8 @@ class Reflector:
             level = _log.warning if self.failures >= TOLD_AS_WARNING else _log.info
         level("watch interrupted", resource=self.selection.resource.plural, namespace=self.selection.namespace,
               error=self.last_error, failures=self.failures)  # fmt: skip
-        limit = min(BACKOFF_LIMIT, BACKOFF_FIRST * 2 ** min(self.failures - 1, 16))
+        longest = AWAY_LIMIT if isinstance(error, Unavailable) else BACKOFF_LIMIT
+        limit = min(longest, BACKOFF_FIRST * 2 ** min(self.failures - 1, 16))
         await self._sleep(limit * self._random.uniform(0.5, 1.0))
 
     def _replace(self, listing: Listing) -> None:

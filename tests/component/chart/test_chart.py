@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.component.controlplane import ControlPlane, tool
 
 ROOT = Path(__file__).parents[3]

@@ -154,6 +154,15 @@ async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -
     assert run.pauses[0] < run.pauses[2] < run.pauses[5] <= 30
 
 
+async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed_over_without_a_pause() -> None:
+    outage: list[list[WatchEvent | Exception]] = [[Unavailable("away")] for _ in range(20)]
+    script = Script([Listing([], "5"), Listing([deployment("a", 9)], "20")], [*outage, [Gone("too old")]])
+    run = await Run(script).to_the_end()
+    assert run.names() == {"a"}
+    assert len(run.pauses) == len(outage)
+    assert max(run.pauses) <= 5
+
+
 async def test_an_error_nobody_foresaw_does_not_end_it() -> None:
     script = Script([Listing([], "5"), Listing([deployment("a", 7)], "9")], [[KeyError("oops")]])
     run = await Run(script).to_the_end()
