@@ -169,6 +169,8 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
     consent(cluster, namespace)
     await project(cluster, unique, {"namespace": namespace})
     first = held(await served(cluster, unique, namespace))
+    await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
+    await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
     await operator.idle()
     mark = cluster.plane.audit_position()
     await rotate(cluster, unique, "once")
@@ -326,3 +328,41 @@ async def test_a_namespace_that_is_deleted_revokes_its_tokens(
     await cluster.admin.delete(NAMESPACES, namespace)
     await told(cluster, unique, namespace, "NamespaceTerminating")
     assert await tokens(cluster, unique) == {}
+
+
+async def test_what_a_pull_secret_costs(
+    cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
+) -> None:
+    consent(cluster, namespace)
+    cluster.plane.service_account(namespace, "puller")
+    await cluster.ready_project(unique)
+    await operator.idle()
+    mark = cluster.plane.audit_position()
+    entries = {"spec": {"pullSecrets": [{"namespace": namespace, "serviceAccounts": ["puller"]}]}}
+    await cluster.admin.merge(PROJECTS, ("", unique), entries, field_manager="owner")
+    await served(cluster, unique, namespace)
+    await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
+    await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
+    await operator.idle()
+    assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
+        ("accesspolicies", ""): 1,
+        ("registryusers", ""): 1,
+        ("registryusers", "status"): 1,
+        ("accesstokens", ""): 1,
+        ("accesstokens", "status"): 1,
+        ("secrets", ""): 1,
+        ("serviceaccounts", ""): 1,
+        ("projects", "status"): 1,
+    }
+    mark = cluster.plane.audit_position()
+    await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"pullSecrets": None}}, field_manager="owner")
+    await cluster.until(PROJECTS, unique, lambda live: live is not None and "pullSecrets" not in live["status"])
+    await operator.idle()
+    assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
+        ("accesspolicies", ""): 1,
+        ("accesstokens", ""): 1,
+        ("serviceaccounts", ""): 1,
+        ("secrets", ""): 1,
+        ("registryusers", ""): 1,
+        ("projects", "status"): 1,
+    }

@@ -202,10 +202,13 @@ def test_the_first_use_of_a_pull_secrets_token_wakes_its_project_and_later_ones_
     assert woken.by(ACCESS_TOKENS, used, None) == {key, A}
 
 
-def test_what_berth_made_itself_is_known_and_wakes_nobody() -> None:
+def test_what_berth_made_itself_is_known_and_wakes_itself_alone() -> None:
     woken = Woken()
     token = thing(ACCESS_TOKENS, "t", owner={"kind": "Robot", "name": "a.pull.n"}, sha256="f" * 64)
     woken.waker.learned(ACCESS_TOKENS, None, token)
+    assert woken.keys == {Key("AccessToken", "t")}
+    woken.keys.clear()
+    woken.waker.learned(ACCESS_TOKENS, token, {**token, "status": {}})
     assert woken.keys == set()
     robot = thing(REGISTRY_USERS, "a.pull.n")
     assert Key("AccessToken", "t") in woken.by(REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True))
