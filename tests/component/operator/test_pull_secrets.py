@@ -7,9 +7,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from berth.api import names
+from berth.api.base import rfc3339
 from berth.kube.resources import (
     ACCESS_POLICIES,
     ACCESS_TOKENS,
@@ -198,6 +200,24 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
         gone is None or await cluster.until(ACCESS_TOKENS, gone["metadata"]["name"], lambda live: live is None) is None
     )
     assert set(await tokens(cluster, unique)) == {second}
+
+
+async def test_a_token_is_made_anew_when_half_of_its_life_is_over_and_the_old_one_goes_at_its_end(
+    cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
+) -> None:
+    consent(cluster, namespace)
+    await project(cluster, unique, {"namespace": namespace})
+    first = held(await served(cluster, unique, namespace))
+    name = (await tokens(cluster, unique))[first]["metadata"]["name"]
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    short = {"spec": {"expiresAt": rfc3339(ends)}}
+    await cluster.admin.merge(ACCESS_TOKENS, ("", name), short, field_manager="owner")
+    secret = await cluster.until(SECRETS, f"berth-{unique}", changed_from(first), namespace)
+    assert secret is not None
+    assert datetime.now(UTC) < ends, "made anew only after the old one had ended"
+    assert set(await tokens(cluster, unique)) == {first, held(secret)}
+    await cluster.until(ACCESS_TOKENS, name, lambda live: live is None)
+    assert datetime.now(UTC) >= ends - timedelta(seconds=1)
 
 
 async def test_a_pull_secret_costs_nothing_when_nothing_changed_and_nothing_at_a_restart(

@@ -90,6 +90,12 @@ def test_tokens_that_have_ended_go() -> None:
     assert plan(token(1, age=2 * MONTH)).current is None
 
 
+def test_the_end_of_an_earlier_token_is_due_as_well() -> None:
+    old = token(1, age=2 * MONTH - timedelta(hours=1))
+    assert plan(old, token(2)).due == NOW + timedelta(hours=1)
+    assert plan(old, token(2, used=True)).due == NOW + MONTH
+
+
 def test_a_secret_that_holds_another_token_or_none_gets_a_new_one() -> None:
     assert plan(token(1), held="1" * 64).current == token(1)
     assert plan(token(1), token(2), held="1" * 64).current is None
