@@ -76,7 +76,7 @@ class RotationPlan:
 
     current: PullToken | None  # the one that the Secret should hold; None: make one
     remove: tuple[str, ...]  # names of tokens that nobody needs any more
-    due: datetime | None = None  # when a new one is due; None: now
+    due: datetime | None = None  # when a new one is due, or an earlier one ends; None: now
     next_number: int = 1
 
 
@@ -99,7 +99,8 @@ def plan_rotation(
     if now >= due:
         return RotationPlan(None, ended, next_number=number)
     replaced = tuple(token.name for token in row[:-1]) if current.used else ended
-    return RotationPlan(current, replaced, due, number)
+    ends = (token.expires_at for token in row[:-1] if token.name not in replaced)
+    return RotationPlan(current, replaced, min((due, *ends)), number)
 
 
 def read_pull_token(live: Mapping[str, Any]) -> PullToken | None:

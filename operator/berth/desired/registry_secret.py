@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 from berth.api import names
@@ -25,9 +26,18 @@ def config_hash(project_id: str, inputs: ProjectInputs) -> str:
 
     Safe to show: the content holds 256 bits of randomness, so it can not be guessed from the hash.
     """
+    return _hash({key: text.encode() for key, text in _files(project_id, inputs).items()})
+
+
+def live_config_hash(secret: Mapping[str, Any]) -> str:
+    """The same hash, of a Secret as the API server returns it. Raises ValueError for one that is not base64."""
+    return _hash({key: base64.b64decode(value, validate=True) for key, value in (secret.get("data") or {}).items()})
+
+
+def _hash(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    for key, text in sorted(_files(project_id, inputs).items()):
-        digest.update(f"{key}\0{text}\0".encode())
+    for key, content in sorted(files.items()):
+        digest.update(key.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:32]
 
 

@@ -1,31 +1,57 @@
-"""One pass over the installation itself: its keys and certificates (docs/architecture.md, "Keys")."""
+"""One pass over the installation itself: its keys and certificates (docs/keys.md)."""
 
 from __future__ import annotations
 
+import base64
+from datetime import timedelta
 from typing import Final
 
-from berth.desired.installation import FoundMaterial, complete_material, desired_installation
-from berth.kube.resources import SECRETS
+import structlog
+
+from berth.api import names
+from berth.desired.deployment import ANNOTATION_CONFIG_HASH
+from berth.desired.installation import (
+    SEED,
+    TOKEN_CA,
+    FoundMaterial,
+    Material,
+    Reach,
+    complete_material,
+    desired_installation,
+    waits_for_reach,
+)
+from berth.desired.registry_config import CA_KEY
+from berth.desired.registry_secret import SECRET_NAME, live_config_hash
+from berth.kube.apply import Change
+from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
+from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.gather import found_material
 from berth.reconcile.outcome import Done, Outcome, Retrying
 from berth.reconcile.wake import INSTALLATION_SECRETS
 
 LOOK_AGAIN: Final = 3600.0  # seconds; certificates are renewed when two thirds of their life are over
+REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that people asked for has come
+
+_log = structlog.get_logger(__name__)
 
 
 async def reconcile_installation(context: Context, _name: str) -> Outcome:
-    """Make what is missing, renew what is due, keep everything else to the byte."""
-    settings = context.settings
+    """Make what is missing, renew what is due or asked for, keep everything else to the byte."""
+    settings, now = context.settings, context.now()
     found = await _found(context)
-    material = complete_material(found, settings.host, context.now(), generate_tls=settings.tls_mode == "Generated")
+    reach = Reach(_everywhere(context, found), timedelta(seconds=settings.authority_overlap))
+    generate = settings.tls_mode == "Generated"
+    material = complete_material(found, settings.host, now, generate_tls=generate, reach=reach)
     desired = desired_installation(material, settings.namespace, settings.instance, context.version)
     applied = await context.applier.apply_all(desired)
-    if applied.writes:
+    changed = {reference.name for reference, change in applied.changes if change is not Change.UNCHANGED}
+    if changed & {TOKEN_CA, SEED}:  # registries are made of nothing else here
         context.waker.installation_changed()
     if applied.refusals:
         return Retrying(applied.refusals[0].error.sentence)
-    return Done(LOOK_AGAIN)
+    _tell(found, material)
+    return Done(REACH_AGAIN if waits_for_reach(material.token_ca, now) else LOOK_AGAIN)
 
 
 async def _found(context: Context) -> FoundMaterial:
@@ -37,3 +63,44 @@ async def _found(context: Context) -> FoundMaterial:
             if live is not None:
                 context.caches.observe(live)
     return found_material(context.caches, namespace, INSTALLATION_SECRETS)
+
+
+def _everywhere(context: Context, found: FoundMaterial) -> bool:
+    """Whether every project's registry runs with the successor of the token authority among those that it trusts."""
+    if found.token_ca is None or found.token_ca.successor is None:
+        return False
+    certificate = found.token_ca.successor.certificate.encode()
+    return all(_reached(context, live, certificate) for live in context.caches.objects(PROJECTS).values())
+
+
+def _reached(context: Context, project: Manifest, certificate: bytes) -> bool:
+    """Whether the registry's Secret holds the certificate, and no pod runs that was started with an earlier one."""
+    namespace = names.project_namespace(project["metadata"]["name"])
+    secret = context.caches.live(SECRETS, (namespace, SECRET_NAME))
+    deployment = context.caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
+    rollout = gather.deployment_seen(context.caches, namespace)
+    if secret is None or deployment is None or rollout is None:
+        return False
+    if certificate not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):
+        return False
+    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return (
+        annotations.get(ANNOTATION_CONFIG_HASH) == live_config_hash(secret)
+        and rollout.observed_generation >= rollout.generation
+        and rollout.current == rollout.updated == rollout.replicas
+    )
+
+
+def _tell(found: FoundMaterial, material: Material) -> None:
+    """What changed, in the log; keys themselves never."""
+    if found.token_leaf is not None and found.token_leaf != material.token_leaf:
+        _log.info("tokens are signed with a new key")
+    before, after = found.token_ca, material.token_ca
+    if before is None or before == after:
+        return
+    if before.current != after.current:
+        _log.info("a new token authority signs")
+    elif after.successor is not None and before.successor is None:
+        _log.info("a new token authority is announced; it signs when every registry trusts it")
+    elif len(after.retired) < len(before.retired):
+        _log.info("former token authorities are trusted no more")

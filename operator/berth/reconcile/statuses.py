@@ -44,7 +44,7 @@ class StatusWriter:
         if age < SETTLE and _mere_progress(present, status):
             return SETTLE - age
         metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid") if key in live["metadata"]}
-        body = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "status": dict(status)}
+        body = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "status": _filled(status)}
         try:
             written = await self._client.apply(
                 resource_of(live), body, field_manager=names.FIELD_MANAGER_OPERATOR, subresource="status"
@@ -82,7 +82,12 @@ def is_true(status: Mapping[str, Any], kind: ConditionType) -> bool:
 
 def _canonical(status: Mapping[str, Any]) -> dict[str, Any]:
     """The status with its conditions by type: their order means nothing, and the API server may change it."""
-    return {**status, "conditions": {found["type"]: found for found in status.get("conditions") or ()}}
+    return {**_filled(status), "conditions": {found["type"]: found for found in status.get("conditions") or ()}}
+
+
+def _filled(status: Mapping[str, Any]) -> dict[str, Any]:
+    """The status without empty lists: the API server keeps an applied empty list or drops it, as it was before."""
+    return {field: value for field, value in status.items() if value != []}
 
 
 def _mere_progress(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -85,9 +85,11 @@ class Waker:
             self._add(key)
 
     def learned(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> None:
-        """Take a change that Berth made itself: the indices follow, nobody is woken."""
+        """Take a change that Berth made itself: the indices follow, and only what is new gets its first look."""
         for _ in self._concerned(resource, old, new):
             pass
+        if old is None and new is not None:
+            self._add(object_key(new))
 
     def _concerned(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> Iterator[Key]:
         both = [manifest for manifest in (old, new) if manifest is not None]

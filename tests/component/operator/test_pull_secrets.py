@@ -7,9 +7,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from berth.api import names
+from berth.api.base import rfc3339
 from berth.kube.resources import (
     ACCESS_POLICIES,
     ACCESS_TOKENS,
@@ -169,6 +171,8 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
     consent(cluster, namespace)
     await project(cluster, unique, {"namespace": namespace})
     first = held(await served(cluster, unique, namespace))
+    await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
+    await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
     await operator.idle()
     mark = cluster.plane.audit_position()
     await rotate(cluster, unique, "once")
@@ -196,6 +200,24 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
         gone is None or await cluster.until(ACCESS_TOKENS, gone["metadata"]["name"], lambda live: live is None) is None
     )
     assert set(await tokens(cluster, unique)) == {second}
+
+
+async def test_a_token_is_made_anew_when_half_of_its_life_is_over_and_the_old_one_goes_at_its_end(
+    cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
+) -> None:
+    consent(cluster, namespace)
+    await project(cluster, unique, {"namespace": namespace})
+    first = held(await served(cluster, unique, namespace))
+    name = (await tokens(cluster, unique))[first]["metadata"]["name"]
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    short = {"spec": {"expiresAt": rfc3339(ends)}}
+    await cluster.admin.merge(ACCESS_TOKENS, ("", name), short, field_manager="owner")
+    secret = await cluster.until(SECRETS, f"berth-{unique}", changed_from(first), namespace)
+    assert secret is not None
+    assert datetime.now(UTC) < ends, "made anew only after the old one had ended"
+    assert set(await tokens(cluster, unique)) == {first, held(secret)}
+    await cluster.until(ACCESS_TOKENS, name, lambda live: live is None)
+    assert datetime.now(UTC) >= ends - timedelta(seconds=1)
 
 
 async def test_a_pull_secret_costs_nothing_when_nothing_changed_and_nothing_at_a_restart(
@@ -326,3 +348,41 @@ async def test_a_namespace_that_is_deleted_revokes_its_tokens(
     await cluster.admin.delete(NAMESPACES, namespace)
     await told(cluster, unique, namespace, "NamespaceTerminating")
     assert await tokens(cluster, unique) == {}
+
+
+async def test_what_a_pull_secret_costs(
+    cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
+) -> None:
+    consent(cluster, namespace)
+    cluster.plane.service_account(namespace, "puller")
+    await cluster.ready_project(unique)
+    await operator.idle()
+    mark = cluster.plane.audit_position()
+    entries = {"spec": {"pullSecrets": [{"namespace": namespace, "serviceAccounts": ["puller"]}]}}
+    await cluster.admin.merge(PROJECTS, ("", unique), entries, field_manager="owner")
+    await served(cluster, unique, namespace)
+    await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
+    await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
+    await operator.idle()
+    assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
+        ("accesspolicies", ""): 1,
+        ("registryusers", ""): 1,
+        ("registryusers", "status"): 1,
+        ("accesstokens", ""): 1,
+        ("accesstokens", "status"): 1,
+        ("secrets", ""): 1,
+        ("serviceaccounts", ""): 1,
+        ("projects", "status"): 1,
+    }
+    mark = cluster.plane.audit_position()
+    await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"pullSecrets": None}}, field_manager="owner")
+    await cluster.until(PROJECTS, unique, lambda live: live is not None and "pullSecrets" not in live["status"])
+    await operator.idle()
+    assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
+        ("accesspolicies", ""): 1,
+        ("accesstokens", ""): 1,
+        ("serviceaccounts", ""): 1,
+        ("secrets", ""): 1,
+        ("registryusers", ""): 1,
+        ("projects", "status"): 1,
+    }

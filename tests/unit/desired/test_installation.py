@@ -13,9 +13,11 @@ from berth.desired import keys
 from berth.desired.installation import (
     FoundMaterial,
     Material,
+    Reach,
     complete_material,
     desired_installation,
     read_material,
+    waits_for_reach,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -158,3 +160,96 @@ def test_a_former_authority_is_trusted_until_it_ends(fresh: Material) -> None:
     assert fresh.token_ca.current.certificate in changed.token_ca.bundle
     after_its_end = completed(found_again(changed), NOW + timedelta(days=3651))
     assert fresh.token_ca.current.certificate not in after_its_end.token_ca.bundle
+
+
+def asked(material: Material, secret: str, annotation: str, value: str) -> FoundMaterial:
+    """What a later operator reads when somebody has annotated a Secret meanwhile."""
+    secrets = {m["metadata"]["name"]: m for m in written(material) if m["kind"] == "Secret"}
+    metadata = secrets[secret]["metadata"]
+    annotations = {**metadata.get("annotations", {}), annotation: value}
+    secrets[secret] = {**secrets[secret], "metadata": {**metadata, "annotations": annotations}}
+    return read_material(secrets)
+
+
+SOON = NOW + timedelta(minutes=1)
+ROTATE_KEY, ROTATE_CA = "berth.dev/rotate-signing-key", "berth.dev/rotate-authority"
+
+
+def test_a_new_value_makes_a_new_signing_key_once(fresh: Material) -> None:
+    again = completed(asked(fresh, "berth-token-signing", ROTATE_KEY, "1"), SOON)
+    assert again.token_leaf != fresh.token_leaf
+    assert again.token_ca == fresh.token_ca
+    assert again.tls_leaf == fresh.tls_leaf
+    same = completed(asked(again, "berth-token-signing", ROTATE_KEY, "1"), SOON)
+    assert same.token_leaf == again.token_leaf
+    assert written(same) == written(again)
+    assert completed(found_again(again), SOON).token_leaf == again.token_leaf, "the annotation was taken away"
+    assert completed(asked(again, "berth-token-signing", ROTATE_KEY, "2"), SOON).token_leaf != again.token_leaf
+
+
+def announced_on_demand(fresh: Material) -> Material:
+    return completed(asked(fresh, "berth-token-ca", ROTATE_CA, "1"), NOW)
+
+
+def test_an_authority_that_is_asked_for_is_announced_before_it_signs(fresh: Material) -> None:
+    announced = announced_on_demand(fresh)
+    assert announced.token_ca.successor is not None
+    assert announced.token_ca.current == fresh.token_ca.current
+    assert announced.token_leaf == fresh.token_leaf
+    assert announced.token_ca.successor.certificate in announced.token_ca.trusted
+    repeated = completed(asked(announced, "berth-token-ca", ROTATE_CA, "1"), SOON)
+    assert repeated.token_ca == announced.token_ca
+
+
+@pytest.mark.parametrize(
+    ("reach", "after", "signs"),
+    [
+        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(hours=1), False),
+        (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=4), False),
+        (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=5), True),
+        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(days=1), True),
+    ],
+)
+def test_it_signs_when_every_registry_trusts_it_and_replicas_had_time_or_after_a_day(
+    fresh: Material, reach: Reach, after: timedelta, signs: bool
+) -> None:
+    announced = announced_on_demand(fresh)
+    later = complete_material(found_again(announced), HOST, NOW + after, generate_tls=True, reach=reach)
+    assert (later.token_ca.current == announced.token_ca.successor) is signs
+    assert keys.is_issued_by(later.token_leaf.certificate, later.token_ca.current)
+    assert fresh.token_ca.current.certificate in later.token_ca.trusted
+    assert waits_for_reach(later.token_ca, NOW + after) is not signs
+
+
+def test_registries_see_no_change_when_the_announced_authority_begins_to_sign(fresh: Material) -> None:
+    announced = announced_on_demand(fresh)
+    changed = complete_material(
+        found_again(announced), HOST, SOON, generate_tls=True, reach=Reach(True, timedelta(seconds=1))
+    )
+    assert changed.token_ca.current != announced.token_ca.current
+    assert changed.token_ca.trusted == announced.token_ca.trusted
+
+
+def test_a_former_authority_is_forgotten_when_somebody_asks_for_it(fresh: Material) -> None:
+    changed = complete_material(
+        found_again(announced_on_demand(fresh)), HOST, SOON, generate_tls=True, reach=Reach(True, timedelta(0))
+    )
+    found = asked(changed, "berth-token-ca", "berth.dev/forget-authorities", "1")
+    forgotten = completed(found, SOON)
+    assert forgotten.token_ca.retired == ()
+    assert forgotten.token_ca.current == changed.token_ca.current
+    assert forgotten.token_leaf == changed.token_leaf
+
+
+def test_the_authority_of_the_gateway_is_announced_for_a_day(fresh: Material) -> None:
+    announced = completed(asked(fresh, "berth-tls-ca", ROTATE_CA, "1"), NOW)
+    assert announced.tls_ca is not None
+    assert announced.tls_ca.successor is not None
+    (public,) = [m for m in written(announced) if m["kind"] == "ConfigMap"]
+    assert announced.tls_ca.successor.certificate in public["data"]["ca.crt"]
+    assert completed(found_again(announced), NOW + timedelta(hours=23)).tls_leaf == fresh.tls_leaf
+    changed = completed(found_again(announced), NOW + timedelta(hours=25))
+    assert changed.tls_ca is not None
+    assert changed.tls_leaf is not None
+    assert changed.tls_ca.current == announced.tls_ca.successor
+    assert keys.is_issued_by(changed.tls_leaf.certificate, changed.tls_ca.current)

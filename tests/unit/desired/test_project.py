@@ -129,8 +129,8 @@ VERBS = {
     SharingLevel.VIEW: {"get", "list", "watch"},
     SharingLevel.DOWNLOAD: {"get", "list", "watch"},
     SharingLevel.EDIT: {"get", "list", "watch", "create", "update", "patch"},
-    SharingLevel.EDIT_AND_DELETE: {"get", "list", "watch", "create", "update", "patch", "delete", "trash"},
-    SharingLevel.ADMINISTER: {"get", "list", "watch", "create", "update", "patch", "delete", "trash", "administer"},
+    SharingLevel.EDIT_AND_DELETE: {"trash", "get", "list", "watch", "create", "update", "patch", "delete"},
+    SharingLevel.ADMINISTER: {"trash", "administer", "get", "list", "watch", "create", "update", "patch", "delete"},
 }
 
 

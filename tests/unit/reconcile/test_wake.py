@@ -179,3 +179,37 @@ def test_tokens_with_one_secret_wake_each_other_when_one_comes_or_goes() -> None
     woken.by(ACCESS_TOKENS, None, one)
     assert woken.by(ACCESS_TOKENS, None, two) == both
     assert woken.by(ACCESS_TOKENS, one, None) == both
+
+
+def test_a_namespace_wakes_the_projects_that_give_it_a_pull_secret() -> None:
+    woken = Woken()
+    project = thing(PROJECTS, "a", pullSecrets=[{"namespace": "analysis"}])
+    woken.by(PROJECTS, None, project)
+    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
+    assert woken.by(NAMESPACES, None, thing(NAMESPACES, "analysis")) == {A}
+    woken.by(PROJECTS, project, thing(PROJECTS, "a"))
+    assert woken.by(NAMESPACES, thing(NAMESPACES, "analysis"), None) == set()
+
+
+def test_the_first_use_of_a_pull_secrets_token_wakes_its_project_and_later_ones_do_not() -> None:
+    woken = Woken()
+    token = thing(ACCESS_TOKENS, "a.pull.n.1", labels={names.LABEL_PROJECT: "a"})
+    key = Key("AccessToken", "a.pull.n.1")
+    assert woken.by(ACCESS_TOKENS, None, token) == {key, A}
+    used = {**token, "status": {"lastUsed": "2026-11-24T12:00:00Z"}}
+    assert woken.by(ACCESS_TOKENS, token, used) == {key, A}
+    assert woken.by(ACCESS_TOKENS, used, {**token, "status": {"lastUsed": "2026-11-24T13:00:00Z"}}) == {key}
+    assert woken.by(ACCESS_TOKENS, used, None) == {key, A}
+
+
+def test_what_berth_made_itself_is_known_and_wakes_itself_alone() -> None:
+    woken = Woken()
+    token = thing(ACCESS_TOKENS, "t", owner={"kind": "Robot", "name": "a.pull.n"}, sha256="f" * 64)
+    woken.waker.learned(ACCESS_TOKENS, None, token)
+    assert woken.keys == {Key("AccessToken", "t")}
+    woken.keys.clear()
+    woken.waker.learned(ACCESS_TOKENS, token, {**token, "status": {}})
+    assert woken.keys == set()
+    robot = thing(REGISTRY_USERS, "a.pull.n")
+    assert Key("AccessToken", "t") in woken.by(REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True))
+    assert woken.waker.tokens_of("f" * 64) == {"t"}
