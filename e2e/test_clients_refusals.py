@@ -178,7 +178,7 @@ def test_the_status_of_a_container_says_why_its_image_is_refused(stage: Stage, s
         f"ask somebody with Administer on project {PROJECT} for Download."
     )
     waiting = Kubelet().waits(stage.seat(stage.viewer), reference)
-    assert_refused(waiting, Kubelet.refused_status, reference, sentence)
+    assert_refused(waiting, Kubelet.refused_status, reference, with_page(sentence, "pull", reference.path))
 
 
 def test_an_export_of_the_build_cache_that_is_refused_says_why(stage: Stage) -> None:
@@ -190,7 +190,7 @@ def test_an_export_of_the_build_cache_that_is_refused_says_why(stage: Stage) -> 
         f"{stage.editor.name} may edit {cache.path} but is not certified to push; "
         "ask your registry office for a Certification."
     )
-    assert_refused(refused, BuildKit.refused_cache, cache, sentence)
+    assert_refused(refused, BuildKit.refused_cache, cache, with_page(sentence, "push", cache.path))
 
 
 def test_an_import_of_the_build_cache_that_is_refused_warns_why_and_builds_without(stage: Stage) -> None:
@@ -203,7 +203,7 @@ def test_an_import_of_the_build_cache_that_is_refused_warns_why_and_builds_witho
         f"{stage.viewer.name} has View on {cache.path}, and pull needs Download; "
         f"ask somebody with Administer on project {PROJECT} for Download."
     )
-    assert_said(built.result.must().said, BuildKit.warned_cache, cache, sentence)
+    assert_said(built.result.must().said, BuildKit.warned_cache, cache, with_page(sentence, "pull", cache.path))
 
 
 def test_a_signature_by_an_editor_without_certification_is_refused_with_the_sentence(
@@ -216,7 +216,7 @@ def test_a_signature_by_an_editor_without_certification_is_refused_with_the_sent
         "ask your registry office for a Certification."
     )
     refused = Cosign().sign(seat, Cosign.keys(seat), image)
-    assert_refused(Outcome(refused), Cosign.refused_signature, image, sentence)
+    assert_refused(Outcome(refused), Cosign.refused_signature, image, with_page(sentence, "push", image.path))
 
 
 def test_a_verification_by_a_viewer_is_refused_with_the_sentence(stage: Stage, shelf: Shelf) -> None:
@@ -227,4 +227,4 @@ def test_a_verification_by_a_viewer_is_refused_with_the_sentence(stage: Stage, s
         f"ask somebody with Administer on project {PROJECT} for Download."
     )
     refused = Cosign().verify(seat, Cosign.keys(seat), image)
-    assert_refused(Outcome(refused), Cosign.refused_verification, image, sentence)
+    assert_refused(Outcome(refused), Cosign.refused_verification, image, with_page(sentence, "pull", image.path))
