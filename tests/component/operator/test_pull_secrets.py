@@ -169,7 +169,7 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
+    await cluster.ready_project(unique, pullSecrets=[{"namespace": namespace}])
     first = held(await served(cluster, unique, namespace))
     await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
     await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
