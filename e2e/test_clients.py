@@ -7,6 +7,7 @@ import json
 import pytest
 
 from e2e.suite.clients import CLIENTS, COPIERS, able
+from e2e.suite.clients.buildah import Buildah
 from e2e.suite.clients.client import Ability, Client, Copier, Reference, last_digest
 from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
@@ -14,6 +15,8 @@ from e2e.suite.clients.docker import Docker
 from e2e.suite.clients.helm import Helm
 from e2e.suite.clients.oras import ARTIFACT_TYPE, Oras
 from e2e.suite.clients.podman import Podman
+from e2e.suite.clients.regctl import Regctl
+from e2e.suite.clients.skopeo import Skopeo
 from e2e.suite.clients.stage import Stage, each
 from e2e.suite.content import MEDIA_INDEX, Kind
 from e2e.suite.world import eventually
@@ -134,6 +137,22 @@ def test_a_copy_to_another_repository_of_the_project_is_pulled_from_there(stage:
 def test_a_copy_to_another_project_is_pulled_from_there(stage: Stage, client: Copier, annex: str) -> None:
     source = stage.reference(f"lent-{client.name}")
     assert_copied(stage, client, source, Reference(f"{annex}/borrowed-{client.name}", source.tag))
+
+
+@each((Docker(classic=True), Podman(), Buildah(), Skopeo(), Regctl()))
+def test_an_upload_that_a_client_gives_up_for_another_is_cancelled(stage: Stage, client: Copier, annex: str) -> None:
+    """They ask for a mount from another project, which is another registry, and give up the upload that they get."""
+    source = stage.reference(f"lent-again-{client.name}")
+    target = Reference(f"{annex}/borrowed-again-{client.name}", source.tag)
+    stage.publish(client, source)
+    client.copy(stage.seat(stage.curator), source, target).must()
+    log = stage.cluster.kubectl("logs", f"--namespace=berth-{annex}", "deployment/registry").must().out
+    answers = [
+        json.loads(line) for line in log.splitlines() if '"http.response.status"' in line and target.path in line
+    ]
+    cancelled = [a["http.response.status"] for a in answers if a["http.request.method"] == "DELETE"]
+    assert cancelled
+    assert set(cancelled) == {204}
 
 
 @each((Docker(classic=False), Docker(classic=True), Podman()))

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from e2e.suite.clients import CLIENTS, LOGINS, PUSHERS
+from e2e.suite.clients import CLIENTS, LOGINS, PUSHERS, able
 from e2e.suite.clients.buildkit import BuildKit
-from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference
+from e2e.suite.clients.client import Ability, Client, Login, Outcome, Pusher, Reference
 from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.helm import Helm
@@ -87,6 +87,24 @@ def test_a_push_that_is_refused_at_its_very_end_is_told_the_reason(stage: Stage,
     said = sentence.replace("SIZE", size[1] if size else "some MB")
     assert_refused(refused, client.refusals.manifest, reference, said)
     assert stage.recorded(reference) == {}
+
+
+@each(able(Ability.PUSH_INDEX))
+def test_a_push_of_an_index_that_is_refused_pushes_nothing_and_says_why_or_nothing_at_all(
+    stage: Stage, client: Pusher
+) -> None:
+    reference = stage.reference(f"refused-index-{client.name}")
+    refused = stage.push(client, stage.editor, reference, Kind.INDEX)
+    sentence = (
+        f"{stage.editor.name} may edit {reference.path} but is not certified to push; "
+        "ask your registry office for a Certification."
+    )
+    assert stage.recorded(reference) == {}
+    if client.name == "buildah":
+        assert (refused.digest, "denied" in refused.said) == ("", False)
+    else:
+        assert not refused.result.ok
+        assert sentence in refused.said
 
 
 @each(CLIENTS)

@@ -24,7 +24,11 @@ class Buildah:
         push=Podman.refusals.push.replace("Error: ", "…: "),
         manifest=Podman.refusals.manifest.replace("Error: ", "…: "),
         login=NOT_TOLD,
-        notes=(LOST_AT.format("buildah login"),),
+        notes=(
+            LOST_AT.format("buildah login"),
+            "`buildah manifest push` (1.28) of an index that is refused ends with exit code 0 and without a word, and "
+            "nothing has been pushed. `podman manifest push` says it.",
+        ),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
@@ -32,7 +36,7 @@ class Buildah:
         options = [f"--digestfile={told}"]
         if content.kind is Kind.INDEX:
             self._buildah(seat, "manifest", "create", "--all", reference.full, f"oci:{content.layout}").must()
-            words = ["manifest", "push", "--all", *options, reference.full, f"docker://{reference}"]
+            words = ["manifest", "push", "--all", "--format=oci", *options, reference.full, f"docker://{reference}"]
             local = reference.full
         else:
             local = self._buildah(seat, "pull", "--quiet", f"oci:{content.layout}").must().out.strip()
