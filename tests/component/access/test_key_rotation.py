@@ -59,10 +59,12 @@ class Traffic:
                     if answer.status not in (202, 404):  # no tags yet: the registry's own 404, past every check
                         self.refused.append((f"{method} {target}", answer.status))
 
-    async def more(self, count: int = 12) -> None:
-        """Wait for so many requests more."""
-        goal = self.served + count
+    async def more(self, leaves: int, count: int = 12) -> None:
+        """Wait until tokens of so many leaves were given out, and for so many requests from then on."""
         async with asyncio.timeout(60):
+            while len(self.leaves) < leaves:  # noqa: ASYNC110 - the tasks count
+                await asyncio.sleep(0.005)
+            goal = self.served + count
             while self.served < goal:  # noqa: ASYNC110 - the tasks count
                 await asyncio.sleep(0.005)
 
@@ -73,17 +75,18 @@ async def test_twenty_leaves_and_a_new_authority_refuse_nobody_and_restart_no_re
         replace_keys(service.world.signing_dir, AUTHORITY.issue("berth token signing"))
         traffic = Traffic(service)
         tasks = [asyncio.create_task(traffic.run()) for _ in range(3)]
+        await traffic.more(leaves=1)
         for number in range(21):
             authority = AUTHORITY if number < 20 else SUCCESSOR
             replace_keys(service.world.signing_dir, authority.issue("berth token signing"))
             service.world.time += 2.1  # the files are looked at every other second
-            await traffic.more()
-        await traffic.more(60)
+            await traffic.more(leaves=number + 2)
+        await traffic.more(leaves=22, count=60)
         for task in tasks:
             assert not task.done(), task.exception()
             task.cancel()
         assert traffic.refused == []
-        assert len(traffic.leaves) >= 21
+        assert len(traffic.leaves) == 22
         assert traffic.served > 250
         assert service.registry.process.poll() is None
         assert service.registry.process.pid == process
