@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test bench lock clean
+.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
