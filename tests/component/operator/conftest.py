@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from berth.kube.client import KubeClient
-from tests.component.controlplane import ControlPlane
+from tests.component.controlplane import ControlPlane, running
 from tests.component.operator.harness import Cluster, RunningOperator, install, running_operator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One for each file: an operator that starts would write about what the tests of another file left behind."""
+    with running(tmp_path_factory.mktemp("operator")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
 def operator_kubeconfig(control_plane: ControlPlane) -> Path:
     """Berth's kinds and the operator's rights, once for all tests."""
     return install(control_plane)

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from berth.api import names
 from berth.kube.resources import PROJECTS
-from tests.component.controlplane import ControlPlane, running
-from tests.component.operator.harness import Cluster, RunningOperator, install, running_operator
+from tests.component.operator.harness import Cluster, RunningOperator, running_operator
 
 CHILDREN = 9  # namespace, own binding, two network policies, policy, Secret, claim, Service, Deployment
-
-
-@pytest.fixture(scope="module")
-def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """A control plane of its own: what other tests left behind would be written about when an operator starts."""
-    with running(tmp_path_factory.mktemp("counted")) as plane:
-        yield plane
-
-
-@pytest.fixture(scope="module")
-def operator_kubeconfig(control_plane: ControlPlane) -> Path:
-    """Berth's kinds and the operator's rights, in that control plane."""
-    return install(control_plane)
 
 
 async def test_a_new_project_costs_its_children_its_finalizer_and_at_most_two_statuses(
