@@ -148,7 +148,9 @@ def test_access_that_goes_in_the_middle_of_pushes_fails_none_that_is_tried_twice
             pods = cluster.kubectl(
                 "get", "pods", where, "--selector=app.kubernetes.io/component=access", "--output=json"
             ).must()
-            victim = json_items(pods.out)[0]["metadata"]["name"]
+            # A Pod of the rollout before may still be on its way out.
+            staying = [pod for pod in json_items(pods.out) if "deletionTimestamp" not in pod["metadata"]]
+            victim = staying[0]["metadata"]["name"]
             cluster.kubectl("delete", "pod", victim, where, "--grace-period=0", "--force").must()
         cluster.kubectl("rollout", "status", "deployment/berth-access", where, "--timeout=90s").must()
     print(f"access {how}: {pushing.done} pushes, of which {len(retries)} were tried again: {retries}")
