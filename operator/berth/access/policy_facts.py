@@ -29,6 +29,7 @@ from berth.api.user import RegistryUser, UserType
 Manifest: TypeAlias = Mapping[str, Any]
 
 HASH_PREFIXES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
+"""How argon2id and bcrypt hashes begin (PHC string format; crypt(5)): what counts as one, for services and statuses."""
 
 _LEVELS: Final = {level.label: level for level in Level}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from berth.access.policy_facts import HASH_PREFIXES
 from berth.api import names
 from berth.api.policy import PolicyState
 from berth.api.project import Project
@@ -46,9 +47,6 @@ from berth.status.observed import (
     PodSeen,
     StorageClassSeen,
 )
-
-PASSWORD_SCHEMES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
-"""How argon2id and bcrypt hashes begin (PHC string format; crypt(5))."""
 
 _NO_CONTAINER: Final[tuple[Mapping[str, Any], ...]] = ({},)
 _DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
@@ -260,7 +258,7 @@ def _scheme_of(encoded: str) -> PasswordSeen:
     text = base64.b64decode(encoded).decode(errors="replace").strip()
     if not text:
         return PasswordSeen.EMPTY
-    return PasswordSeen.USABLE if text.startswith(PASSWORD_SCHEMES) else PasswordSeen.UNKNOWN_SCHEME
+    return PasswordSeen.USABLE if text.startswith(HASH_PREFIXES) else PasswordSeen.UNKNOWN_SCHEME
 
 
 def _container_seen(status: Mapping[str, Any]) -> ContainerSeen:

@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -41,6 +41,7 @@ from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
 from berth.services.logs import configure_logs, decision_logger
+from berth.services.server import Server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import AccessSettings
@@ -186,7 +187,7 @@ def _deps(
 
 async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> bool:
     """Run everything until the server stops; False when it had to stop because a part of it ended."""
-    server = _Server(server_config(deps, settings.port))
+    server = Server(server_config(deps, settings.port))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.handle_exit, number, None)
@@ -213,14 +214,6 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
                 structlog.get_logger("berth.access").error("a part of the process ended", exc_info=result)
         exporter.shutdown()
         thread.join()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, which ends the process before running writes are awaited."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from berth.services.catalog.app import create_app
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.logs import configure_logs
+from berth.services.server import Server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import CatalogSettings
@@ -94,7 +95,7 @@ class _Process:
 
     async def serve_api(self) -> None:
         """Serve the API and the metrics until a signal ends it."""
-        server = _Server(server_config(self._deps(), self._settings.port))
+        server = Server(server_config(self._deps(), self._settings.port))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.handle_exit, number, None)
@@ -183,14 +184,6 @@ class _Process:
             else:
                 self._migrated.set()
                 return
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling, which ends the process before the database is closed."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
