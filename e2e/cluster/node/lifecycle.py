@@ -35,7 +35,7 @@ def inside(settings: Settings, *arguments: str, limit: float | None = None) -> i
         raise ClusterError("the cluster is not up: run `e2e/cluster/up`")
     main = Path(__file__).resolve().parent.parent / "nodectl.py"
     variables = {"PATH": f"{settings.bin}:{SYSTEM_PATH}", "PYTHONDONTWRITEBYTECODE": "1", **_own_variables(settings)}
-    command = namespaces.enter_command(pid, [sys.executable, str(main), *arguments], variables)
+    command = namespaces.enter_command(settings, pid, [sys.executable, str(main), *arguments], variables)
     try:
         return subprocess.run(command, timeout=limit).returncode
     except subprocess.TimeoutExpired:
@@ -100,10 +100,10 @@ def _prepare(settings: Settings) -> None:
     settings.logs.mkdir(parents=True)
     settings.state.chmod(0o755)
     made = mounts.absent_mount_points()
-    before = {"cgroups": sorted(cgroups.present()), "folders": made}
-    (settings.state / "before.json").write_text(json.dumps(before))
+    (settings.state / "before.json").write_text(json.dumps(made))
     for folder in reversed(made):
         Path(folder).mkdir()
+    cgroups.create(settings)
 
 
 def _failed_logs(settings: Settings) -> Path:
@@ -119,24 +119,38 @@ def _keep_logs(settings: Settings) -> None:
 
 def down(settings: Settings) -> int:
     """End everything and remove every trace; harmless if there is nothing."""
-    before: dict[str, list[str]] = {}
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        before = json.loads((settings.state / "before.json").read_text())
     namespaces.destroy(settings)
     if not settings.state.exists():
         say("no cluster is up")
         return 0
     if not (settings.state / "before.json").exists():
         raise ClusterError(f"{settings.state} was not made by a boot of this cluster; it is left alone")
-    left = cgroups.remove(set(before.get("cgroups", [])))
-    for folder in before.get("folders", []):
-        with contextlib.suppress(OSError):
-            Path(folder).rmdir()
+    left = cgroups.remove(settings)
+    _remove_mount_points(settings)
     shutil.rmtree(settings.state)
     if left:
         raise ClusterError(f"control groups that could not be removed: {', '.join(left)}")
     say("the cluster is down")
     return 0
+
+
+def _remove_mount_points(settings: Settings) -> None:
+    """Remove the folders that the boot made, or leave that to a cluster beside this one: its mounts lie on them too."""
+    made = _mount_points(settings.state / "before.json")
+    for beside in settings.state.parent.glob("*/before.json"):
+        if beside.parent != settings.state:
+            beside.write_text(json.dumps([*made, *_mount_points(beside)]))
+            return
+    for folder in sorted(made, key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+
+
+def _mount_points(before: Path) -> list[str]:
+    try:
+        return list(json.loads(before.read_text()))
+    except ValueError:
+        return []
 
 
 def load(settings: Settings, archives: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from node import cgroups
 from node.settings import DNS_IP, DOMAIN, NODE, NODE_IP, Settings
 
 # Folders of the machine that the node's own folders lie over.
@@ -54,6 +55,7 @@ def absent_mount_points() -> list[str]:
 def mount_all(settings: Settings) -> None:
     """Lay the node's folders over the machine's. Runs inside the namespaces."""
     mount("--make-rshared", "/")
+    cgroups.lay_over(settings)
     mount("-t", "tmpfs", "-o", "mode=755,size=256m", "tmpfs", "/run")
     for name in ("lock", "node", "containerd"):
         Path("/run", name).mkdir(mode=0o755)

@@ -9,8 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from node import cgroups
 from node.settings import ClusterError, Settings
 
+KINDS = ("--net", "--mount", "--pid", "--cgroup")
 START_LIMIT = 10.0
 END_LIMIT = 20.0
 
@@ -34,7 +36,7 @@ def create(settings: Settings) -> int:
     settings.logs.mkdir(parents=True, exist_ok=True)
     with (settings.logs / "init.log").open("ab") as log:
         holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", pause],
+            [*cgroups.join_command(settings), "unshare", *KINDS, "--fork", "--mount-proc", "--kill-child", pause],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -63,11 +65,11 @@ def _first_child(settings: Settings, holder: subprocess.Popen[bytes]) -> int:
     raise ClusterError(f"the namespaces could not be made; are you root?\n{settings.tail_of('init')}")
 
 
-def enter_command(pid: int, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+def enter_command(settings: Settings, pid: int, command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """The command that runs `command` inside the namespaces, in the same directory, with these variables."""
     variables = [f"{name}={value}" for name, value in environment.items()]
     inside = ["env", f"--chdir={Path.cwd()}", *variables, *command]
-    return ["nsenter", "--target", str(pid), "--net", "--mount", "--pid", *inside]
+    return [*cgroups.join_command(settings), "nsenter", "--target", str(pid), *KINDS, *inside]
 
 
 def destroy(settings: Settings) -> None:
