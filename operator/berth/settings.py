@@ -161,6 +161,13 @@ class AccessSettings(Common):
         10, ge=1, description="Wrong passwords of one account from one source in a minute before it has to wait."
     )
     failed_logins_per_hour: int = Field(100, ge=1, description="The same in an hour.")
+    failed_login_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="Seconds that every login with a wrong password takes, so that nobody learns from the time whether "
+        "the user exists; longer than the slowest password hash takes to verify.",
+    )
     state_dir: Path = Field(
         Path("/var/lib/berth-access"),
         description="Directory for the last known policy, readable by this process alone.",

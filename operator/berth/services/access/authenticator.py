@@ -17,6 +17,7 @@ from berth.api.names import AUDIENCE_ACCESS
 from berth.api.reasons import Reason
 from berth.services.access.attempts import FailedAttempts, TooManyAttempts
 from berth.services.access.credentials import Basic
+from berth.services.access.failure_time import FailureTime
 from berth.services.access.oidc import IssuerAway, OidcLogins, unverified_issuer
 from berth.services.access.passwords import Passwords, TooBusy
 from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, TokenOver
@@ -53,6 +54,7 @@ class Authenticator:
         oidc: OidcLogins,
         passwords: Passwords,
         attempts: FailedAttempts,
+        failures: FailureTime,
     ) -> None:
         self._verifier = verifier
         self._service_accounts = service_accounts
@@ -60,6 +62,7 @@ class Authenticator:
         self._oidc = oidc
         self._passwords = passwords
         self._attempts = attempts
+        self._failures = failures
 
     async def identify(self, basic: Basic | None, snapshot: Snapshot, source: str) -> Proof:
         """The identity that these credentials prove; without any, nobody. `source` is the address they come from."""
@@ -110,15 +113,14 @@ class Authenticator:
         user = snapshot.users.get(basic.user)
         try:
             with self._attempts.trying(basic.user, source, basic.password) as attempt:
-                matches = await self._passwords.matches(
-                    basic.user, basic.password, user.password_hash if user else None
-                )
-                attempt.failed = not matches
+                found = await self._passwords.verify(basic.user, basic.password, user.password_hash if user else None)
+                attempt.failed = not found.fits
         except TooManyAttempts as throttled:
             return Proof(failed(Reason.TOO_MANY_ATTEMPTS), throttled.retry_after)
         except TooBusy:
             return Proof(failed(Reason.TOO_MANY_ATTEMPTS), _BUSY_SECONDS)
-        if not matches or user is None:
+        if not found.fits or user is None:
+            await self._failures.over(found.began)
             return Proof(failed(Reason.BAD_CREDENTIALS))
         return Proof(Identity(CredentialKind.PASSWORD, name=user.name, kind=user.subject.kind))
 

@@ -14,6 +14,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 import argon2
@@ -27,6 +28,14 @@ _BCRYPT_MAX_BYTES: Final = 72  # more than that bcrypt does not look at
 
 class TooBusy(Exception):  # noqa: N818 - named for the state that it reports
     """More passwords wait to be verified than are let in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether a password fits, and when looking began: after the wait for a thread, by the clock of `Passwords`."""
+
+    fits: bool
+    began: float
 
 
 class Passwords:
@@ -50,23 +59,24 @@ class Passwords:
         self._limit = threads + waiting
         self._salt = random_bytes(32)
         self._hasher = hasher or argon2.PasswordHasher()
-        # Verified for names that do not exist, so that they take as long as those that do.
+        # Verified for names that do not exist, so that they are as much work as those that do.
         self._nobody = self._hasher.hash(random_bytes(32).hex())
         self._remembered: OrderedDict[bytes, float] = OrderedDict()
-        self._running: dict[bytes, asyncio.Future[bool]] = {}
+        self._running: dict[bytes, asyncio.Future[Verification]] = {}
 
     def close(self) -> None:
         """Let running verifications end and take no more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def matches(self, user: str, password: str, present_hash: str | None) -> bool:
-        """Whether the password fits the user's present hash; None takes as long and never fits.
+    async def verify(self, user: str, password: str, present_hash: str | None) -> Verification:
+        """Whether the password fits the user's present hash; None is as much work and never fits.
 
         Raises TooBusy when too many verifications wait already.
         """
         key = self._key(user, password, present_hash or "")
-        if self._remembered.get(key, 0.0) > self._monotonic():
-            return True
+        now = self._monotonic()
+        if self._remembered.get(key, 0.0) > now:
+            return Verification(True, now)
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= self._limit:
@@ -76,10 +86,10 @@ class Passwords:
             self._running[key] = running
             running.add_done_callback(lambda _done: self._running.pop(key, None))
         # A client that goes away must not cancel the verification that others wait for.
-        if not await asyncio.shield(running):
-            return False
-        self._remember(key)
-        return True
+        found = await asyncio.shield(running)
+        if found.fits:
+            self._remember(key)
+        return found
 
     def _key(self, user: str, password: str, present_hash: str) -> bytes:
         digest = hmac.new(self._salt, digestmod=hashlib.sha256)
@@ -94,8 +104,13 @@ class Passwords:
         while len(self._remembered) > _MEMORY_SIZE:
             self._remembered.popitem(last=False)
 
-    def _verify(self, password: str, present_hash: str | None) -> bool:
-        """In a thread. A hash of an unknown scheme fits nothing, and takes as long as one that is known."""
+    def _verify(self, password: str, present_hash: str | None) -> Verification:
+        """In a thread."""
+        began = self._monotonic()
+        return Verification(self._fits(password, present_hash), began)
+
+    def _fits(self, password: str, present_hash: str | None) -> bool:
+        """A hash of an unknown scheme fits nothing, and is as much work as one that is known."""
         if present_hash and present_hash.startswith(_BCRYPT_PREFIXES):
             return _bcrypt_matches(password, present_hash)
         known = present_hash if present_hash and present_hash.startswith("$argon2id$") else None

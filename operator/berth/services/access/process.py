@@ -31,6 +31,7 @@ from berth.services.access.authenticator import Authenticator
 from berth.services.access.catalog_client import CatalogClient
 from berth.services.access.deps import Deps
 from berth.services.access.door import GatewayDoor
+from berth.services.access.failure_time import FailureTime
 from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.last_use import FIELD_MANAGER, LastUse
 from berth.services.access.metrics import AccessMetrics
@@ -138,6 +139,7 @@ def _authenticator(
         ),
         passwords=passwords,
         attempts=FailedAttempts(monotonic=time.monotonic, limits=limits),
+        failures=FailureTime(pause=settings.failed_login_seconds, monotonic=time.monotonic),
     )
 
 

@@ -61,77 +61,77 @@ def passwords(clock: Clock, gate: Gate) -> Iterator[Passwords]:
 
 @pytest.mark.parametrize("present", [ARGON, BCRYPT, BCRYPT.replace("$2b$", "$2y$")])
 async def test_both_schemes_tell_right_from_wrong(passwords: Passwords, present: str) -> None:
-    assert await passwords.matches("ann", "right", present)
-    assert not await passwords.matches("ann", "wrong", present)
+    assert (await passwords.verify("ann", "right", present)).fits
+    assert not (await passwords.verify("ann", "wrong", present)).fits
 
 
 @pytest.mark.parametrize("present", [None, "", "right", "$1$x", "$argon2id$broken", "$argon2i$x", "$2b$broken", "$2b$"])
 async def test_no_hash_and_hashes_that_can_not_be_read_fit_nothing(passwords: Passwords, present: str | None) -> None:
-    assert not await passwords.matches("ann", "right", present)
+    assert not (await passwords.verify("ann", "right", present)).fits
 
 
 @pytest.mark.parametrize("password", ["", "x" * 5000, "\udcff", "\x00"])
 async def test_strange_passwords_do_no_harm(passwords: Passwords, password: str) -> None:
     for present in (ARGON, BCRYPT, None):
-        assert not await passwords.matches("ann", password, present)
+        assert not (await passwords.verify("ann", password, present)).fits
 
 
 async def test_whoever_guesses_what_unknown_names_are_verified_against_gains_nothing(gate: Gate) -> None:
     passwords = Passwords(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
-    assert not await passwords.matches("nobody", (b"\0" * 32).hex(), None)
+    assert not (await passwords.verify("nobody", (b"\0" * 32).hex(), None)).fits
     passwords.close()
 
 
 async def test_an_unknown_name_costs_a_verification_too(passwords: Passwords, gate: Gate) -> None:
-    await passwords.matches("nobody", "right", None)
+    await passwords.verify("nobody", "right", None)
     assert gate.verifications == 1
 
 
 async def test_a_match_is_remembered_for_a_minute(passwords: Passwords, gate: Gate, clock: Clock) -> None:
     for _ in range(3):
-        assert await passwords.matches("ann", "right", ARGON)
+        assert (await passwords.verify("ann", "right", ARGON)).fits
     assert gate.verifications == 1
     clock.now += 61
-    assert await passwords.matches("ann", "right", ARGON)
+    assert (await passwords.verify("ann", "right", ARGON)).fits
     assert gate.verifications == 2
 
 
 async def test_what_is_remembered_is_found_with_the_same_name_password_and_hash_alone(
     passwords: Passwords, gate: Gate
 ) -> None:
-    assert await passwords.matches("ann", "right", ARGON)
-    assert not await passwords.matches("ann", "wrong", ARGON)
-    assert not await passwords.matches("ann", "right", HASHER.hash("another"))
-    assert not await passwords.matches("ann", "right", None)
-    await passwords.matches("bob", "right", ARGON)
+    assert (await passwords.verify("ann", "right", ARGON)).fits
+    assert not (await passwords.verify("ann", "wrong", ARGON)).fits
+    assert not (await passwords.verify("ann", "right", HASHER.hash("another"))).fits
+    assert not (await passwords.verify("ann", "right", None)).fits
+    await passwords.verify("bob", "right", ARGON)
     assert gate.verifications == 5
 
 
 async def test_equal_questions_at_the_same_time_are_one_verification(passwords: Passwords, gate: Gate) -> None:
     gate.open.clear()
-    asked = [asyncio.create_task(passwords.matches("ann", "right", ARGON)) for _ in range(20)]
+    asked = [asyncio.create_task(passwords.verify("ann", "right", ARGON)) for _ in range(20)]
     await asyncio.sleep(0)
     gate.open.set()
-    assert all(await asyncio.gather(*asked))
+    assert all(found.fits for found in await asyncio.gather(*asked))
     assert gate.verifications == 1
 
 
 async def test_more_than_may_wait_are_turned_away(passwords: Passwords, gate: Gate) -> None:
     gate.open.clear()
-    asked = [asyncio.create_task(passwords.matches("ann", f"wrong {number}", ARGON)) for number in range(2)]
+    asked = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(TooBusy):
-        await passwords.matches("ann", "right", ARGON)
+        await passwords.verify("ann", "right", ARGON)
     gate.open.set()
-    assert await asyncio.gather(*asked) == [False, False]
-    assert await passwords.matches("ann", "right", ARGON)
+    assert not any(found.fits for found in await asyncio.gather(*asked))
+    assert (await passwords.verify("ann", "right", ARGON)).fits
 
 
 async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: Passwords, gate: Gate) -> None:
     gate.open.clear()
-    first = asyncio.create_task(passwords.matches("ann", "right", ARGON))
-    second = asyncio.create_task(passwords.matches("ann", "right", ARGON))
+    first = asyncio.create_task(passwords.verify("ann", "right", ARGON))
+    second = asyncio.create_task(passwords.verify("ann", "right", ARGON))
     await asyncio.sleep(0)
     first.cancel()
     gate.open.set()
-    assert await second
+    assert (await second).fits

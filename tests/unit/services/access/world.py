@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import itertools
 import json
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,9 @@ from berth.services.access.app import create_app
 from berth.services.access.attempts import FailedAttempts
 from berth.services.access.audit import AuditLog
 from berth.services.access.authenticator import Authenticator
-from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.deps import Deps
 from berth.services.access.door import GatewayDoor
-from berth.services.access.exchange import Answer
+from berth.services.access.failure_time import FailureTime
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
@@ -48,6 +47,7 @@ from berth.services.logs import decision_logger
 from berth.services.serviceaccount import ServiceAccountVerifier
 from berth.settings import OidcIssuer
 from tests.component.pki import Authority
+from tests.unit.services.access.memory import MemoryCatalog, MemoryRegistries
 
 HOST = "registry.example.org"
 ISSUER = "https://kubernetes.default.svc"
@@ -87,68 +87,6 @@ class Response:
     def code(self) -> str:
         """The code of the one error."""
         return str(self.document["errors"][0]["code"])
-
-
-@dataclass
-class MemoryCatalog:
-    """A catalog that keeps writes, by id, with their state."""
-
-    away: bool = False
-    away_for_commits: bool = False
-    writes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    attached: list[dict[str, Any]] = field(default_factory=list)
-
-    async def announce(self, intent: WriteIntent) -> str:
-        if self.away:
-            raise CatalogAway
-        write_id = f"w{len(self.writes) + 1}"
-        self.writes[write_id] = {"intent": intent, "state": "open"}
-        return write_id
-
-    async def commit(self, write_id: str, manifest: bytes | None) -> None:
-        if self.away or self.away_for_commits:
-            raise CatalogAway
-        self.writes[write_id].update(state="committed", manifest=manifest)
-
-    async def abandon(self, write_id: str) -> None:
-        self.writes[write_id]["state"] = "abandoned"
-
-    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
-        if self.away:
-            raise CatalogAway
-        return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
-
-    @property
-    def states(self) -> list[str]:
-        """The states of all writes in order."""
-        return [write["state"] for write in self.writes.values()]
-
-
-@dataclass
-class MemoryRegistries:
-    """Registries that keep manifests; `answer` overrides what they say, `away` whether they answer at all."""
-
-    manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    tokens: list[str] = field(default_factory=list)
-    answer: Answer | None = None
-    away: RegistryAway | None = None
-    catalog_seen: list[str] = field(default_factory=list)
-
-    async def forward(
-        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
-        self.tokens.append(headers["authorization"])
-        if self.away is not None:
-            raise self.away
-        if self.answer is not None:
-            return self.answer
-        if method == "DELETE":
-            self.manifests.pop((project, target), None)
-            return Answer(202)
-        assert body is not None
-        self.manifests[project, target] = body
-        digest = "sha256:" + hashlib.sha256(body).hexdigest()
-        return Answer(201, (("location", f"{target}@{digest}"), ("docker-content-digest", digest)))
 
 
 def told(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
@@ -194,7 +132,12 @@ class World:
     """The application with its parts, and ways to call it."""
 
     def __init__(
-        self, directory: Path, *, passwords: Passwords | None = None, oidc_issuers: Sequence[OidcIssuer] = ()
+        self,
+        directory: Path,
+        *,
+        passwords: Passwords | None = None,
+        failures: FailureTime | None = None,
+        oidc_issuers: Sequence[OidcIssuer] = (),
     ) -> None:
         self.time = float(int(time.time()))  # near the real time, because certificates hold only then
         self.snapshot = first_snapshot()
@@ -230,6 +173,7 @@ class World:
                 ),
                 passwords=self.passwords,
                 attempts=FailedAttempts(monotonic=lambda: self.time),
+                failures=failures or FailureTime(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
             ),
             gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
             catalog=self.catalog,
@@ -306,6 +250,10 @@ class World:
             headers["authorization"] = basic(user, PASSWORDS.get(user, "") if password is None else password)
         return await self.call("GET", f"/token?{query}", headers)
 
+    async def log_in(self, path: str, user: str, password: str) -> Response:
+        """A login without a scope, at any address that takes one."""
+        return await self.call("GET", path, {"authorization": basic(user, password)})
+
     async def token(self, user: str | None, *scopes: str, password: str | None = None) -> str:
         """The token itself."""
         response = await self.ask_token(user, *scopes, password=password)
@@ -345,6 +293,10 @@ class World:
     def audit(self) -> list[dict[str, Any]]:
         """The lines of the audit log."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+async def _at_once(_seconds: float) -> None:
+    """A pause that is over as soon as it begins."""
 
 
 def write_keys(directory: Path, leaf: Any = LEAF, authority: Authority = AUTHORITY) -> None:

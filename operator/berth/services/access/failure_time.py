@@ -1,0 +1,46 @@
+"""Failed logins take equally long, whatever it was that failed.
+
+How long a password takes to verify says what it was verified against: the hash of a user, made with argon2id or bcrypt
+and as many rounds as somebody chose, or the one that stands for users that do not exist. So no failure is told before a
+whole number of pauses has passed since the verification began. No thread is held meanwhile, and no turn of anybody.
+Why so: docs/adr/0007-failed-logins-take-equally-long.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+
+class FailureTime:
+    """`pause` is in seconds and longer than any hash in use takes to verify, else the number of pauses tells of it:
+    that is logged. `monotonic` is in seconds too.
+    """
+
+    def __init__(
+        self,
+        *,
+        pause: float,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._pause = pause
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._log = structlog.get_logger("berth.access.passwords")
+
+    async def over(self, began: float) -> None:
+        """Wait until a failure may be told whose verification began at that time of the clock."""
+        spent = self._monotonic() - began
+        pauses = max(1, math.ceil(spent / self._pause))
+        if pauses > 1:
+            self._log.warning(
+                "a password took longer to verify than a failed login lasts: raise BERTH_FAILED_LOGIN_SECONDS, or make "
+                "the slowest password hashes again with fewer rounds",
+                seconds=round(spent, 2),
+                failed_login_seconds=self._pause,
+            )
+        await self._sleep(pauses * self._pause - spent)

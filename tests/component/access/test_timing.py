@@ -1,0 +1,115 @@
+"""What the time of an answer tells, measured on the served application by somebody who tries to learn from it.
+
+Nothing here depends on how fast the machine is: a classifier learns on one half of the answers and is tried on the
+other. By chance it may seem to have learned something, so it has to succeed in every one of a few rounds; and a control
+shows that it does learn where there is something to be learned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+
+import aiohttp
+import bcrypt
+import pytest
+
+from berth.services.access.failure_time import FailureTime
+from berth.services.access.passwords import Passwords
+from tests.component.access.classifier import accuracy, timed
+from tests.component.access.served import serving
+from tests.component.controlplane import free_ports
+from tests.unit.services.access.world import HASHER, World, basic
+
+ROUNDS = 3
+LEARNED = 0.65  # guessing gives 0.5; so much by chance in one round is rare, in every round it is no chance
+PAUSE = 0.03  # seconds; some times what the slowest hash here takes
+NAMES = ("nobody", "ann", "bob", "dora", "eve")
+
+
+class Asker:
+    """The application, served on loopback, and requests of strangers at ever new addresses."""
+
+    def __init__(self, world: World, url: str, session: aiohttp.ClientSession) -> None:
+        self.world = world
+        self._url = url
+        self._session = session
+        self._gateway = world.service_account("berth-gateway")
+        self._asked = 0
+
+    def wrong_password(self, user: str) -> Callable[[int], Awaitable[object]]:
+        """Logins of that user with ever another wrong password."""
+
+        async def ask(number: int) -> object:
+            self._asked += 1
+            headers = {
+                "authorization": basic(user if user != "nobody" else f"user-{number}", f"wrong {self._asked}"),
+                "berth-gateway-token": self._gateway,
+                "x-forwarded-for": f"198.51.{self._asked // 250}.{self._asked % 250}",
+            }
+            async with self._session.get(f"{self._url}/token", headers=headers) as answer:
+                assert answer.status == 401
+                return await answer.read()
+
+        return ask
+
+
+async def asking(directory: Path, failures: FailureTime) -> AsyncIterator[Asker]:
+    """ann's hash is bcrypt, which takes much longer than the one of nobody; bob's too, who is disabled."""
+    passwords = Passwords(monotonic=time.monotonic, hasher=HASHER)
+    world = World(directory, passwords=passwords, failures=failures)
+    slow = bcrypt.hashpw(b"right", bcrypt.gensalt(6)).decode()
+    world.change_user("ann", password_hash=slow)
+    world.change_user("bob", password_hash=slow, disabled=True)
+    world.change_user("dora", password_hash=None)
+    world.change_user("eve", password_hash=None, robot=True)
+    (port,) = free_ports(1)
+    async with serving(world, port), aiohttp.ClientSession() as session:
+        yield Asker(world, f"http://127.0.0.1:{port}", session)
+    passwords.close()
+
+
+@pytest.fixture
+async def even(tmp_path: Path) -> AsyncIterator[Asker]:
+    """As in production, with a shorter pause."""
+    async for asker in asking(tmp_path, FailureTime(pause=PAUSE, monotonic=time.monotonic)):
+        yield asker
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Asker]:
+    """Failures are told as soon as they are known."""
+
+    async def at_once(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    async for asker in asking(tmp_path, FailureTime(pause=60, monotonic=time.monotonic, sleep=at_once)):
+        yield asker
+
+
+async def learned_at_best(
+    requests: Mapping[str, Callable[[int], Awaitable[object]]], against: str, each: int
+) -> dict[str, float]:
+    """For each other kind of request the accuracy against that one, in the round in which the classifier did worst."""
+    worst = {kind: 1.0 for kind in requests if kind != against}
+    for _ in range(ROUNDS):
+        seconds = await timed(requests, each)
+        for kind in worst:
+            worst[kind] = min(worst[kind], accuracy(seconds[against], seconds[kind]))
+        if max(worst.values()) < LEARNED:
+            break
+    return worst
+
+
+async def test_a_classifier_can_not_tell_unknown_users_from_wrong_passwords_disabled_users_and_those_without_one(
+    even: Asker,
+) -> None:
+    found = await learned_at_best({user: even.wrong_password(user) for user in NAMES}, "nobody", 80)
+    assert max(found.values()) < LEARNED, found
+
+
+async def test_the_same_classifier_does_tell_them_apart_where_failures_are_told_at_once(hasty: Asker) -> None:
+    found = await learned_at_best({user: hasty.wrong_password(user) for user in NAMES}, "nobody", 80)
+    assert min(found["ann"], found["bob"]) > LEARNED, found

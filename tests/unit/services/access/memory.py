@@ -1,0 +1,73 @@
+"""A catalog and registries in memory: they keep what they are told, and go away when a test says so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from berth.services.access.deps import CatalogAway, RegistryAway, WriteIntent
+from berth.services.access.exchange import Answer
+
+
+@dataclass
+class MemoryCatalog:
+    """A catalog that keeps writes, by id, with their state."""
+
+    away: bool = False
+    away_for_commits: bool = False
+    writes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attached: list[dict[str, Any]] = field(default_factory=list)
+
+    async def announce(self, intent: WriteIntent) -> str:
+        if self.away:
+            raise CatalogAway
+        write_id = f"w{len(self.writes) + 1}"
+        self.writes[write_id] = {"intent": intent, "state": "open"}
+        return write_id
+
+    async def commit(self, write_id: str, manifest: bytes | None) -> None:
+        if self.away or self.away_for_commits:
+            raise CatalogAway
+        self.writes[write_id].update(state="committed", manifest=manifest)
+
+    async def abandon(self, write_id: str) -> None:
+        self.writes[write_id]["state"] = "abandoned"
+
+    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
+        if self.away:
+            raise CatalogAway
+        return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
+
+    @property
+    def states(self) -> list[str]:
+        """The states of all writes in order."""
+        return [write["state"] for write in self.writes.values()]
+
+
+@dataclass
+class MemoryRegistries:
+    """Registries that keep manifests; `answer` overrides what they say, `away` whether they answer at all."""
+
+    manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
+    answer: Answer | None = None
+    away: RegistryAway | None = None
+    catalog_seen: list[str] = field(default_factory=list)
+
+    async def forward(
+        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        self.tokens.append(headers["authorization"])
+        if self.away is not None:
+            raise self.away
+        if self.answer is not None:
+            return self.answer
+        if method == "DELETE":
+            self.manifests.pop((project, target), None)
+            return Answer(202)
+        assert body is not None
+        self.manifests[project, target] = body
+        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        return Answer(201, (("location", f"{target}@{digest}"), ("docker-content-digest", digest)))
