@@ -5,9 +5,10 @@ Worked out once for each credential and snapshot; a decision then only looks its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 from berth.access.model import (
@@ -18,6 +19,7 @@ from berth.access.model import (
     Level,
     ProjectPolicy,
     RepositoryPolicy,
+    Rule,
     RuleSource,
     Snapshot,
     Standing,
@@ -44,6 +46,7 @@ _FAILURES: Final = frozenset(
     }
 )
 _OF_A_USER: Final = frozenset({CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN})
+_NO_RULES: Final[Mapping[Subject, Rule]] = MappingProxyType({})
 _PARTICULARITY: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 
 
@@ -111,32 +114,35 @@ def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
     return tuple(snapshot.users[name] for name in sorted(names) if name in snapshot.users)
 
 
-def standing_of(project: ProjectPolicy, repository: RepositoryPolicy | None, actor: Actor) -> Standing | None:
+def standing_of(project: ProjectPolicy | None, repository: RepositoryPolicy | None, actor: Actor) -> Standing | None:
     """The highest level that the sharing in force gives, and by which rule; None for none at all.
 
     Local sharing of a repository replaces the project's, even when it is empty; the two never merge. Of rules that
-    give the same level the most particular one is told, so that neither order nor duplicates matter.
+    give the same level the most particular one is told, so that neither order nor duplicates matter. The work is that
+    of looking up the actor's own subjects: the same for somebody else's project, however many it is shared with, and
+    for one that does not exist.
     """
     if actor.service:
-        return Standing(SERVICE_LEVEL)
+        return Standing(SERVICE_LEVEL) if project is not None else None
     if actor.failure is not None:
         return None
-    local = repository is not None and repository.rules is not None
-    rules = repository.rules if repository is not None and repository.rules is not None else project.rules
+    local = repository if repository is not None and repository.rules is not None else None
+    rules = local.by_subject if local is not None else project.by_subject if project is not None else _NO_RULES
     best: tuple[Level, int, str] | None = None
-    told: Subject | None = None
-    for rule in rules:
-        if (rule.kind, rule.name) not in actor.subjects:
+    told: Rule | None = None
+    for subject in actor.subjects:
+        rule = rules.get(subject)
+        if rule is None:
             continue
         level = min(rule.level, PUBLIC_LIMIT) if rule.kind is SubjectKind.PUBLIC else rule.level
         rank = (level, -_PARTICULARITY[rule.kind], rule.name)
         if best is None or rank > best:
-            best, told = rank, rule.subject
+            best, told = rank, rule
     if best is None or told is None:
         return None
-    source = RuleSource.LOCAL_SHARING if local else RuleSource.SHARING
-    through = next((member for team, member in actor.teams if team == told), None)
-    return Standing(best[0], told, source, through)
+    source = RuleSource.LOCAL_SHARING if local is not None else told.source
+    through = next((member for team, member in actor.teams if team == told.subject), None)
+    return Standing(best[0], told.subject, source, through)
 
 
 def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | None]:

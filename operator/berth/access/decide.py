@@ -155,7 +155,7 @@ def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetim
         now=now,
         project=project,
         repository=repository,
-        standing=standing_of(project, repository, actor) if project is not None else None,
+        standing=standing_of(project, repository, actor),
     )
 
 

@@ -6,10 +6,11 @@ for each change and swaps the reference, so a decision never sees half a change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from berth.api.reasons import Reason
@@ -125,6 +126,7 @@ class Rule:
     kind: SubjectKind
     name: str  # empty for AuthenticatedUsers and Public
     level: Level
+    source: RuleSource = RuleSource.SHARING
 
     @property
     def subject(self) -> Subject:
@@ -132,7 +134,7 @@ class Rule:
         return Subject(self.kind, self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is worked out once has its place in the instance
 class RepositoryPolicy:
     """What is particular to one repository. A repository that needs none of it is still known by its entry."""
 
@@ -142,8 +144,13 @@ class RepositoryPolicy:
     external: bool = False
     has_content: bool = False  # at least one digest stands in the catalog
 
+    @cached_property
+    def by_subject(self) -> Mapping[Subject, Rule]:
+        """Its own rules: the strongest for each subject; none where it inherits."""
+        return _strongest(self.rules or ())
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class ProjectPolicy:
     """The effective policy of one project and its repositories (by path below the project)."""
 
@@ -153,6 +160,21 @@ class ProjectPolicy:
     creation: Creation = Creation.ON_PUSH
     layer_size_limit: int | None = None  # bytes
     repositories: Mapping[str, RepositoryPolicy] = field(default_factory=dict)
+
+    @cached_property
+    def by_subject(self) -> Mapping[Subject, Rule]:
+        """Its rules: the strongest for each subject."""
+        return _strongest(self.rules)
+
+
+def _strongest(rules: Iterable[Rule]) -> Mapping[Subject, Rule]:
+    """Of rules for one subject the one with the highest level; of equal ones that of the source that comes first, so
+    that order and duplicates do not matter."""
+    order = {source: position for position, source in enumerate(RuleSource)}
+    found: dict[Subject, Rule] = {}
+    for rule in sorted(rules, key=lambda rule: (-rule.level, order[rule.source])):
+        found.setdefault(rule.subject, rule)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,19 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from berth.access.model import AccessTokenRecord, Creation, Level, Rule, State, Subject, SubjectKind, TokenScope
+from berth.access.model import (
+    AccessTokenRecord,
+    Creation,
+    Level,
+    Rule,
+    RuleSource,
+    State,
+    Subject,
+    SubjectKind,
+    TokenScope,
+)
 from berth.api.certification import Certification
-from berth.api.policy import AccessPolicy, PolicyRule, RuleSource, policy_rules
+from berth.api.policy import AccessPolicy, PolicyRule, local_rules, project_rules
 from berth.api.project import Project
 from berth.api.quantities import parse_quantity
 from berth.api.repository import DockerRepository
@@ -164,13 +174,13 @@ def policy_facts(manifest: Manifest) -> PolicyFacts | None:
 def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | None:
     """What the `AccessPolicy` of a Project will say, from the Project itself; None when it can not be read.
 
-    The generated policies come from the same `berth.api.policy.policy_rules`.
+    The generated policies come from the same `berth.api.policy.project_rules`.
     """
     try:
         project = Project.model_validate(manifest)
     except ValidationError:
         return None
-    rules = policy_rules(project.spec.sharing, RuleSource.SHARING, allow_public=allow_public)
+    rules = project_rules(project, allow_public=allow_public)
     return PolicyFacts(project.project_id, None, State.ACTIVE, tuple(_rule(rule) for rule in rules))
 
 
@@ -180,14 +190,14 @@ def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bo
         repository = DockerRepository.model_validate(manifest)
     except ValidationError:
         return None
-    if repository.spec.local_sharing is None:
+    rules = local_rules(repository, allow_public=allow_public)
+    if rules is None:
         return None
-    rules = policy_rules(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, allow_public=allow_public)
     return PolicyFacts(project_id, repository.path, State.ACTIVE, tuple(_rule(rule) for rule in rules))
 
 
 def _rule(rule: PolicyRule) -> Rule:
-    return Rule(SubjectKind(rule.kind.value), rule.name or "", _LEVELS[rule.level.value])
+    return Rule(SubjectKind(rule.kind.value), rule.name or "", _LEVELS[rule.level.value], RuleSource(rule.source.value))
 
 
 def user_facts(manifest: Manifest) -> UserFacts | None:

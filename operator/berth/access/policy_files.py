@@ -19,7 +19,7 @@ from berth.access.policy_state import PolicyState, project_of
 from berth.api.access_test import AccessTest
 from berth.api.base import Resource
 from berth.api.certification import Certification
-from berth.api.names import API_VERSION, PROJECT_POLICY_NAME, project_namespace
+from berth.api.names import API_VERSION, PROJECT_POLICY_NAME, project_namespace, pull_robot_name
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.team import RegistryTeam
@@ -76,6 +76,7 @@ def read_policy(
     problems: list[Problem] = []
     tests: list[AccessTest] = []
     seen: dict[tuple[str, str, str], str] = {}
+    robots: set[str] = set()
     for source in sources:
         manifest = source.manifest
         if not _of_berth(manifest):
@@ -91,6 +92,10 @@ def read_policy(
             tests.append(AccessTest.model_validate(manifest))
         else:
             takers[kind](namespace, name, manifest)
+            robots |= _pull_robots(kind, manifest)
+    for robot in robots:
+        if ("RegistryUser", "", robot) not in seen:
+            state.people.take_user(robot, facts.UserFacts(robot=True))
     return PolicyFiles(state.snapshot(), tuple(tests), tuple(problems))
 
 
@@ -116,6 +121,14 @@ def _takers(state: PolicyState, *, public_allowed: bool) -> Mapping[str, _Take]:
         "Certification": lambda _, name, manifest: people.take_certification(name, facts.certification_facts(manifest)),
         "AccessToken": lambda _, name, manifest: people.take_token(name, facts.token_facts(manifest)),
     }
+
+
+def _pull_robots(kind: str, manifest: Manifest) -> set[str]:
+    """The robots that the operator will make for the pull secrets of a Project."""
+    if kind != "Project":
+        return set()
+    project = Project.model_validate(manifest)
+    return {pull_robot_name(project.project_id, entry.namespace) for entry in project.spec.pull_secrets}
 
 
 def _of_berth(manifest: Manifest) -> bool:

@@ -11,6 +11,7 @@ from pydantic import Field
 from berth.api.base import ApiModel, Resource
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, pull_robot_name
 from berth.api.project import PULL_SECRETS_MAX_ITEMS, Project
+from berth.api.repository import DockerRepository
 from berth.api.schema import ATOMIC, RepositoryPath
 from berth.api.sharing import SHARING_MAX_ITEMS, Share, SharingLevel, SubjectKind
 from berth.api.subjects import SubjectName
@@ -80,12 +81,25 @@ class PolicyRule(ApiModel):
     ]
 
 
-def policy_rules(sharing: Iterable[Share], source: RuleSource, *, allow_public: bool) -> tuple[PolicyRule, ...]:
-    """The rules that a sharing list makes: one for each entry, in the order in which people wrote them.
+def project_rules(project: Project, *, allow_public: bool) -> tuple[PolicyRule, ...]:
+    """Every rule of a project: its sharing, in the order in which people wrote it, then its robots of pull secrets.
 
     Entries for Public are left out unless the installation allows them. Both the generated policies and whatever
     decides without a cluster get their rules here.
     """
+    return (
+        *_shared(project.spec.sharing, RuleSource.SHARING, allow_public=allow_public),
+        *_pull_secret_rules(project),
+    )
+
+
+def local_rules(repository: DockerRepository, *, allow_public: bool) -> tuple[PolicyRule, ...] | None:
+    """The rules of a repository with local sharing; None for one that inherits its project's."""
+    sharing = repository.spec.local_sharing
+    return None if sharing is None else _shared(sharing, RuleSource.LOCAL_SHARING, allow_public=allow_public)
+
+
+def _shared(sharing: Iterable[Share], source: RuleSource, *, allow_public: bool) -> tuple[PolicyRule, ...]:
     return tuple(
         PolicyRule(kind=share.kind, name=share.name, level=share.level, actions=ACTIONS[share.level], source=source)
         for share in sharing
@@ -93,7 +107,7 @@ def policy_rules(sharing: Iterable[Share], source: RuleSource, *, allow_public: 
     )
 
 
-def pull_secret_rules(project: Project) -> tuple[PolicyRule, ...]:
+def _pull_secret_rules(project: Project) -> tuple[PolicyRule, ...]:
     """The rules for the robots of `spec.pullSecrets`: each may pull from what inherits the project's sharing."""
     level = SharingLevel.DOWNLOAD
     return tuple(

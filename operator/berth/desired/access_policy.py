@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any
 
 from berth.api import names
-from berth.api.policy import PolicyRule, PolicyState, RuleSource, policy_rules, pull_secret_rules, rules_summary
+from berth.api.policy import PolicyRule, PolicyState, local_rules, project_rules, rules_summary
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
-from berth.api.sharing import Share
 from berth.desired.inputs import ProjectInputs, RepositoryInputs
 from berth.desired.labels import child
 
@@ -22,7 +20,7 @@ def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, A
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        **_rules((*_shared(project.spec.sharing, RuleSource.SHARING, inputs), *pull_secret_rules(project))),
+        **_told(project_rules(project, allow_public=inputs.allow_public)),
     }
     return child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
@@ -34,14 +32,15 @@ def build_repository_policy(repository: DockerRepository, inputs: RepositoryInpu
 
     Its state is the repository's own; that of the project stands in the project's policy, and the stricter one counts.
     """
-    if repository.spec.local_sharing is None or not inputs.accepted:
+    rules = local_rules(repository, allow_public=inputs.allow_public)
+    if rules is None or not inputs.accepted:
         return None
     trashed = repository.spec.trashed or inputs.deleted
     spec = {
         "project": inputs.project_id,
         "repository": repository.path,
         "state": (PolicyState.TRASHED if trashed else PolicyState.ACTIVE).value,
-        **_rules(_shared(repository.spec.local_sharing, RuleSource.LOCAL_SHARING, inputs)),
+        **_told(rules),
     }
     name = repository_policy_name(repository.metadata.name)
     made = child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
@@ -64,11 +63,5 @@ def _with_digest(object_name: str) -> str:
     return f"{object_name[:52].rstrip('-._')}-{digest}"
 
 
-def _shared(
-    sharing: Iterable[Share], source: RuleSource, inputs: ProjectInputs | RepositoryInputs
-) -> tuple[PolicyRule, ...]:
-    return policy_rules(sharing, source, allow_public=inputs.allow_public)
-
-
-def _rules(rules: tuple[PolicyRule, ...]) -> dict[str, Any]:
+def _told(rules: tuple[PolicyRule, ...]) -> dict[str, Any]:
     return {"summary": rules_summary(rules), "rules": [rule.to_dict() for rule in rules]}

@@ -16,12 +16,13 @@ import aiohttp
 import bcrypt
 import pytest
 
+from berth.access.model import Level, ProjectPolicy, RepositoryPolicy
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
 from tests.component.access.classifier import accuracy, timed
 from tests.component.access.served import serving
 from tests.component.controlplane import free_ports
-from tests.unit.services.access.world import HASHER, World, basic
+from tests.unit.services.access.world import HASHER, World, basic, rules
 
 ROUNDS = 3
 LEARNED = 0.65  # guessing gives 0.5; so much by chance in one round is rare, in every round it is no chance
@@ -51,6 +52,23 @@ class Asker:
             }
             async with self._session.get(f"{self._url}/token", headers=headers) as answer:
                 assert answer.status == 401
+                return await answer.read()
+
+        return ask
+
+    def manifest(self, project: str, token: str) -> Callable[[int], Awaitable[object]]:
+        """The gateway's questions about a pull from that project."""
+        headers = {
+            "authorization": f"Bearer {token}",
+            "berth-gateway-token": self._gateway,
+            "berth-original-method": "GET",
+            "berth-original-uri": f"/v2/{project}/aligner/manifests/1",
+            "x-forwarded-for": "198.51.100.7",
+        }
+
+        async def ask(_number: int) -> object:
+            async with self._session.get(f"{self._url}/authz", headers=headers) as answer:
+                assert answer.headers["berth-status"] == "403"
                 return await answer.read()
 
         return ask
@@ -113,3 +131,18 @@ async def test_a_classifier_can_not_tell_unknown_users_from_wrong_passwords_disa
 async def test_the_same_classifier_does_tell_them_apart_where_failures_are_told_at_once(hasty: Asker) -> None:
     found = await learned_at_best({user: hasty.wrong_password(user) for user in NAMES}, "nobody", 80)
     assert min(found["ann"], found["bob"]) > LEARNED, found
+
+
+async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_is_somebody_elses(
+    hasty: Asker,
+) -> None:
+    world = hasty.world
+    world.change_user("eve", password_hash=HASHER.hash("canary-password-of-eve"))
+    crowd = rules(*((f"user-{number}", Level.EDIT) for number in range(200)))
+    private = ProjectPolicy("private", rules=crowd, repositories={"aligner": RepositoryPolicy("aligner")})
+    world.add(private)
+    token = await world.token("eve", "repository:private/aligner:pull", "repository:absent/aligner:pull")
+    found = await learned_at_best(
+        {project: hasty.manifest(project, token) for project in ("absent", "private")}, "absent", 400
+    )
+    assert found["private"] < LEARNED, found

@@ -111,6 +111,54 @@ def test_manifests_give_the_policy_that_the_cluster_will_have() -> None:
     assert read(FOLDER, public_allowed=True).snapshot.projects["genomics"].rules[-1].kind == "Public"
 
 
+PULLING = """
+apiVersion: berth.dev/v1alpha1
+kind: Project
+metadata: {name: genomics}
+spec:
+  storage: {type: PersistentVolumeClaim, persistentVolumeClaim: {size: 50Gi}}
+  pullSecrets: [{namespace: analysis}]
+---
+apiVersion: berth.dev/v1alpha1
+kind: DockerRepository
+metadata: {name: closed, namespace: berth-genomics}
+spec: {localSharing: []}
+---
+apiVersion: berth.dev/v1alpha1
+kind: AccessTest
+metadata: {name: pulling}
+spec:
+  expect:
+  - {subject: {kind: Robot, name: genomics.pull.analysis}, scopes: [download], action: pull, image: genomics/aligner,
+     allowed: true}
+  - {subject: {kind: Robot, name: genomics.pull.analysis}, action: push, image: genomics/aligner, allowed: false,
+     reason: LevelTooLow}
+  - {subject: {kind: Robot, name: genomics.pull.analysis}, action: pull, image: genomics/closed, allowed: false,
+     reason: NotFound}
+  - {subject: {kind: Robot, name: genomics.pull.web}, action: pull, image: genomics/aligner, allowed: false}
+"""
+
+
+def test_the_robots_of_pull_secrets_have_the_rights_that_the_operator_will_give_them() -> None:
+    assert [outcome.title for outcome in outcomes(PULLING) if not outcome.passed] == []
+    rules = read(PULLING).snapshot.projects["genomics"].rules
+    assert [(rule.kind, rule.name, rule.source) for rule in rules] == [
+        ("Robot", "genomics.pull.analysis", "PullSecret")
+    ]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_robot_of_a_pull_secret_that_a_manifest_disables_is_disabled(first: bool) -> None:
+    disabled = """
+apiVersion: berth.dev/v1alpha1
+kind: RegistryUser
+metadata: {name: genomics.pull.analysis}
+spec: {type: Robot, disabled: true}
+"""
+    found = outcomes(disabled + "---" + PULLING if first else PULLING + "---" + disabled)
+    assert found[0].found == "denied: UserDisabled"
+
+
 def test_the_order_of_manifests_does_not_matter() -> None:
     manifests = [found for found in yaml.safe_load_all(FOLDER) if found]
     there, back = (read_policy([Source("f", found) for found in order]) for order in (manifests, manifests[::-1]))

@@ -21,6 +21,7 @@ from berth.access.model import (
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
+    RuleSource,
     Snapshot,
     Subject,
     SubjectKind,
@@ -288,3 +289,31 @@ def test_the_explanation_of_what_is_not_visible_says_nothing_of_it() -> None:
     hidden, absent = ask(world(), ANN), ask(Snapshot(1, users=world().users), ANN)
     assert explain(hidden) == explain(absent)
     assert hidden.standing is None
+
+
+def test_the_source_that_is_told_is_the_field_that_the_rule_comes_from() -> None:
+    robot = Rule(SubjectKind.ROBOT, "nightly", Level.DOWNLOAD, RuleSource.PULL_SECRET)
+    given = ask(world(robot), NIGHTLY)
+    assert given.standing is not None
+    assert given.standing.source is RuleSource.PULL_SECRET
+    assert_told(ask(world(robot), NIGHTLY), "Robot nightly has Download by PullSecret")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_rules_for_one_robot_the_stronger_counts_and_of_equal_ones_that_of_the_sharing(order: int) -> None:
+    pull_secret = Rule(SubjectKind.ROBOT, "nightly", Level.DOWNLOAD, RuleSource.PULL_SECRET)
+    for level in (Level.DOWNLOAD, Level.EDIT):
+        shared = shared_with(SubjectKind.ROBOT, "nightly", level)
+        assert_told(ask(world(*(pull_secret, shared)[::order]), NIGHTLY), f"Robot nightly has {level.label} by Sharing")
+    weaker = shared_with(SubjectKind.ROBOT, "nightly", Level.VIEW)
+    assert_told(ask(world(*(pull_secret, weaker)[::order]), NIGHTLY), "Robot nightly has Download by PullSecret")
+
+
+def test_a_rule_of_local_sharing_is_told_as_such() -> None:
+    local = (shared_with(SubjectKind.ROBOT, "nightly"),)
+    assert_told(ask(world(local=local), NIGHTLY), "Robot nightly has Download by LocalSharing")
+
+
+def assert_told(decision: Decision, detail: str) -> None:
+    """The trace says who has which level from where."""
+    assert [step.detail for step in decision.trace if step.check == "visible"] == [detail]

@@ -135,3 +135,17 @@ async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: P
     first.cancel()
     gate.open.set()
     assert (await second).fits
+
+
+async def test_a_verification_begins_after_the_wait_for_a_thread(
+    passwords: Passwords, gate: Gate, clock: Clock
+) -> None:
+    gate.open.clear()
+    first = asyncio.create_task(passwords.verify("ann", "wrong", ARGON))
+    second = asyncio.create_task(passwords.verify("bob", "wrong", ARGON))
+    async with asyncio.timeout(30):
+        while not gate.verifications:  # noqa: ASYNC110 - the thread has no event for this
+            await asyncio.sleep(0.001)
+    clock.now += 7
+    gate.open.set()
+    assert ((await first).began, (await second).began) == (0.0, 7.0)

@@ -222,6 +222,11 @@ class World:
         projects = {**self.snapshot.projects, project: replace(self.snapshot.projects[project], **fields)}
         self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, projects=projects)
 
+    def add(self, project: ProjectPolicy) -> None:
+        """One more project; the next generation of the snapshot."""
+        projects = {**self.snapshot.projects, project.project_id: project}
+        self.snapshot = replace(self.snapshot, generation=self.snapshot.generation + 1, projects=projects)
+
     def change_user(self, name: str, **fields: Any) -> None:
         """Change fields of a user; the next generation of the snapshot."""
         users = {**self.snapshot.users, name: replace(self.snapshot.users[name], **fields)}
