@@ -100,6 +100,13 @@ class Cluster:
         words = [str(ROOT / "e2e" / "cluster" / "component"), action, name]
         subprocess.run(words, check=True, capture_output=True, timeout=COMMAND_SECONDS)
 
+    def bring_back_api_server(self) -> None:
+        """Starts the API server that was away, and again whatever of the node waits up to a minute before it asks anew
+        (client-go's back-off), so that what is made next works as on any other day."""
+        self.component("start", "kube-apiserver")
+        for waiting in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
+            self.component("restart", waiting)
+
     def writes(self, user: str, since: datetime) -> list[dict[str, Any]]:
         """The writes of one user in the API server's audit log since a time; reads do not count."""
         found = []

@@ -75,6 +75,23 @@ def test_a_registry_that_does_not_listen_is_named(stage: Stage) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("permitted", "status", "said"),
+    [
+        (Answer(200, {"Berth-Upstream": "http://127.0.0.1:1/v2/genomics/a/blobs/uploads/1"}), 502, "The registry of"),
+        (Answer(500), 503, "Berth can not check permissions"),
+    ],
+    ids=["registry away", "access away"],
+)
+def test_a_large_upload_that_nobody_takes_is_told_so_and_not_that_it_is_large(
+    stage: Stage, permitted: Answer, status: int, said: str
+) -> None:
+    stage.access.respond = lambda _: permitted
+    reply = stage.gateway.request("PUT", "/v2/genomics/a/blobs/uploads/1", body=b"x" * 1_000_000)
+    assert reply.status == status
+    assert reply.error()["message"].startswith(said)
+
+
 def test_a_registry_whose_name_dns_does_not_know_is_named(stage: Stage) -> None:
     stage.access.respond = lambda _: Answer(200, {"Berth-Upstream": "http://registry.absent:5000/v2/genomics/a"})
     reply = stage.gateway.request("GET", "/v2/genomics/a/tags/list")
