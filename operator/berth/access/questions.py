@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from berth.access.actor import actor_of, certified_until
 from berth.access.decide import decide
 from berth.access.model import (
     ALL_SCOPES,
@@ -39,12 +40,14 @@ _ORDER: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 class Entitled:
     """A subject that may do what was asked, and by which rule.
 
-    `when_certified`: a push by everybody of a sort; those of them may who are certified.
+    `when_certified`: a push by everybody of a sort; those of them may who are certified. `until` is when the
+    certification ends by which it may push; None: none is needed, or it holds until withdrawn.
     """
 
     subject: Subject
     standing: Standing | None
     when_certified: bool = False
+    until: datetime | None = None
 
 
 def identity_of(snapshot: Snapshot, subject: Subject, scopes: frozenset[TokenScope] = ALL_SCOPES) -> Identity:
@@ -92,10 +95,13 @@ def who_can(snapshot: Snapshot, action: Action, project: str, repository: str, n
     request = AccessRequest(action, project, repository)
     entitled: list[Entitled] = []
     for subject in sorted(candidates(snapshot, found, repository), key=lambda subject: (_ORDER[subject.kind], subject)):
-        decision = decide(snapshot, identity_of(snapshot, subject), request, now)
+        identity = identity_of(snapshot, subject)
+        decision = decide(snapshot, identity, request, now)
         only_certified = decision.reason is Reason.NOT_CERTIFIED and subject.kind in SORTS
         if decision.allowed or only_certified:
-            entitled.append(Entitled(subject, decision.standing, only_certified))
+            _, until = certified_until(snapshot, actor_of(snapshot, identity, now))
+            needed = action is Action.PUSH and decision.allowed
+            entitled.append(Entitled(subject, decision.standing, only_certified, until if needed else None))
     return tuple(entitled)
 
 

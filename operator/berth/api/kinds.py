@@ -181,8 +181,12 @@ ACCESS_POLICY: Final = Kind(
         Column("Project", ".spec.project", "Project id."),
         Column("Repository", ".spec.repository", "Repository path; empty on the project's own."),
         Column("State", ".spec.state", "Active, Trashed or Suspended."),
-        Column("Rights", ".spec.summary", "Who has which level."),
-        Column("Source", ".spec.rules[0].source", "Sharing (of the Project) or LocalSharing (of the repository)."),
+        Column("Rights", ".spec.summary", "Who has which level, and until when where it ends by itself."),
+        Column(
+            "Source",
+            ".spec.rules[0].source",
+            "Sharing (of the Project) or LocalSharing (of the repository); a right by PullSecret says so itself.",
+        ),
         _AGE,
     ),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from berth.api.base import ApiModel, Resource
+from berth.api.base import ApiModel, Resource, Time
 from berth.api.names import PROJECT_ID_MAX_LENGTH, PROJECT_ID_PATTERN, pull_robot_name
 from berth.api.project import PULL_SECRETS_MAX_ITEMS, Project
 from berth.api.repository import DockerRepository
@@ -76,20 +78,31 @@ class PolicyRule(ApiModel):
         RuleSource,
         Field(
             description="Where it comes from: Sharing or PullSecret (of the Project), or LocalSharing (of the "
-            "DockerRepository)."
+            "DockerRepository). A rule for a Team holds for its members; who they are, the RegistryTeam says."
         ),
     ]
+    expires_at: Annotated[
+        Time | None,
+        Field(
+            description="When the access ends unless it is renewed, RFC 3339: for PullSecret the end of the robot's "
+            "newest token, which rotation moves on. Absent: as long as it is shared, or no token was made yet. Ends "
+            "that are somebody's own, wherever they push or log in, stand in their RegistryUser (certifiedUntil), "
+            "Certification or AccessToken."
+        ),
+    ] = None
 
 
-def project_rules(project: Project, *, allow_public: bool) -> tuple[PolicyRule, ...]:
+def project_rules(
+    project: Project, *, allow_public: bool, token_ends: Mapping[str, datetime] = MappingProxyType({})
+) -> tuple[PolicyRule, ...]:
     """Every rule of a project: its sharing, in the order in which people wrote it, then its robots of pull secrets.
 
-    Entries for Public are left out unless the installation allows them. Both the generated policies and whatever
-    decides without a cluster get their rules here.
+    Entries for Public are left out unless the installation allows them. `token_ends` is when the newest token of each
+    robot ends. Both the generated policies and whatever decides without a cluster get their rules here.
     """
     return (
         *_shared(project.spec.sharing, RuleSource.SHARING, allow_public=allow_public),
-        *_pull_secret_rules(project),
+        *_pull_secret_rules(project, token_ends),
     )
 
 
@@ -107,18 +120,20 @@ def _shared(sharing: Iterable[Share], source: RuleSource, *, allow_public: bool)
     )
 
 
-def _pull_secret_rules(project: Project) -> tuple[PolicyRule, ...]:
+def _pull_secret_rules(project: Project, token_ends: Mapping[str, datetime]) -> tuple[PolicyRule, ...]:
     """The rules for the robots of `spec.pullSecrets`: each may pull from what inherits the project's sharing."""
     level = SharingLevel.DOWNLOAD
+    robots = [pull_robot_name(project.project_id, entry.namespace) for entry in project.spec.pull_secrets]
     return tuple(
         PolicyRule(
             kind=SubjectKind.ROBOT,
-            name=pull_robot_name(project.project_id, entry.namespace),
+            name=robot,
             level=level,
             actions=ACTIONS[level],
             source=RuleSource.PULL_SECRET,
+            expires_at=token_ends.get(robot),
         )
-        for entry in project.spec.pull_secrets
+        for robot in robots
     )
 
 
@@ -126,9 +141,12 @@ SUMMARY_MAX_LENGTH: Final = 250
 
 
 def rules_summary(rules: Iterable[PolicyRule]) -> str:
-    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut where it is long."""
-    listed = tuple(rules)
-    words = [" ".join(word for word in (rule.kind, rule.name, rule.level) if word) for rule in listed]
+    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut where it is long.
+
+    What comes from a pull secret says so, and its end: `Robot genomics.pull.analysis Download by PullSecret until
+    2027-01-23`.
+    """
+    words = [_words(rule) for rule in rules]
     shown, length = 0, 0
     for word in words:
         length += len(word) + 2
@@ -137,6 +155,12 @@ def rules_summary(rules: Iterable[PolicyRule]) -> str:
         shown += 1
     more = [f"and {len(words) - shown} more"] if shown < len(words) else []
     return ", ".join((*words[:shown], *more)) or "nobody"
+
+
+def _words(rule: PolicyRule) -> str:
+    source = f"by {rule.source}" if rule.source is RuleSource.PULL_SECRET else ""
+    until = f"until {rule.expires_at.astimezone(UTC).date().isoformat()}" if rule.expires_at else ""
+    return " ".join(word for word in (rule.kind, rule.name, rule.level, source, until) if word)
 
 
 class AccessPolicySpec(ApiModel):

@@ -20,7 +20,7 @@ def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, A
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        **_told(project_rules(project, allow_public=inputs.allow_public)),
+        **_told(project_rules(project, allow_public=inputs.allow_public, token_ends=inputs.pull_token_ends)),
     }
     return child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec

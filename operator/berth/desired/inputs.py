@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
@@ -52,6 +53,7 @@ class ProjectInputs:
     suspended: bool = False  # spec.suspend: no registry pod
     deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
     allow_public: bool = False  # of the installation: whether sharing with Public counts
+    pull_token_ends: Mapping[str, datetime] = field(default_factory=dict)  # by robot: when its newest token ends
     claim_request: str = ""  # what the live claim asks for now; the claim is never asked to shrink below it
     berth_version: str = "0.1.0"
 

@@ -22,10 +22,12 @@ from berth.desired.installation import SEED, TOKEN_CA, FoundMaterial, read_mater
 from berth.desired.keys import http_secret
 from berth.desired.labels import registry_selector
 from berth.desired.members import members_by_level
+from berth.desired.pull_secret import made_by_berth, read_pull_token
 from berth.kube.client import KubeClient
 from berth.kube.errors import Forbidden
 from berth.kube.resources import (
     ACCESS_POLICIES,
+    ACCESS_TOKENS,
     DEPLOYMENTS,
     EVENTS,
     NAMESPACES,
@@ -91,9 +93,21 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         suspended=project.spec.suspend,
         deleted=project.metadata.being_deleted,
         allow_public=settings.allow_public,
+        pull_token_ends=_pull_token_ends(project.project_id, caches),
         claim_request=requested,
         berth_version=version,
     )
+
+
+def _pull_token_ends(project_id: str, caches: Caches) -> Mapping[str, datetime]:
+    """When the newest token of each robot of a pull secret ends."""
+    ends: dict[str, datetime] = {}
+    for live in caches.of_project(ACCESS_TOKENS, project_id).values():
+        token = read_pull_token(live) if made_by_berth(live) else None
+        if token is not None:
+            robot = live["spec"]["owner"]["name"]
+            ends[robot] = max(token.expires_at, ends.get(robot, token.expires_at))
+    return ends
 
 
 def namespace_seen(caches: Caches, name: str) -> NamespaceSeen | None:

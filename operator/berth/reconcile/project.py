@@ -10,6 +10,7 @@ from typing import Final
 from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project
+from berth.desired.access_policy import build_project_policy
 from berth.desired.claim import CLAIM_NAME, retained_volume
 from berth.desired.project import desired_project
 from berth.desired.registry_secret import SECRET_NAME
@@ -175,7 +176,12 @@ async def _serve(context: Context, project: Project, applied: _Applied) -> Serve
     """Its pull secrets; they stay as they are while the project is being deleted, or can not be served at all."""
     if project.metadata.being_deleted or not applied.ground:
         return context.pull_secrets.as_they_are(project)
-    return await context.pull_secrets.serve(project)
+    served = await context.pull_secrets.serve(project)
+    inputs = gather.project_inputs(project, context.caches, context.settings, context.version)
+    if inputs is not None and project.spec.pull_secrets:
+        # The policy tells when their tokens end, and these may be newer. If it is refused, the next pass says so.
+        await context.applier.apply_all([build_project_policy(project, inputs)])
+    return served
 
 
 def _with_pull_secrets(inventory: Iterable[InventoryEntry], served: Served) -> tuple[InventoryEntry, ...]:

@@ -112,6 +112,7 @@ async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_o
     policy = await cluster.get(ACCESS_POLICIES, "project", names.project_namespace(unique))
     (rule,) = policy["spec"]["rules"]
     assert (rule["kind"], rule["name"], rule["level"], rule["source"]) == ("Robot", robot, "Download", "PullSecret")
+    assert rule["expiresAt"] == token["spec"]["expiresAt"]
     await cluster.condition(ACCESS_TOKENS, token["metadata"]["name"], Ready="True")
 
 
@@ -183,12 +184,18 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
     await operator.idle()
     assert set(await tokens(cluster, unique)) == {first, second}, "the old token no longer counts"
     writes = Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark))
-    assert writes == {
-        ("accesstokens", ""): 1,
-        ("accesstokens", "status"): 1,
-        ("secrets", ""): 1,
-        ("projects", "status"): 1,
-    }
+    ends = {token["spec"]["expiresAt"] for token in (await tokens(cluster, unique)).values()}
+    assert writes == Counter(
+        {
+            ("accesstokens", ""): 1,
+            ("accesstokens", "status"): 1,
+            ("accesspolicies", ""): len(ends) - 1,  # none if both were made within one second
+            ("secrets", ""): 1,
+            ("projects", "status"): 1,
+        }
+    )
+    (rule,) = (await cluster.get(ACCESS_POLICIES, "project", names.project_namespace(unique)))["spec"]["rules"]
+    assert rule["expiresAt"] == max(ends)
     before = await operator.passes("Project")
     await rotate(cluster, unique, "once")
     await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"description": "woken"}}, field_manager="owner")
@@ -365,7 +372,7 @@ async def test_what_a_pull_secret_costs(
     await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
     await operator.idle()
     assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
-        ("accesspolicies", ""): 1,
+        ("accesspolicies", ""): 2,  # the right, and then when the token that was made for it ends
         ("registryusers", ""): 1,
         ("registryusers", "status"): 1,
         ("accesstokens", ""): 1,

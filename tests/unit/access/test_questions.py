@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -51,6 +52,15 @@ def test_a_team_stands_there_as_its_members_and_says_by_which_rule() -> None:
     assert editor.standing is not None
     assert (editor.standing.rule, editor.standing.through) == (Subject(SubjectKind.TEAM, "authors"), EDITOR)
     assert (group.subject, group.when_certified) == (LAB, True)
+
+
+def test_whoever_may_push_stands_there_with_the_end_of_the_certification_that_lets_them() -> None:
+    end = NOW + timedelta(days=30)
+    snapshot = replace(lab(), certifications={**lab().certifications, EDITOR: end})
+    pushers = who_can(snapshot, Action.PUSH, "genomics", "aligner", NOW)
+    assert {entry.subject.name: entry.until for entry in pushers} == {"admin": None, "deleter": None, "editor": end}
+    pullers = who_can(snapshot, Action.PULL, "genomics", "aligner", NOW)
+    assert {entry.until for entry in pullers} == {None}
 
 
 def test_local_sharing_alone_says_who_can() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -220,6 +221,22 @@ def test_the_policy_says_who_may_do_what_and_where_it_comes_from() -> None:
         {"kind": "User", "name": "ann", "level": "Edit", "actions": ["view", "pull", "push"], "source": "Sharing"},
         {"kind": "AuthenticatedUsers", "level": "View", "actions": ["view"], "source": "Sharing"},
     ]
+
+
+def test_the_policy_says_when_the_robot_of_a_pull_secret_stops_pulling_and_of_nobody_else() -> None:
+    shares = [{"kind": "User", "name": "ann", "level": "Edit"}]
+    given = project(sharing=shares, pullSecrets=[{"namespace": "analysis"}, {"namespace": "web"}])
+    served = f"{given.project_id}.pull.analysis"
+    policy = build_project_policy(given, inputs(pull_token_ends={served: datetime(2027, 1, 23, 10, tzinfo=UTC)}))
+    assert [(rule["name"], rule.get("expiresAt")) for rule in policy["spec"]["rules"]] == [
+        ("ann", None),
+        (served, "2027-01-23T10:00:00Z"),
+        (f"{given.project_id}.pull.web", None),  # no token yet
+    ]
+    assert policy["spec"]["summary"] == (
+        f"User ann Edit, Robot {served} Download by PullSecret until 2027-01-23, "
+        f"Robot {given.project_id}.pull.web Download by PullSecret"
+    )
 
 
 @pytest.mark.parametrize(

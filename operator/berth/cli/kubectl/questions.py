@@ -21,6 +21,7 @@ from berth.access.model import (
 )
 from berth.access.questions import Entitled, identity_of, who_can
 from berth.access.sentences import phrase
+from berth.api.base import rfc3339
 from berth.cli.kubectl.cluster import World, read_world
 from berth.cli.kubectl.options import Connection
 from berth.kube.person import connect, user_name
@@ -238,7 +239,9 @@ def _check_host(named: ImageName, world: World) -> None:
 def _row(entitled: Entitled) -> tuple[str, ...]:
     standing = entitled.standing
     kind, name = entitled.subject
-    note = "each of them who is certified" if entitled.when_certified else ""
+    note = f"certified until {rfc3339(entitled.until)}" if entitled.until else ""
+    if entitled.when_certified:
+        note = "each of them who is certified"
     if standing is None or standing.rule is None:
         return kind.value, name or "-", "-", "-", "-", note
     return kind.value, name or "-", standing.level.label, subject_text(standing.rule), standing.source.value, note
