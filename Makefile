@@ -10,7 +10,7 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements-dev.txt
+.venv/.installed: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Berth needs Python 3.11 or later: set PYTHON=…"; exit 2; }
 	@echo "venv: installing the locked dependencies"
 	@$(PYTHON) -m venv .venv
@@ -34,7 +34,7 @@ cluster: ## Boot the single-node cluster
 cluster-down: ## Take the cluster down, leaving nothing behind
 	@e2e/cluster/down
 
-demo: ## Tools, images, cluster, chart, a Project, a push, pulls and a refused push (about 15 minutes the first time)
+demo: venv ## Tools, images, cluster, chart, Projects, and who may do what in them (about 15 minutes the first time)
 	@e2e/demo
 
 crds: venv ## Write crds/ and the pages and copies made from the models

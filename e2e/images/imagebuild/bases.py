@@ -63,6 +63,8 @@ BASES = (
         (_PYTHON_LINK, _SHELL_LINK),
     ),
     Base("base-nginx", (*_COMMON, "nginx", "dash"), (_SHELL_LINK,)),
+    # The demonstration puts crane on top of it, and CI in the cluster pushes with that.
+    Base("base-shell", (*_COMMON, "dash"), (_SHELL_LINK,)),
 )
 
 
