@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.suite.clients.stage import Stage, engines, open_stage
+from e2e.suite.clients.stage import Engines, Stage, engines, open_stage
 from e2e.suite.crowd import Crowd, Projects, gather
 from e2e.suite.http import Session, Wire, open_wire
 from e2e.suite.world import ROOT, Cluster, Person, make_person
@@ -51,10 +51,18 @@ def person(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 
 @pytest.fixture(scope="session")
-def stage(cluster: Cluster, person: Callable[..., Person], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """The project of the clients' tests with its people; engines start when a client needs them, and are stopped."""
-    with engines() as running:
-        yield open_stage(cluster, running, lambda: tmp_path_factory.mktemp("seat"), person)
+def running(cluster: Cluster) -> Iterator[Engines]:
+    """Engines that start when a client needs them, and are stopped."""
+    with engines() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stage(
+    cluster: Cluster, running: Engines, person: Callable[..., Person], tmp_path_factory: pytest.TempPathFactory
+) -> Stage:
+    """The project of the clients' tests with its people."""
+    return open_stage(cluster, running, lambda: tmp_path_factory.mktemp("seat"), person)
 
 
 @pytest.fixture(scope="session")

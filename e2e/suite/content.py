@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import secrets
 import shutil
 import tarfile
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from e2e.suite.world import TOOLS
 
 MEDIA_INDEX = "application/vnd.oci.image.index.v1+json"
 MEDIA_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -93,8 +94,7 @@ def make(kind: Kind, folder: Path, name: str = "content", version: str = "1.0.0"
 
 def _add_program(files: Path) -> None:
     """A static program that does nothing for ever, so that a Pod can run the image."""
-    tools = os.environ.get("BERTH_TOOLS") or f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}/berth/tools"
-    shutil.copy(Path(tools) / "bin" / PROGRAM, files / PROGRAM)
+    shutil.copy(TOOLS / "bin" / PROGRAM, files / PROGRAM)
 
 
 def _image(layout: Path, files: Path, architecture: str) -> dict[str, Any]:

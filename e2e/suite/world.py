@@ -20,6 +20,7 @@ from argon2 import PasswordHasher
 ROOT = Path(__file__).parents[2]
 HOST = os.environ.get("BERTH_HOST", "registry.berth.test")
 SYSTEM = "berth-system"
+TOOLS = Path(os.environ.get("BERTH_TOOLS") or f"{os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')}/berth/tools")
 COMMAND_SECONDS = 120
 
 
