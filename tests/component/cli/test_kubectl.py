@@ -195,9 +195,22 @@ def test_what_may_not_be_read_and_could_change_the_answer_makes_it_no_answer(sho
     push = shop.run("can-i", "push", shop.image, "--as", certified, kubeconfig=kubeconfig)
     assert push.exit_code == 1
     assert "may not read certifications" in push.stderr
+    assert push.stdout == ""
     pull = shop.run("can-i", "pull", shop.image, "--as", certified, kubeconfig=kubeconfig)
     assert pull.exit_code == 0
     assert pull.stderr == "Note: you may not read certifications, so they were left out.\n"
+
+
+def test_whoever_may_not_read_users_is_not_told_that_somebody_does_not_exist(shop: Shop) -> None:
+    kubeconfig = shop.reader("projects", "dockerrepositories", "accesspolicies", "registryteams", "certifications")
+    asked = shop.run("can-i", "pull", shop.image, "--as", shop.name("curator"), kubeconfig=kubeconfig)
+    assert asked.exit_code == 1
+    assert asked.output.startswith(
+        "Error: That can not be told, because you may not read registryusers in this cluster"
+    )
+    token = shop.run("can-i", "pull", shop.image, "--with-token", "laptop", kubeconfig=kubeconfig)
+    assert token.exit_code == 1
+    assert "you may not read registryusers and accesstokens" in token.output
 
 
 def test_another_registry_than_the_one_of_the_cluster_is_not_asked_about(shop: Shop) -> None:

@@ -126,15 +126,17 @@ def who_can(action: str, image: str, kubeconfig: str, context: str, form: str | 
 def _answer(
     action: str, image: str, subject: str, groups: tuple[str, ...], token: str, connection: Connection
 ) -> Answer:
+    """The answer; where something that was not read could change it, there is none, and the command ends here."""
     from berth.cli.kubectl import questions
 
-    return run(questions.ask(action, image, questions.Somebody(subject, groups, token), connection))
+    answer = run(questions.ask(action, image, questions.Somebody(subject, groups, token), connection))
+    if answer.in_doubt:
+        raise click.ClickException(answer.in_doubt)
+    return answer
 
 
 def _end(answer: Answer) -> None:
-    """Leave with the exit code of the answer; where something unread could change it, as not known."""
-    if answer.in_doubt:
-        raise click.ClickException(answer.in_doubt)
+    """Leave with the exit code of the answer."""
     _note(answer.unread)
     if not answer.allowed:
         sys.exit(EXIT_DENIED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -45,6 +46,9 @@ class Somebody:
     token: str  # name of an AccessToken
 
 
+_WHOEVER_ASKS: Final = Somebody("", (), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A decision, ready to be printed."""
@@ -83,13 +87,7 @@ class Answer:
         """Why the answer may be another one, in a sentence; empty when nothing that was not read could change it."""
         last = self.decision.trace[-1].check
         matter = _WHENEVER if self.allowed else _WHENEVER | _MAY_CHANGE.get(last, frozenset())
-        missing = [resource for resource in self.unread if resource in matter]
-        if not missing:
-            return ""
-        return (
-            f"This may be wrong, because you may not read {' and '.join(missing)} in this cluster; open "
-            f"https://{self.host or 'HOST'}/why instead, or ask whoever runs the registry."
-        )
+        return _untellable([resource for resource in self.unread if resource in matter], self.host)
 
     @property
     def _asked(self) -> str:
@@ -131,11 +129,14 @@ async def ask(action: str, image: str, somebody: Somebody, connection: Connectio
     named = parse_image(image)
     async with connect(connection.kubeconfig, connection.context) as client:
         world = await read_world(client, named.project, tokens=bool(somebody.token))
-        written = somebody.subject
-        if not written and not somebody.token and not somebody.groups:
-            written = own_name(await user_name(client), world.snapshot)
+        asker = await user_name(client) if somebody == _WHOEVER_ASKS else ""
     _check_host(named, world)
-    identity = identity_for(replace(somebody, subject=written), world.snapshot)
+    try:
+        somebody = replace(somebody, subject=own_name(asker, world.snapshot)) if asker else somebody
+        identity = identity_for(somebody, world.snapshot)
+    except UnknownSubject as problem:
+        unread = [resource for resource in ("registryusers", "accesstokens") if resource in world.unread]
+        raise UnknownSubject(_untellable(unread, world.host) or problem.sentence) from None
     request = AccessRequest(Action(action), named.project, named.repository)
     decision = decide(world.snapshot, identity, request, datetime.now(UTC))
     return Answer(identity, request, decision, world.unread, world.host)
@@ -222,6 +223,16 @@ def identity_text(identity: Identity) -> str:
         return f"somebody {groups}" if groups else "somebody with a login"
     token = f"with AccessToken {identity.token}" if identity.token else ""
     return " ".join(part for part in (subject_text(identity.subject), groups, token) if part)
+
+
+def _untellable(missing: Sequence[str], host: str) -> str:
+    """That nothing can be told without these resources, in a sentence; empty when none is missing."""
+    if not missing:
+        return ""
+    return (
+        f"That can not be told, because you may not read {' and '.join(missing)} in this cluster; open "
+        f"https://{host or 'HOST'}/why instead, or ask whoever runs the registry."
+    )
 
 
 def _check_host(named: ImageName, world: World) -> None:
