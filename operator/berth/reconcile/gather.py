@@ -264,8 +264,8 @@ def password_seen(user: RegistryUser, caches: Caches, namespace: str) -> Passwor
 
 
 def seconds_until(moment: datetime, now: datetime) -> float:
-    """Seconds until a moment, at least one: a pass just before it would find nothing changed."""
-    return max(1.0, (moment - now).total_seconds())
+    """Seconds until a moment, at least a twentieth: a pass just before it finds nothing changed and asks again."""
+    return max(0.05, (moment - now).total_seconds())
 
 
 def _scheme_of(encoded: str) -> PasswordSeen:

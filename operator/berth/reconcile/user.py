@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from berth.api.certification import Certification
 from berth.api.conditions import ConditionType
 from berth.api.user import RegistryUser, UserType
@@ -34,10 +36,12 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
     now = context.now()
     status = compute_user_status(user, observed, now)
     await context.statuses.write(live, status)
-    if is_true(status, ConditionType.STALLED):
-        return Stalled("the status says what a person must do")
     change = next_change(certifications, now)
-    return Done(gather.seconds_until(change, now) if change else None)
+    pause = gather.seconds_until(change, now) if change else None
+    if is_true(status, ConditionType.STALLED):
+        stalled = Stalled("the status says what a person must do")
+        return stalled if pause is None else replace(stalled, after=min(stalled.after, pause))
+    return Done(pause)
 
 
 def _certifications(context: Context, user: RegistryUser) -> tuple[CertificationSeen, ...]:

@@ -81,6 +81,23 @@ async def test_a_certification_is_told_on_the_user_and_ends_by_itself(
     await cluster.condition(REGISTRY_USERS, unique, Certified="NoCertification")
 
 
+async def test_a_certification_ends_at_its_second_for_a_user_whose_password_is_not_in_order_too(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    end = (datetime.now(UTC) + timedelta(seconds=3)).replace(microsecond=0)
+    await user(cluster, unique, passwordSecretRef={"name": unique})
+    await certify(cluster, unique, unique, end)
+    before = await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound", Certified="True")
+    assert before["status"]["certifiedUntil"] == rfc3339(end)
+    after = await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound", Certified="CertificationExpired")
+    (told,) = (c for c in after["status"]["conditions"] if c["type"] == "Certified")
+    assert told["lastTransitionTime"] >= rfc3339(end)
+    assert rfc3339(end) in told["message"]
+    shown = cluster.plane.kubectl("get", "registryuser", unique, check=True).stdout
+    assert " ".join(shown.splitlines()[0].split()) == "NAME READY REASON TYPE CERTIFIED BECAUSE UNTIL AGE"
+    assert f"False CertificationExpired {rfc3339(end)}" in " ".join(shown.split())
+
+
 async def test_a_member_who_appears_is_known_to_the_team_and_to_the_project_shared_with_it(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
