@@ -1,6 +1,6 @@
 """Every reason to be refused at every client, on a push and on a pull: the sentence word for word.
 
-Some clients at a time run beside each other; each test waits for its own try.
+Some clients at a time run beside each other, each with another reason first; each test waits for its own try.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def outcomes(request: pytest.FixtureRequest, opened: Scene) -> Iterator[Mapping[
     """How each try that this run has selected ends."""
     items = [item for item in request.session.items if item.path == request.path]
     chosen = {item.callspec.id for item in items if isinstance(item, pytest.Function)}
-    queues = [[attempt for attempt in tries(client) if attempt.name in chosen] for client in CLIENTS]
+    queues = [
+        staggered([attempt for attempt in tries(client) if attempt.name in chosen], number)
+        for number, client in enumerate(CLIENTS)
+    ]
     for engine in sorted({attempt.client.engine for queue in queues for attempt in queue}):
         opened.stage.engines.need(engine)
     promised = {name: Future[Outcome]() for name in chosen}
@@ -60,6 +63,12 @@ def outcomes(request: pytest.FixtureRequest, opened: Scene) -> Iterator[Mapping[
             yield promised
         finally:
             enough.set()
+
+
+def staggered(queue: list[Try], number: int) -> list[Try]:
+    """Begins elsewhere than the clients that run beside this one, so that they do not all want the same at once."""
+    first = number * len(queue) // AT_A_TIME % max(len(queue), 1)
+    return queue[first:] + queue[:first]
 
 
 def make_all(queue: list[Try], opened: Scene, promised: Mapping[str, Future[Outcome]], enough: Event) -> None:

@@ -206,13 +206,19 @@ def certification(person: str, until: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def make_person(cluster: Cluster, home: Path, name: str, *, certified: bool = False) -> Person:
-    """Creates the person in the cluster and writes their login file; access knows them at the next watch event."""
+def new_person(home: Path, name: str) -> Person:
+    """Somebody with a password and a login file, whom no cluster knows yet."""
     home.mkdir(parents=True, exist_ok=True)
     person = Person(name, secrets.token_urlsafe(18), home)
     auth = base64.b64encode(f"{person.name}:{person.password}".encode()).decode()
     person.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}}}))
     person.auth_file.chmod(0o600)
+    return person
+
+
+def make_person(cluster: Cluster, home: Path, name: str, *, certified: bool = False) -> Person:
+    """Creates the person in the cluster and writes their login file; access knows them at the next watch event."""
+    person = new_person(home, name)
     cluster.apply(*person.objects(certified))
     return person
 

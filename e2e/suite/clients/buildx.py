@@ -24,13 +24,17 @@ class Buildx:
     abilities = frozenset({Ability.PUSH_INDEX, Ability.PULL_INDEX, Ability.DEFAULT_TAG})
     refusals = Refusals(
         pull=(
-            "ERROR: failed to build: failed to solve: {ref}: failed to resolve source metadata for {full}: "
+            "…: {ref}: failed to resolve source metadata for {full}: "
             "unexpected status from HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\n"
             "denied: {sentence}"
         ),
         push="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
-        notes=("With Docker's own builder an image of that name that Docker has already is used without asking.",),
+        notes=(
+            "With Docker's own builder an image of that name that Docker has already is used without asking.",
+            "A refused pull begins with `ERROR: failed to build: failed to solve`, or in place of the last words "
+            "`failed to run Build function`, whichever of its two halves ends first.",
+        ),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

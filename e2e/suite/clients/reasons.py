@@ -5,19 +5,22 @@ A further reason is one entry here, and what brings it about in `scene.py` if no
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from e2e.suite.clients.client import Client, Outcome, Pusher, Reference
-from e2e.suite.clients.refusal import WRONG_PASSWORD, assert_refused, forgetful, with_password
+from e2e.suite.clients.refusal import TOKEN_REVOKED, WRONG_PASSWORD, assert_refused, forgetful, with_password
 from e2e.suite.clients.scene import Scene
 from e2e.suite.content import RANDOM_BYTES
 from e2e.suite.world import Person, with_page
 
 PULL: Final = "pull"
 PUSH: Final = "push"
+_TIMES: Final = 3
 _SIZE: Final = re.compile(r"a layer of ([0-9.]+ MB),")
 
 
@@ -25,13 +28,14 @@ _SIZE: Final = re.compile(r"a layer of ([0-9.]+ MB),")
 class Reason:
     """One reason to be refused.
 
-    `who` gets the scene and a name of this one try, for people of whom each try needs one of its own. `pull` and
-    `push` are the sentences; an empty one: nothing of the kind is refused for this reason. Their fields: {who},
-    {name} (project/repository), {project}, {size} (a size that only the client's content knows).
+    `who` is told the try, for people of whom each try, or each client, needs one of its own. `pull` and `push` are the
+    sentences; an empty one: nothing of the kind is refused for this reason. Their fields: {who}, {name}
+    (project/repository), {project}, {size} (a size that only the client's content knows). `until` brings about just
+    before a try what does not last, and says until when it does, by the clock of `time.monotonic`.
     """
 
     name: str
-    who: Callable[[Scene, str], Person]
+    who: Callable[[Scene, Try], Person]
     pull: str = ""
     push: str = ""
     place: str = "open"
@@ -39,6 +43,7 @@ class Reason:
     size: int = RANDOM_BYTES
     explained: bool = True  # the sentence ends with the address of its page, where there is room
     late: bool = False  # a push that is refused at its manifest, when all blobs are taken
+    until: Callable[[Scene, Person], float] = lambda _scene, _person: math.inf
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -58,7 +63,19 @@ class Try:
         return f"{self.reason.name}-{self.way}-{self.client.name}"
 
     def make(self, scene: Scene) -> Outcome:
-        stage, person, reference = scene.stage, self.reason.who(scene, self.name), self._reference(scene)
+        """How it ends. A try that took longer than the reason lasted says nothing, and is made again."""
+        person, until = self.reason.who(scene, self), -math.inf
+        for _ in range(_TIMES):
+            until = self.reason.until(scene, person)
+            outcome = self._make(scene, person)
+            if time.monotonic() < until:
+                return outcome
+        raise AssertionError(
+            f"{self.name} took too long {_TIMES} times; last ended {time.monotonic() - until:.0f} s late"
+        )
+
+    def _make(self, scene: Scene, person: Person) -> Outcome:
+        stage, reference = scene.stage, self._reference(scene)
         if self.way == PULL:
             return stage.pull(self.client, person, reference)
         assert isinstance(self.client, Pusher)
@@ -79,7 +96,7 @@ class Try:
     def _sentence(self, scene: Scene, reference: Reference, said: str) -> str:
         size = _SIZE.search(said)
         sentence = (self.reason.pull if self.way == PULL else self.reason.push).format(
-            who=self.reason.who(scene, self.name).name,
+            who=self.reason.who(scene, self).name,
             name=reference.path,
             project=reference.path.partition("/")[0],
             size=size[1] if size else "some MB",
@@ -93,7 +110,7 @@ def tries(client: Client) -> tuple[Try, ...]:
     return tuple(Try(reason, client, way) for reason in REASONS for way in reason.ways if way in ways)
 
 
-def _nobody(scene: Scene, _: str) -> Person:
+def _nobody(scene: Scene, _: Try) -> Person:
     return with_password(scene.stage.downloader, "", scene.stage.folders())
 
 
@@ -102,6 +119,8 @@ _UNKNOWN = (
     "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
     "project {project} for access."
 )
+_THROTTLED = "There were too many failed logins; wait a few minutes, then log in with the right password."
+_EXPIRED = "The token of {who} has expired; log in again with a new one."
 _DISABLED = "The user {who} is disabled; ask your registry office to enable it."
 _PROJECT_TRASHED = (
     "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it."
@@ -119,9 +138,31 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason("not-logged-in", _nobody, pull=_NOT_LOGGED_IN, push=_NOT_LOGGED_IN, explained=False),
     Reason(
         "wrong-password",
-        lambda scene, name: forgetful(scene.stage.curator, scene.stage.folders(), name),
+        lambda scene, attempt: forgetful(scene.stage.curator, scene.stage.folders(), attempt.name),
         pull=WRONG_PASSWORD,
         push=WRONG_PASSWORD,
+        explained=False,
+    ),
+    Reason(
+        "too-many-attempts",
+        lambda scene, attempt: scene.throttled.people[attempt.client.name],
+        pull=_THROTTLED,
+        push=_THROTTLED,
+        explained=False,
+        until=lambda scene, person: scene.throttled.until(person),
+    ),
+    Reason(
+        "token-expired",
+        lambda scene, _: scene.tokens["expired"],
+        pull=_EXPIRED,
+        push=_EXPIRED,
+        explained=False,
+    ),
+    Reason(
+        "token-revoked",
+        lambda scene, _: scene.tokens["revoked"],
+        pull=TOKEN_REVOKED,
+        push=TOKEN_REVOKED,
         explained=False,
     ),
     Reason("user-disabled", lambda scene, _: scene.disabled, pull=_DISABLED, push=_DISABLED, explained=False),
@@ -188,6 +229,18 @@ REASONS: Final[tuple[Reason, ...]] = (
         lambda scene, _: scene.lapsed,
         push="{who} may edit {name}, but the certification to push ended at 2026-01-31 12:00:00 UTC; "
         "ask your registry office for a new Certification.",
+    ),
+    Reason(
+        "token-without-download",
+        lambda scene, _: scene.tokens["view"],
+        pull="The token of {who} lacks the scope download, which pull on {name} needs; use a token that has it.",
+        push="The token of {who} lacks the scope download and modify, which push on {name} needs; "
+        "use a token that has it.",
+    ),
+    Reason(
+        "token-without-modify",
+        lambda scene, _: scene.tokens["download"],
+        push="The token of {who} lacks the scope modify, which push on {name} needs; use a token that has it.",
     ),
     Reason(
         "layer-too-large",

@@ -15,6 +15,11 @@ ANYTHING = "…"
 
 WRONG_PASSWORD = "The user name or password is wrong; log in again with your own user name and password."
 
+TOKEN_REVOKED = (
+    "This login is no longer valid, because its token or its user was removed; log in again, with a new token "
+    "if you use one."
+)
+
 
 def assert_refused(outcome: Outcome, template: str, reference: Reference, sentence: str) -> None:
     """The client failed, and said the lines of the template, whole, with nothing added before or after."""
