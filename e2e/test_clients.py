@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from e2e.suite.clients import CLIENTS, COPIERS, able
+from e2e.suite.clients import CLIENTS, COPIERS, LOGINS, able
 from e2e.suite.clients.buildah import Buildah
-from e2e.suite.clients.client import Ability, Client, Copier, Reference, last_digest
+from e2e.suite.clients.client import Ability, Client, Copier, Login, Reference, last_digest
 from e2e.suite.clients.cosign import Cosign
 from e2e.suite.clients.crane import Crane
 from e2e.suite.clients.docker import Docker
 from e2e.suite.clients.helm import Helm
 from e2e.suite.clients.oras import ARTIFACT_TYPE, Oras
 from e2e.suite.clients.podman import Podman
+from e2e.suite.clients.refusal import with_password
 from e2e.suite.clients.regctl import Regctl
 from e2e.suite.clients.skopeo import Skopeo
-from e2e.suite.clients.stage import Stage, each
+from e2e.suite.clients.stage import PROJECT, Stage, each, logs_in
 from e2e.suite.content import MEDIA_INDEX, Kind
-from e2e.suite.world import eventually
+from e2e.suite.tokens import access_token, new_secret
+from e2e.suite.world import Person, eventually
 
 
 def shows(stage: Stage, reference: Reference, digest: str) -> dict[str, str]:
@@ -54,6 +59,35 @@ def test_what_was_pushed_is_shown_and_is_pulled_by_its_tag_and_by_its_digest(sta
     shows(stage, reference, pushed.digest)
     assert stage.pull(client, stage.downloader, reference).must().digest == pushed.digest
     assert stage.pull(client, stage.downloader, reference.at(pushed.digest)).must().digest == pushed.digest
+
+
+@pytest.fixture(scope="module")
+def by_token(stage: Stage) -> Iterator[Person]:
+    """The curator with a token for the password, under a user name that nobody has."""
+    name, holder = (
+        f"{PROJECT}-{secrets.token_hex(3)}",
+        with_password(stage.curator, new_secret(), stage.folders(), "anything"),
+    )
+    stage.cluster.apply(access_token(name, stage.curator, holder.password, ("download", "modify")))
+    eventually(partial(logs_in, stage.cluster, holder), "the token logs in")
+    yield holder
+    stage.cluster.kubectl("delete", "accesstoken", name).must()
+
+
+@each(CLIENTS)
+def test_a_token_pushes_and_pulls_for_its_owner_whatever_the_user_name(
+    stage: Stage, client: Client, by_token: Person
+) -> None:
+    reference = stage.reference(f"by-token-{client.name}")
+    pushed = stage.publish(client, reference, by=by_token)
+    shows(stage, reference, pushed.digest)
+    assert stage.pull(client, by_token, reference).must().digest == pushed.digest
+
+
+@each(LOGINS)
+def test_a_token_logs_in_whatever_the_user_name(stage: Stage, client: Login, by_token: Person) -> None:
+    stage.engines.need(client.engine)
+    client.login(stage.seat(by_token), by_token.name, by_token.password).must()
 
 
 @each(able(Ability.DEFAULT_TAG))

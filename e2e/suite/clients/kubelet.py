@@ -11,7 +11,7 @@ from typing import Any
 
 from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Kind
-from e2e.suite.world import Result, eventually
+from e2e.suite.world import Cluster, Result, eventually
 
 NAMESPACE = "suite-pods"
 
@@ -38,7 +38,7 @@ class Kubelet:
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         with _pulling(seat, reference) as pod:
-            message, ok = eventually(lambda: _verdict(seat, pod), f"the kubelet pulls {reference}", seconds=60)
+            message, ok = await_verdict(seat.cluster, NAMESPACE, pod)
             image = eventually(lambda: _image(seat, pod), f"{reference} runs", seconds=60) if ok else ""
         return Outcome(Result(("kubelet", str(reference)), 0 if ok else 1, message, ""), last_digest(image))
 
@@ -62,10 +62,16 @@ def _pulling(seat: Seat, reference: Reference) -> Iterator[str]:
         seat.cluster.kubectl("delete", *gone).must()
 
 
-def _verdict(seat: Seat, pod: str) -> tuple[str, bool] | None:
-    """The message of the event that ends the pull and whether it is good news, or None while it goes on."""
+def await_verdict(cluster: Cluster, namespace: str, pod: str) -> tuple[str, bool]:
+    """The message of the event that ends the pull of a Pod with one image, and whether it is good news."""
+    message, good = eventually(lambda: _verdict(cluster, namespace, pod), f"the kubelet pulls for {pod}", seconds=60)
+    return str(message), bool(good)
+
+
+def _verdict(cluster: Cluster, namespace: str, pod: str) -> tuple[str, bool] | None:
+    """None while the pull goes on."""
     chosen = f"--field-selector=involvedObject.name={pod}"
-    events = seat.cluster.kubectl("get", "events", f"--namespace={NAMESPACE}", chosen, "--output=json").must().out
+    events = cluster.kubectl("get", "events", f"--namespace={namespace}", chosen, "--output=json").must().out
     for event in json.loads(events)["items"]:
         pulled, message = event["reason"] == "Pulled", str(event["message"])
         if pulled or message.startswith("Failed to pull image"):

@@ -96,13 +96,19 @@ class Stage:
         return Reference(f"{PROJECT}/{path}", tag)
 
     def publish(
-        self, client: Client, reference: Reference, kind: Kind | None = None, size: int = RANDOM_BYTES
+        self,
+        client: Client,
+        reference: Reference,
+        kind: Kind | None = None,
+        size: int = RANDOM_BYTES,
+        by: Person | None = None,
     ) -> Outcome:
-        """The curator pushes new content with the client, or for it if it can not push this kind itself."""
+        """The curator, or whoever it is, pushes new content with the client, or for it if it can not push this kind
+        itself."""
         wanted = kind or client.kind
         pushes = isinstance(client, Pusher) and (wanted is not Kind.INDEX or Ability.PUSH_INDEX in client.abilities)
         pusher = client if pushes and isinstance(client, Pusher) else SEEDER
-        return self.push(pusher, self.curator, reference, wanted, size).must()
+        return self.push(pusher, by or self.curator, reference, wanted, size).must()
 
     def push(
         self,
@@ -152,12 +158,13 @@ def open_stage(cluster: Cluster, running: Engines, folders: Callable[[], Path], 
     )
     stage.project(PROJECT)
     for known in (stage.curator, stage.editor, stage.downloader, stage.viewer, stage.outsider):
-        eventually(partial(_logs_in, cluster, known), f"{known.name} can log in")
+        eventually(partial(logs_in, cluster, known), f"{known.name} can log in")
     first = stage.reference("first-push")
     eventually(lambda: stage.push(SEEDER, stage.curator, first).must(), "the curator can push")
     return stage
 
 
-def _logs_in(cluster: Cluster, person: Person) -> bool:
+def logs_in(cluster: Cluster, person: Person) -> bool:
+    """Whether the registry takes the login of the person's folder."""
     url = f"https://{HOST}/token?service={HOST}"
     return cluster.run("curl", "--fail", "--silent", "--user", f"{person.name}:{person.password}", url).ok
