@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,11 +31,21 @@ def test_the_demonstration_can_be_played_again_after_playing_around(beside: Clus
     beside.patch("dockerrepository", "hello", {"spec": {"trashed": True}}, "berth-pipelines").must()
     beside.patch("registryuser", "author", {"spec": {"disabled": True}}).must()
     beside.kubectl("delete", "certification", "author").must()
+    beside.apply(_certification("newcomer"))
     beside.kubectl("delete", "namespace", "analysis").must()
     again = _play()
     assert _titles(again) == _titles(first)
     assert _titles(again)[-1] == "Done"
     assert _secrets_in(first + again) == []
+
+
+def _certification(user: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "Certification",
+        "metadata": {"name": f"{user}-by-hand"},
+        "spec": {"subject": {"kind": "User", "name": user}, "certifiedBy": "somebody who plays"},
+    }
 
 
 def _play() -> str:

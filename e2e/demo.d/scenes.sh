@@ -29,6 +29,10 @@ put_back() {
         [ "${#repositories[@]}" = 0 ] ||
             in_cluster kubectl -n "berth-$project" patch "${repositories[@]}" --type=merge -p '{"spec":{"trashed":false,"localSharing":null}}' >/dev/null
     done
+    # Somebody may have certified those who are not.
+    in_cluster kubectl get certifications -o 'jsonpath={range .items[*]}{.spec.subject.name} {.metadata.name}{"\n"}{end}' |
+        awk '($1 == "newcomer" || $1 == "visitor") && $2 != "visitor-2025" {print $2}' |
+        in_cluster xargs --no-run-if-empty kubectl delete certification >/dev/null
     mapfile -t users < <(in_cluster kubectl get registryusers -o name)
     [ "${#users[@]}" = 0 ] || in_cluster kubectl patch "${users[@]}" --type=merge -p '{"spec":{"disabled":false}}' >/dev/null
 }

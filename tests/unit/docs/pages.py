@@ -1,0 +1,56 @@
+"""The pages of the documentation, taken apart: links, anchors, commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"`[^`\n]*`")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_ANCHOR = re.compile(r'<a id="([^"]+)">')
+
+
+def pages() -> list[Path]:
+    """Every page that people read."""
+    return sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "e2e/README.md"])
+
+
+def links(page: Path) -> list[str]:
+    """Where the page points to within the repository, as written."""
+    prose = _FENCE.sub("", page.read_text())
+    return [link for link in _LINK.findall(prose) if "://" not in link]
+
+
+def target(page: Path, link: str) -> tuple[Path, str]:
+    """The file or folder that a link means, and the anchor in it."""
+    path, _, anchor = link.partition("#")
+    return (page.parent / path).resolve() if path else page, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after its `#`, as the usual renderers make it of headings."""
+    text = _FENCE.sub("", page.read_text())
+    slugs = (re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in _HEADING.findall(text))
+    return {*slugs, *_ANCHOR.findall(text)}
+
+
+def code(page: Path) -> str:
+    """All code of the page: its blocks, and what stands in backquotes."""
+    text = page.read_text()
+    return "\n".join([*_FENCE.findall(text), *_CODE.findall(_FENCE.sub("", text))])
+
+
+def plugin_commands(page: Path) -> Iterator[list[str]]:
+    """The words after `kubectl berth` of each command in a block of the page."""
+    blocks = "\n".join(_FENCE.findall(page.read_text())).replace("\\\n", " ")
+    for command in re.findall(r"^(?:\$ )?kubectl[ -]berth (.+)$", blocks, re.MULTILINE):
+        words = shlex.split(command, comments=True)
+        ends = (number for number, word in enumerate(words) if word in {"|", "||", "&&", ">"})
+        yield words[: next(ends, len(words))]

@@ -1,0 +1,85 @@
+"""The manifests that people copy mean what the pages and the demonstration say of them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from berth.access.decide import decide
+from berth.access.explain import explain
+from berth.access.model import AccessRequest, Action, Decision, Subject, SubjectKind
+from berth.access.policy_files import Source, read_policy
+from berth.access.questions import identity_of
+from berth.cli.kubectl.files import sources
+from tests.unit.docs.pages import DOCS
+
+EXAMPLES = DOCS / "examples"
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+PUSHED = {
+    "apiVersion": "berth.dev/v1alpha1",
+    "kind": "DockerRepository",
+    "metadata": {"name": "aligner", "namespace": "berth-genomics"},
+}
+
+
+def asked(who: Subject, action: Action, name: str, *, without: str = "") -> Decision:
+    """The decision by all examples together (but one), and a repository that was pushed to."""
+    files = [path for path in sorted(EXAMPLES.glob("*.yaml")) if path.name != without]
+    policy = read_policy([*sources(files), Source("pushed", PUSHED)])
+    assert policy.problems == ()
+    project, _, repository = name.partition("/")
+    return decide(policy.snapshot, identity_of(policy.snapshot, who), AccessRequest(action, project, repository), NOW)
+
+
+def user(name: str) -> Subject:
+    return Subject(SubjectKind.USER, name)
+
+
+CI = Subject(SubjectKind.SERVICE_ACCOUNT, "builders/ci")
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "name", "reason"),
+    [
+        (user("curator"), Action.PUSH, "genomics/hello", None),
+        (user("analyst"), Action.PULL, "genomics/hello", None),
+        (user("analyst"), Action.PUSH, "genomics/hello", "LevelTooLow"),
+        (user("newcomer"), Action.PUSH, "genomics/hello", "NotCertified"),
+        (user("author"), Action.PUSH, "pipelines/hello", None),
+        (user("visitor"), Action.PULL, "pipelines/hello", None),
+        (user("visitor"), Action.PUSH, "pipelines/hello", "CertificationExpired"),
+        (user("analyst"), Action.PULL, "pipelines/hello", None),
+        (CI, Action.PUSH, "pipelines/hello", None),
+        (Subject(SubjectKind.ROBOT, "pipelines.pull.analysis"), Action.PULL, "pipelines/hello", None),
+        (user("reviewer"), Action.PULL, "pipelines/aligner", None),
+        (user("author"), Action.PULL, "pipelines/aligner", "NotFound"),
+        (CI, Action.PULL, "pipelines/aligner", "NotFound"),
+    ],
+)
+def test_the_examples_together_let_these_do_this(who: Subject, action: Action, name: str, reason: str | None) -> None:
+    decision = asked(who, action, name)
+    assert (decision.reason and decision.reason.value) == reason
+
+
+def test_local_sharing_is_what_makes_the_author_and_the_analyst_lose() -> None:
+    for who in ("author", "analyst"):
+        assert not asked(user(who), Action.PULL, "pipelines/aligner").allowed
+        assert asked(user(who), Action.PULL, "pipelines/aligner", without="local-sharing.yaml").allowed
+
+
+def test_the_chain_of_checks_that_the_manual_shows_is_the_one_that_is_printed() -> None:
+    manual = (DOCS / "cli.md").read_text()
+    shown = re.search(r"^push genomics/aligner as User newcomer\n(.+?)^```$", manual, re.DOTALL | re.MULTILINE)
+    assert shown is not None
+    decision = asked(user("newcomer"), Action.PUSH, "genomics/aligner")
+    assert [line.removeprefix("  ") for line in shown[1].splitlines()] == list(explain(decision))
+
+
+def test_every_example_begins_with_what_it_is_for() -> None:
+    for example in sorted(Path(EXAMPLES).glob("*.yaml")):
+        assert example.read_text().startswith("# "), example

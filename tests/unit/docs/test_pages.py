@@ -1,0 +1,76 @@
+"""What the documentation says about itself and about the command line is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from berth.cli.kubectl.main import cli
+from tests.unit.docs.pages import DOCS, ROOT, anchors, code, links, pages, plugin_commands, target
+
+
+def _named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", pages(), ids=_named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, anchor = target(page, link)
+        assert path.exists(), f"{link}: there is no {path}"
+        assert not anchor or anchor in anchors(path), f"{link}: {path} has no heading for it"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    found: set[Path] = set()
+    ahead = [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        found.add(page)
+        reached = (target(page, link)[0] for link in links(page))
+        ahead += [path for path in reached if path.suffix == ".md" and path not in found]
+    decisions = set((DOCS / "adr").glob("*.md"))  # a folder of their own, linked as such
+    assert set(DOCS.rglob("*.md")) - found - decisions == set()
+
+
+def test_every_example_is_named_by_a_page() -> None:
+    named = {target(page, link)[0] for page in pages() for link in links(page)}
+    named |= {ROOT / path for page in pages() for path in re.findall(r"docs/examples/[\w-]+\.yaml", code(page))}
+    missing = {_named(example) for example in (DOCS / "examples").glob("*.yaml") if example not in named}
+    assert missing == set()
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    known = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for page in pages() for name in re.findall(r"(?:^|`)make ([a-z-]+)", code(page), re.MULTILINE)}
+    assert "demo" in named
+    assert named - known == set()
+
+
+COMMANDS = [(page, words) for page in pages() for words in plugin_commands(page)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: f"{_named(each[0])}: {' '.join(each[1])}")
+def test_every_command_of_the_plugin_that_is_shown_is_understood(
+    command: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("checkout/policy", "main/policy"):  # the folders of the examples
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "checkout")
+    _parse(cli, command[1])
+
+
+def _parse(command: click.Command, words: list[str]) -> None:
+    """Reads the words as the command line does, without doing it. Raises click's errors."""
+    context = command.make_context(command.name, list(words))
+    if isinstance(command, click.Group):
+        _, child, rest = command.resolve_command(context, context._protected_args + context.args)
+        assert child is not None
+        _parse(child, rest)
+
+
+def test_commands_are_shown_at_all() -> None:
+    assert len(COMMANDS) > 5
