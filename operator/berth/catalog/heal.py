@@ -6,19 +6,17 @@ walk that misses most of what is known corrects nothing and says so in the condi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from berth.api.conditions import ConditionReason
 from berth.catalog import ledger, queries
-from berth.catalog.database import Database
 from berth.catalog.records import RepositoryKey, Sync
 from berth.catalog.schema import ProjectRow
-from berth.catalog.truth import Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.truth import Means, Moment, Seen, align, digest_of_head, fetch
 from berth.registry.client import RegistryClient
 from berth.registry.walk import inspect, survey
 
@@ -54,22 +52,11 @@ class Loss:
 
 
 class Healer:
-    """`registry` gives the client of a project's registry; `timeout` is how long an announced write may stay open."""
+    """Walks one project's registry at a time."""
 
-    def __init__(
-        self,
-        database: Database,
-        registry: Callable[[str], RegistryClient],
-        *,
-        now: Callable[[], datetime],
-        timeout: timedelta,
-        changed: Callable[[RepositoryKey], None],
-    ) -> None:
-        self._database = database
-        self._registry = registry
-        self._now = now
-        self._timeout = timeout
-        self._changed = changed
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._database = means.database
 
     async def heal(self, project: str) -> Sync | None:
         """Walk one project's registry and correct the catalog; what was found, or None when another replica is at it.
@@ -79,18 +66,18 @@ class Healer:
         async with self._database.exclusive(f"walk/{project}") as mine:
             if not mine:
                 return None
-            client = self._registry(project)
+            client = self._means.registry(project)
             async with self._database.reading() as session:
                 known = await queries.repositories_with_content(session, project)
             found = await survey(client, project)
             loss = await self._loss(project, known, found)
             if loss.too_much:
-                sync = Sync(False, ConditionReason.CONTENT_MISSING.value, loss.sentence(project), self._now())
+                sync = Sync(False, ConditionReason.CONTENT_MISSING.value, loss.sentence(project), self._means.now())
                 _log.error("a registry lacks most of what it held; nothing was corrected", project=project)
             else:
                 for path in sorted(known | found.keys()):
                     await self._correct(client, RepositoryKey(project, path), found.get(path, ()))
-                sync = Sync(True, ConditionReason.IN_SYNC.value, "", self._now())
+                sync = Sync(True, ConditionReason.IN_SYNC.value, "", self._means.now())
             await self._remember(project, sync)
             return sync
 
@@ -120,19 +107,19 @@ class Healer:
             return
         async with self._database.writing() as session:
             if manifests:
-                repository = await ledger.ensure_repository(session, key, self._now())
+                repository = await ledger.ensure_repository(session, key, self._means.now())
             else:
                 held = await ledger.hold_repository(session, key)
                 if held is None:
                     return
                 repository = held
             writes = await queries.writes_of(session, key)
-            touched = moment.touched_since(writes, self._now() - self._timeout)
+            touched = moment.touched_since(writes, self._means.overdue())
             seen = Seen(tags=pointed, digests=there, manifests=manifests)
-            corrected = await align(session, repository, seen, writes, touched, self._now())
+            corrected = await align(session, repository, seen, writes, touched, self._means.now())
         if corrected:
             _log.warning("the catalog was corrected from the registry", repository=key.name)
-            self._changed(key)
+            self._means.changed(key)
 
     async def _remember(self, project: str, sync: Sync) -> None:
         async with self._database.writing() as session:
@@ -145,4 +132,4 @@ class Healer:
             paths = await queries.repositories(session, project, limit=None)
         if shown != (sync.in_sync is False, sync.message):
             for path in paths:
-                self._changed(RepositoryKey(project, path))
+                self._means.changed(RepositoryKey(project, path))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from berth.catalog import ledger, queries
-from berth.catalog.database import Database
 from berth.catalog.records import Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.catalog.schema import RepositoryRow, WriteRow
 from berth.catalog.store import apply_write
-from berth.catalog.truth import Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.truth import Means, Moment, Seen, align, digest_of_head, fetch
 from berth.registry.client import ManifestHead, RegistryClient
 from berth.registry.errors import RegistryError, RegistryUnavailable
 
@@ -21,22 +20,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Settler:
-    """`registry` gives the client of a project's registry; `timeout` is how long a write may stay open."""
+    """Settles what has been open for too long, and what is doubtful."""
 
-    def __init__(
-        self,
-        database: Database,
-        registry: Callable[[str], RegistryClient],
-        *,
-        now: Callable[[], datetime],
-        timeout: timedelta,
-        changed: Callable[[RepositoryKey], None],
-    ) -> None:
-        self._database = database
-        self._registry = registry
-        self._now = now
-        self._timeout = timeout
-        self._changed = changed
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._database = means.database
 
     async def settle(self) -> int:
         """Settle what can be settled now; how many were. A write whose registry is away stays for the next time."""
@@ -45,7 +33,7 @@ class Settler:
             if not mine:
                 return 0
             async with self._database.reading() as session:
-                waiting = await queries.unsettled(session, self._now() - self._timeout)
+                waiting = await queries.unsettled(session, self._means.overdue())
             away: set[str] = set()
             for write in waiting:
                 project = write.intent.repository.project
@@ -60,7 +48,7 @@ class Settler:
 
     async def _settle(self, write: Write) -> bool:
         intent = write.intent
-        key, client = intent.repository, self._registry(intent.repository.project)
+        key, client = intent.repository, self._means.registry(intent.repository.project)
         async with self._database.reading() as session:
             writes = await queries.writes_of(session, key)
             known = await queries.known(session, key)
@@ -76,25 +64,22 @@ class Settler:
                 return False
             repository = await _repository(session, key, seen, write.created_at)
             if repository is not None:  # first, so that the children of an index are there before it
-                touched = moment.touched_since(writes, self._overdue(), write.id)
-                await align(session, repository, seen, writes, touched, self._now())
+                touched = moment.touched_since(writes, self._means.overdue(), write.id)
+                await align(session, repository, seen, writes, touched, self._means.now())
             if row.state is WriteState.OPEN:
                 happened = _happened(intent, head)
                 if happened:
                     await apply_write(session, intent, seen.manifests.get(intent.digest or ""), write.created_at)
                 row.state = WriteState.COMMITTED if happened else WriteState.ABANDONED
-                row.settled_at = self._now()
+                row.settled_at = self._means.now()
             row.doubtful = False
-        self._changed(key)
+        self._means.changed(key)
         _log.info("a write was settled from the registry", repository=key.name, kind=intent.kind.value, by=intent.by)
         return True
 
-    def _overdue(self) -> datetime:
-        return self._now() - self._timeout
-
     def _busy(self, moment: Moment, writes: Sequence[Write], write: Write) -> bool:
         """Whether somebody else is, or since `moment` was, at the reference of `write`."""
-        touched = moment.touched_since(writes, self._overdue(), write.id)
+        touched = moment.touched_since(writes, self._means.overdue(), write.id)
         return any(other.reference == write.intent.reference for other in touched)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from berth.catalog import ledger, queries
+from berth.catalog.database import Database
 from berth.catalog.ledger import Origin
 from berth.catalog.records import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.catalog.schema import RepositoryRow
@@ -21,6 +22,23 @@ from berth.registry.client import ManifestHead, RegistryClient
 from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
 
 _MOST_CHILDREN: Final = 500  # of one index that are fetched; the rest is found when somebody pulls or tags it
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """By what the catalog is brought into line: `registry` gives the client of a project's registry, `timeout` is how
+    long an announced write may stay open, and `changed` is told each repository that was corrected.
+    """
+
+    database: Database
+    registry: Callable[[str], RegistryClient]
+    now: Callable[[], datetime]
+    timeout: timedelta
+    changed: Callable[[RepositoryKey], None]
+
+    def overdue(self) -> datetime:
+        """Writes that were announced before that time and are still open are dead."""
+        return self.now() - self.timeout
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any, Final
 
 import uvicorn
+
+_ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
+
+
+def http_server(app: Any, port: int, *, grace: int) -> uvicorn.Config:
+    """How an ASGI application is served; `grace` is for how many seconds requests under way may end."""
+    return uvicorn.Config(
+        app,
+        host=_ALL_INTERFACES,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,  # the gateway closes idle connections before that
+        timeout_graceful_shutdown=grace,
+    )
 
 
 class Server(uvicorn.Server):

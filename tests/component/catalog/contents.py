@@ -14,7 +14,9 @@ from berth.catalog import queries
 from berth.catalog.database import Database
 from berth.catalog.records import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
 from berth.catalog.store import Store
+from berth.catalog.truth import Means
 from berth.registry import manifest as manifests
+from berth.registry.client import RegistryClient
 
 ALIGNER = RepositoryKey("genomics", "tools/aligner")
 
@@ -124,3 +126,14 @@ class Ledger:
         async with self.database.reading() as session:
             row = await queries.repository_id(session, key)
             return await queries.history(session, row, tag) if row is not None else []
+
+
+def means(ledger: Ledger, client: RegistryClient) -> Means:
+    """By what a test's catalog is brought into line with the registry of that client; writes are dead after 60 s."""
+    return Means(
+        ledger.database,
+        lambda _project: client,
+        now=lambda: ledger.now,
+        timeout=timedelta(seconds=60),
+        changed=ledger.changed.append,
+    )

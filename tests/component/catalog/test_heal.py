@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,20 +13,14 @@ from berth.catalog.records import Cause, RepositoryKey
 from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryUnavailable
-from tests.component.catalog.contents import ALIGNER, Ledger, digest, index
+from tests.component.catalog.contents import ALIGNER, Ledger, digest, index, means
 from tests.component.catalog.registries import PROJECT, Registry
 
 PATH = ALIGNER.path
 
 
 def healer(ledger: Ledger, client: RegistryClient) -> Healer:
-    return Healer(
-        ledger.database,
-        lambda _project: client,
-        now=lambda: ledger.now,
-        timeout=timedelta(seconds=60),
-        changed=ledger.changed.append,
-    )
+    return Healer(means(ledger, client))
 
 
 @pytest.fixture

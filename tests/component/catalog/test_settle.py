@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,17 +13,14 @@ from berth.catalog.settle import Settler
 from berth.catalog.store import RefusedWrite
 from berth.registry import manifest as manifests
 from berth.registry.client import ManifestHead, RegistryClient
-from tests.component.catalog.contents import ALIGNER, Ledger, digest, index
+from tests.component.catalog.contents import ALIGNER, Ledger, digest, index, means
 from tests.component.catalog.registries import Registry
 
 PATH = ALIGNER.path
-TIMEOUT = timedelta(seconds=60)
 
 
 def settler(ledger: Ledger, client: RegistryClient) -> Settler:
-    return Settler(
-        ledger.database, lambda _project: client, now=lambda: ledger.now, timeout=TIMEOUT, changed=ledger.changed.append
-    )
+    return Settler(means(ledger, client))
 
 
 @pytest.fixture

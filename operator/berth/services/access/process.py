@@ -42,13 +42,12 @@ from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
 from berth.services.logs import configure_logs, decision_logger
-from berth.services.server import Server
+from berth.services.server import Server, http_server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import AccessSettings
 
 _GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause
-_ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
 
 
 def run(settings: AccessSettings) -> None:
@@ -220,22 +219,7 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    return uvicorn.Config(
-        create_app(deps),
-        host=_ALL_INTERFACES,
-        port=port,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=5,  # the gateway closes idle connections before that
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS)
 
 
 async def _load_keys(verifier: ServiceAccountVerifier) -> None:

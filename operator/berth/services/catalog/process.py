@@ -28,6 +28,7 @@ from berth.catalog.records import RepositoryKey
 from berth.catalog.rounds import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
 from berth.catalog.settle import Settler
 from berth.catalog.store import Store
+from berth.catalog.truth import Means
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
 from berth.registry.tokens import AccessTokens
@@ -35,13 +36,12 @@ from berth.services.catalog.app import create_app
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.logs import configure_logs
-from berth.services.server import Server
+from berth.services.server import Server, http_server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import CatalogSettings
 
 _GRACE_SECONDS: Final = 10
-_ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
 _PAUSE: Final = 1.0  # seconds between two tries at start
 
 Part: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
@@ -123,8 +123,8 @@ class _Process:
     async def background(self) -> AsyncIterator[None]:
         """Everything that goes on besides answering calls, for as long as the block runs."""
         timeout = timedelta(seconds=self._settings.intent_timeout)
-        settler = Settler(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
-        healer = Healer(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
+        means = Means(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
+        settler, healer = Settler(means), Healer(means)
         walks = Walks(
             healer,
             self._database,
@@ -188,20 +188,7 @@ class _Process:
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    return uvicorn.Config(
-        create_app(deps),
-        host=_ALL_INTERFACES,
-        port=port,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS)
 
 
 def _tell_end(task: asyncio.Task[None]) -> None:
