@@ -12,7 +12,7 @@ import yaml
 
 from e2e.suite.clients import CLIENTS
 from e2e.suite.clients.client import Client, Login, Pusher, Reference, Seat
-from e2e.suite.clients.refusal import with_password
+from e2e.suite.clients.refusal import TOKEN_REVOKED, with_password
 from e2e.suite.clients.stage import Engines
 from e2e.suite.content import Kind, make
 from e2e.suite.crowd import Crowd, Projects
@@ -21,10 +21,6 @@ from e2e.suite.plugin import Plugin, install_plugin
 from e2e.suite.world import Cluster, Person, eventually, with_page
 
 USED_SECONDS = 60
-REVOKED = (
-    "This login is no longer valid, because its token or its user was removed; "
-    "log in again, with a new token if you use one."
-)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +84,7 @@ def test_a_token_made_for_git_counts_once_it_is_applied_and_not_before(
     assert secret not in made.said
     assert cluster.get("accesstoken", name) is None
     login = session(wire, cluster, secret)
-    assert login.token_answer().must(401).refusal[2] == REVOKED
+    assert login.token_answer().must(401).refusal[2] == TOKEN_REVOKED
     cluster.kubectl("apply", "--filename=-", stdin=made.out).must()
     eventually(lambda: login.pull(f"{project}/shelf", "v1").must(200), "the token pulls")
 
@@ -170,9 +166,9 @@ def test_a_revoked_token_is_refused_at_once_with_what_it_fetched_before(
     else:
         plugin("token", "revoke", name).must()
     eventually(lambda: held.pull(repository, "v1").must(403), "the pull is refused")
-    assert held.pull(repository, "v1").refusal == (403, "DENIED", REVOKED)
-    assert login.pull(repository, "v1").refusal == (403, "DENIED", REVOKED)
-    assert login.token_answer().must(401).refusal[2] == REVOKED
+    assert held.pull(repository, "v1").refusal == (403, "DENIED", TOKEN_REVOKED)
+    assert login.pull(repository, "v1").refusal == (403, "DENIED", TOKEN_REVOKED)
+    assert login.token_answer().must(401).refusal[2] == TOKEN_REVOKED
 
 
 def test_the_token_of_a_disabled_user_is_refused_at_once_and_counts_again_afterwards(

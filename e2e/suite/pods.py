@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ def _pod(namespace: str, name: str) -> dict[str, Any]:
     }
 
 
-def image_pod(namespace: str, name: str, image: str, account: str = "default", **spec: Any) -> Mapping[str, Any]:
+def image_pod(namespace: str, name: str, image: str, account: str = "default", **spec: Any) -> dict[str, Any]:
     """A Pod that runs an image and is set up in no other way."""
     return {
         "apiVersion": "v1",
@@ -117,3 +117,10 @@ def image_pod(namespace: str, name: str, image: str, account: str = "default", *
             **spec,
         },
     }
+
+
+def await_running(cluster: Cluster, namespace: str, pod: str) -> None:
+    """Waits until the Pod is ready, or fails with what its events say."""
+    where = f"--namespace={namespace}"
+    waited = cluster.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", where, "--timeout=60s")
+    assert waited.ok, f"{waited.said}\n{cluster.kubectl('describe', 'pod', pod, where).out}"

@@ -62,8 +62,9 @@ async def _until_signalled(settings: OperatorSettings) -> None:
 async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober, stop: asyncio.Event) -> None:
     """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
     queue = KeyedQueue()
-    waker = Waker(settings.namespace, queue.add)
-    caches = Caches(client, settings.namespace, PUBLIC_CA, waker.changed, waker.learned)
+    consent = settings.pull_secret_cluster_role
+    waker = Waker(settings.namespace, consent, queue.add)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, waker.changed, waker.learned)
     probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
     applier = Applier(client, caches)
     version = distribution_version("berth")

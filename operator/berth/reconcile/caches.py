@@ -7,6 +7,7 @@ Which watch covers what:
 - Secrets: in Berth's own namespace (not Helm's release records), and one watch for each project's namespace, because
   the operator has no right to Secrets of the whole cluster (docs/adr/0002-watching-secrets.md).
 - PersistentVolumes: all, because they carry no label of Berth's.
+- RoleBindings by which namespaces agree to their pull secrets: everywhere, by the name that the manual gives them.
 """
 
 from __future__ import annotations
@@ -77,10 +78,19 @@ NOT_HELM: Final = "type!=helm.sh/release.v1"
 class Caches:
     """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`.
 
+    `consent` is the name of the RoleBindings by which namespaces agree to pull secrets.
     `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which nobody else tells.
     """
 
-    def __init__(self, client: KubeClient, namespace: str, public_ca: str, on_change: Change, on_write: Change) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        namespace: str,
+        public_ca: str,
+        consent: str,
+        on_change: Change,
+        on_write: Change,
+    ) -> None:
         self._client = client
         self._on_write = on_write
         self._namespace = namespace
@@ -89,6 +99,7 @@ class Caches:
         self._cluster |= {resource: self._reflector(resource, labels=names.LABEL_PROJECT) for resource in LABELLED}
         own_maps = self._reflector(CONFIG_MAPS, namespace=namespace, fields=f"metadata.name={public_ca}")
         self._cluster[CONFIG_MAPS] = own_maps
+        self._consents = self._reflector(ROLE_BINDINGS, fields=f"metadata.name={consent}")
         self._secrets = {namespace: self._reflector(SECRETS, namespace=namespace, fields=NOT_HELM)}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -116,18 +127,18 @@ class Caches:
         """Keep everything true, for ever. Ends by cancellation, or with the error of a broken watch."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for reflector in (*self._cluster.values(), self._secrets[self._namespace]):
+            for reflector in self._needed():
                 group.create_task(reflector.run(), name=f"watch {reflector.selection.resource.plural}")
 
     async def wait_synced(self) -> None:
         """Return when every watch but those of the projects' Secrets has listed once."""
-        for reflector in (*self._cluster.values(), self._secrets[self._namespace]):
+        for reflector in self._needed():
             await reflector.synced.wait()
 
     @property
     def synced(self) -> bool:
         """Whether reconciling may begin."""
-        return all(r.synced.is_set() for r in (*self._cluster.values(), self._secrets[self._namespace]))
+        return all(reflector.synced.is_set() for reflector in self._needed())
 
     def failing(self) -> Mapping[str, str]:
         """Watches that fail right now, and how, for the readiness probe and the log."""
@@ -168,6 +179,10 @@ class Caches:
         """The known objects of one of `OF_PROJECTS` that carry the label of a project."""
         return self._cluster[resource].grouped(project_id)
 
+    def consent(self, namespace: str) -> Manifest | None:
+        """The RoleBinding by which a namespace agrees to its pull secret, if it has the documented name."""
+        return next(iter(self._consents.grouped(namespace).values()), None)
+
     def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
         """The object, or None when it does not exist (as far as the watches tell)."""
         reflector = self._of(resource, key[0])
@@ -195,8 +210,12 @@ class Caches:
     def _of(self, resource: Resource, namespace: str) -> Reflector | None:
         return self._secrets.get(namespace) if resource == SECRETS else self._cluster.get(resource)
 
+    def _needed(self) -> tuple[Reflector, ...]:
+        """Those that must have listed before reconciling may begin."""
+        return (*self._cluster.values(), self._consents, self._secrets[self._namespace])
+
     def _all_reflectors(self) -> Iterator[Reflector]:
-        yield from self._cluster.values()
+        yield from (*self._cluster.values(), self._consents)
         yield from self._secrets.values()
 
 

@@ -1,8 +1,9 @@
 """Pull secrets: for each namespace of `spec.pullSecrets` a robot, its token, and the Secret that holds it.
 
 The operator has no right to Secrets outside of Berth's own and the projects' namespaces. A namespace lets it in by a
-RoleBinding; without one it is told which command makes it, and nothing is written. No watch tells of Secrets and
-ServiceAccounts there, so they are looked at again from time to time.
+RoleBinding; without one it is told which command makes it, and nothing is written. When it takes that back, the token
+is revoked, and what the operator may no longer remove is told. No watch tells of Secrets and ServiceAccounts there, so
+they are looked at again from time to time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -40,9 +42,11 @@ from berth.kube.errors import Forbidden, Invalid, NotFound
 from berth.kube.resources import ACCESS_TOKENS, NAMESPACES, REGISTRY_USERS, SECRETS, SERVICE_ACCOUNTS, Manifest
 from berth.reconcile.caches import Caches
 from berth.settings import OperatorSettings
+from berth.status.pull_secret import tell_absent, tell_consent_missing, tell_refused, tell_served
 
 LOOK_AGAIN: Final = 600.0  # seconds until a Secret that is in order is looked at again
-TRY_AGAIN: Final = 30.0  # seconds until a namespace that could not be served is tried again: no watch tells of consent
+TRY_AGAIN: Final = 30.0  # seconds until a namespace that could not be served is tried again: not all consent is watched
+CONSENT_SETTLES: Final = 1.0  # seconds, doubled each time: a new or removed RoleBinding takes a moment to take effect
 PULL_KINDS: Final = frozenset({REGISTRY_USERS.kind, ACCESS_TOKENS.kind})
 """Kinds that a project's inventory holds for its pull secrets alone."""
 
@@ -70,6 +74,8 @@ class _Look:
 
     wish: tuple[object, ...]
     status: PullSecretStatus
+    consent: str  # the version of the RoleBinding that was known then, or empty
+    pause: float  # seconds
     until: float  # monotonic seconds
 
 
@@ -134,16 +140,17 @@ class PullSecrets:
         space = self._caches.live(NAMESPACES, ("", target.namespace))
         if space is None or "deletionTimestamp" in space["metadata"]:
             await self._withdraw(target)
-            return self._absent(target, terminating=space is not None), TRY_AGAIN
+            return tell_absent(target.namespace, terminating=space is not None), TRY_AGAIN
         plan = self._plan(target, request)
         await self._remove_tokens(plan.remove)
         key, now = (target.project_id, target.namespace), self._clock()
-        look = self._looks.get(key)
-        if look is None or now >= look.until or look.wish != self._wish(target, request, plan):
+        look, consent = self._looks.get(key), self._consent(target)
+        known = (self._wish(target, request, plan), consent)
+        if look is None or now >= look.until or (look.wish, look.consent) != known:
             status = await self._told_look(target, request)
             plan = self._plan(target, request)
-            pause = LOOK_AGAIN if status.reason == ConditionReason.SERVED else TRY_AGAIN
-            look = self._looks[key] = _Look(self._wish(target, request, plan), status, now + pause)
+            pause = _pause(status, look, consent)
+            look = self._looks[key] = _Look(self._wish(target, request, plan), status, consent, pause, now + pause)
         due = (plan.due - self._now()).total_seconds() if plan.due else LOOK_AGAIN
         return look.status, min(look.until - now, due)
 
@@ -152,6 +159,10 @@ class PullSecrets:
         robot = (self._caches.live(REGISTRY_USERS, ("", target.robot)) or {"metadata": {}})["metadata"]
         current = plan.current.name if plan.current else None
         return (target, request, current, robot.get("uid"), robot.get("generation"))
+
+    def _consent(self, target: PullTarget) -> str:
+        binding = self._caches.consent(target.namespace)
+        return str(binding["metadata"]["resourceVersion"]) if binding else ""
 
     def _plan(self, target: PullTarget, request: str, held: str | None = None) -> RotationPlan:
         tokens = (read_pull_token(live) for live in self._tokens(target))
@@ -176,13 +187,13 @@ class PullSecrets:
         except _Refused as refused:
             reason, sentence = refused.reason, refused.sentence
         except Forbidden:
-            reason, sentence = ConditionReason.CONSENT_MISSING, self._how_to_consent(target)
+            return self._without_consent(target)
         except (Invalid, NotFound) as error:
             reason, sentence = ConditionReason.APPLY_REFUSED, error.sentence
-        return PullSecretStatus(namespace=target.namespace, served=False, reason=reason.value, message=sentence)
+        return tell_refused(target.namespace, reason, sentence)
 
     async def _look(self, target: PullTarget, request: str) -> PullSecretStatus:
-        secret = await self._client.get(SECRETS, target.secret, target.namespace)
+        secret = await self._read_secret(target)
         if secret is not None and not made_by_berth(secret):
             raise _Refused(
                 ConditionReason.NAME_TAKEN,
@@ -201,7 +212,18 @@ class PullSecrets:
             if secret is None or _differs(desired, secret):
                 await self._write(desired)
         missing = [name for name in target.service_accounts if not await self._offer(target, name, wanted=True)]
-        return self._served(target, request, missing)
+        current = self._plan(target, request).current
+        made = current.created if current else None
+        return tell_served(target.namespace, target.secret, rotated_at=made, missing=missing)
+
+    async def _read_secret(self, target: PullTarget) -> Manifest | None:
+        """The Secret. Where it may not be read any more, nobody may use what it holds either."""
+        try:
+            return await self._client.get(SECRETS, target.secret, target.namespace)
+        except Forbidden as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                await self._remove_tokens(tuple(live["metadata"]["name"] for live in self._tokens(target)))
+            raise
 
     def _robot(self, target: PullTarget) -> PullTarget | None:
         """What the robot was made for, if it exists. Raises _Refused for a user of that name that is somebody's own."""
@@ -280,7 +302,7 @@ class PullSecrets:
             await self._clean(made_for)
         except Forbidden:
             _log.warning(
-                "a Secret without use stays: its namespace does not let the operator in any more",
+                "what is left of a pull secret stays: its namespace does not let the operator in any more",
                 namespace=target.namespace,
                 secret=target.secret,
             )
@@ -288,11 +310,12 @@ class PullSecrets:
         self._caches.forget(REGISTRY_USERS, ("", target.robot), live["metadata"]["uid"])
 
     async def _clean(self, target: PullTarget) -> None:
-        for account in target.service_accounts:
-            await self._offer(target, account, wanted=False)
+        """The Secret first: a Role of the namespace's own may give the right to that and to no ServiceAccount."""
         secret = await self._client.get(SECRETS, target.secret, target.namespace)
         if secret is not None and made_by_berth(secret):
             await self._client.delete(SECRETS, target.secret, target.namespace, uid=secret["metadata"]["uid"])
+        for account in target.service_accounts:
+            await self._offer(target, account, wanted=False)
 
     async def _remove_tokens(self, removed: tuple[str, ...]) -> None:
         for name in removed:
@@ -301,36 +324,15 @@ class PullSecrets:
                 await self._client.delete(ACCESS_TOKENS, name, uid=live["metadata"]["uid"])
                 self._caches.forget(ACCESS_TOKENS, ("", name), live["metadata"]["uid"])
 
-    def _served(self, target: PullTarget, request: str, missing: list[str]) -> PullSecretStatus:
-        current = self._plan(target, request).current
-        reason, message = ConditionReason.SERVED, None
-        if missing:
-            reason = ConditionReason.SERVICE_ACCOUNT_NOT_FOUND
-            some = f"ServiceAccount {', '.join(missing)} of namespace {target.namespace}"
-            message = f"{some} does not exist: create it, or take it out of spec.pullSecrets."
-        return PullSecretStatus(
-            namespace=target.namespace,
-            served=True,
-            reason=reason.value,
-            message=message,
-            secret_name=target.secret,
-            rotated_at=current.created if current else None,
-        )
-
-    def _absent(self, target: PullTarget, *, terminating: bool) -> PullSecretStatus:
-        reason, what = ConditionReason.NAMESPACE_NOT_FOUND, "does not exist: create it, or take it out of"
-        if terminating:
-            reason, what = ConditionReason.NAMESPACE_TERMINATING, "is being deleted: take it out of"
-        sentence = f"Namespace {target.namespace} {what} spec.pullSecrets."
-        return PullSecretStatus(namespace=target.namespace, served=False, reason=reason.value, message=sentence)
-
-    def _how_to_consent(self, target: PullTarget) -> str:
-        settings = self._settings
-        return (
-            f"Namespace {target.namespace} does not let Berth write its pull secret; whoever administers it runs: "
-            f"kubectl -n {target.namespace} create rolebinding {settings.pull_secret_cluster_role} "
-            f"--clusterrole={settings.pull_secret_cluster_role} "
-            f"--serviceaccount={settings.namespace}:{settings.service_account}"
+    def _without_consent(self, target: PullTarget) -> PullSecretStatus:
+        """As long as there is the robot, and no token of it, there may be a Secret of the time with consent."""
+        settings, robot = self._settings, self._caches.live(REGISTRY_USERS, ("", target.robot))
+        return tell_consent_missing(
+            target.namespace,
+            target.secret,
+            cluster_role=settings.pull_secret_cluster_role,
+            account=f"{settings.namespace}:{settings.service_account}",
+            left=robot is not None and target_of(robot) is not None and not self._tokens(target),
         )
 
     def _inventory(self, project_id: str, statuses: Iterable[PullSecretStatus]) -> tuple[InventoryEntry, ...]:
@@ -343,6 +345,14 @@ class PullSecrets:
         name = names.pull_secret_name(project_id)
         made += [Reference(SECRETS, SECRETS.kind, status.namespace, name) for status in statuses if status.secret_name]
         return tuple(reference.entry() for reference in sorted(made))
+
+
+def _pause(status: PullSecretStatus, before: _Look | None, consent: str) -> float:
+    """Seconds until the next look: soon after the namespace agreed or took it back, then ever less often."""
+    usual = LOOK_AGAIN if status.reason == ConditionReason.SERVED else TRY_AGAIN
+    if before is None:
+        return usual
+    return min(usual, CONSENT_SETTLES if before.consent != consent else 2 * before.pause)
 
 
 def _differs(desired: Manifest, live: Manifest) -> bool:

@@ -18,6 +18,7 @@ from berth.kube.resources import (
     PROJECTS,
     REGISTRY_TEAMS,
     REGISTRY_USERS,
+    ROLE_BINDINGS,
     SECRETS,
     STORAGE_CLASSES,
     Manifest,
@@ -47,10 +48,14 @@ def object_key(manifest: Manifest) -> Key:
 
 
 class Waker:
-    """Turns changes into keys. Keeps small indices, so that no change costs a look at every object."""
+    """Turns changes into keys. Keeps small indices, so that no change costs a look at every object.
 
-    def __init__(self, berth_namespace: str, add: Callable[[Key], None]) -> None:
+    `consent` is the name of the RoleBindings by which namespaces agree to pull secrets.
+    """
+
+    def __init__(self, berth_namespace: str, consent: str, add: Callable[[Key], None]) -> None:
         self._berth_namespace = berth_namespace
+        self._consent = consent
         self._add = add
         self._naming = Naming()
         self._certifications_of_user = Index()
@@ -114,6 +119,9 @@ class Waker:
             yield from self._namespace(both)
         elif resource == CONFIG_MAPS:
             yield INSTALLATION
+        elif resource == ROLE_BINDINGS and both[0]["metadata"]["name"] == self._consent:
+            pulling = self._projects_pulling_in.get(both[0]["metadata"]["namespace"])
+            yield from (project_key(found) for found in pulling)
         elif resource == SECRETS and both[0]["metadata"]["namespace"] == self._berth_namespace:
             yield from self._own_secret(both[0]["metadata"]["name"])
         else:

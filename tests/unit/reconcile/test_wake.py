@@ -15,6 +15,7 @@ from berth.kube.resources import (
     PROJECTS,
     REGISTRY_TEAMS,
     REGISTRY_USERS,
+    ROLE_BINDINGS,
     SECRETS,
     STORAGE_CLASSES,
     Manifest,
@@ -24,12 +25,13 @@ from berth.reconcile.queue import Key
 from berth.reconcile.wake import INSTALLATION, Waker
 
 A, B = Key("Project", "a"), Key("Project", "b")
+CONSENT = "berth-pull-secret-writer"
 
 
 class Woken:
     def __init__(self) -> None:
         self.keys: set[Key] = set()
-        self.waker = Waker("berth-system", self.keys.add)
+        self.waker = Waker("berth-system", CONSENT, self.keys.add)
 
     def by(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
         self.keys.clear()
@@ -189,6 +191,17 @@ def test_a_namespace_wakes_the_projects_that_give_it_a_pull_secret() -> None:
     assert woken.by(NAMESPACES, None, thing(NAMESPACES, "analysis")) == {A}
     woken.by(PROJECTS, project, thing(PROJECTS, "a"))
     assert woken.by(NAMESPACES, thing(NAMESPACES, "analysis"), None) == set()
+
+
+def test_consent_of_a_namespace_wakes_the_projects_that_pull_there_and_no_other_binding_does() -> None:
+    woken = Woken()
+    woken.by(PROJECTS, None, thing(PROJECTS, "a", pullSecrets=[{"namespace": "analysis"}]))
+    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
+    consent = thing(ROLE_BINDINGS, CONSENT, "analysis")
+    assert woken.by(ROLE_BINDINGS, None, consent) == {A}
+    assert woken.by(ROLE_BINDINGS, consent, None) == {A}
+    assert woken.by(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, CONSENT, "elsewhere")) == set()
+    assert woken.by(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, "readers", "analysis")) == set()
 
 
 def test_the_first_use_of_a_pull_secrets_token_wakes_its_project_and_later_ones_do_not() -> None:
