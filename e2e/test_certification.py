@@ -46,8 +46,8 @@ def test_a_user_shows_whether_it_is_certified_until_when_and_why_not(cluster: Cl
     eventually(lambda: certified(cluster, editor) == dated, "the user is certified until then")
     assert (cluster.get("registryuser", editor.name) or {})["status"]["certifiedUntil"] == rfc3339(until)
     header, row = cluster.kubectl("get", "registryuser", editor.name).must().out.splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "TYPE", "CERTIFIED", "UNTIL", "AGE"]
-    assert row.split()[:6] == [editor.name, "True", "Ready", "Person", "True", rfc3339(until)]
+    assert header.split() == ["NAME", "READY", "REASON", "TYPE", "CERTIFIED", "BECAUSE", "UNTIL", "AGE"]
+    assert row.split()[:7] == [editor.name, "True", "Ready", "Person", "True", "Certified", rfc3339(until)]
     cluster.kubectl("delete", "certification", f"{editor.name}-certified").must()
     eventually(lambda: certified(cluster, editor) == none, "the withdrawn certification counts no more")
 
