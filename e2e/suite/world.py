@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import secrets
 import subprocess
 import time
@@ -254,7 +255,26 @@ def await_ready(cluster: Cluster, project: str, seconds: float = 90) -> None:
         raise AssertionError(f"project {project} is not Ready: {result.err}\n{described}\n{pods}")
 
 
+# What a sentence shrinks to beside the address of its page, which has the names, where both would be too long.
+_BESIDE_PAGE = (
+    (r"Project \S+ is in the trash.*", "The project is in the trash; ask somebody with Administer to restore it."),
+    (r"\S+ is in the trash.*", "The repository is in the trash; ask somebody with EditAndDelete to restore it."),
+    (r"Project \S+ is suspended.*", "The project is suspended; ask somebody with Administer to resume it."),
+    (r"\S+ is catalogued.*", "It is not kept in this registry; use the image that spec.external names."),
+    (
+        r"\S+ does not exist, and .*",
+        "No push creates a repository in this project; apply a DockerRepository for it first.",
+    ),
+    (r"(\S+ has \w+) on \S+(, and \w+ needs \w+;).*", r"\1\2 ask somebody with Administer for it."),
+    (r"(\S+) may edit \S+ but (is not certified .*)", r"\1 \2"),
+    (r"(\S+) may edit .* ended at (.*; ask .* a new) .*", r"The certification of \1 ended at \2 one."),
+    (r"(The token of .* lacks the scope .*), which .*", r"\1; use a token that has it."),
+)
+
+
 def with_page(sentence: str, action: str, path: str) -> str:
     """A sentence that says who lacks what ends with the address of the page that explains it, where there is room."""
-    longer = f"{sentence} See https://{HOST}/why?{action}={path}"
-    return longer if len(longer) <= 200 else sentence
+    address = f"See https://{HOST}/why?{action}={path}"
+    short = (re.sub(long, brief, sentence) for long, brief in _BESIDE_PAGE if re.fullmatch(long, sentence))
+    told = [f"{text} {address}" for text in (sentence, next(short))]
+    return next((text for text in told if len(text) <= 200), sentence)

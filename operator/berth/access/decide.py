@@ -29,7 +29,7 @@ from berth.access.model import (
     Subject,
     TokenScope,
 )
-from berth.access.sentences import Facts, full_name, sentence
+from berth.access.sentences import Facts, beside_page, full_name, sentence
 from berth.api import names
 from berth.api.reasons import Reason
 
@@ -106,7 +106,8 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
         if isinstance(verdict, Denial):
             text = sentence(verdict.reason, verdict.facts)
             trace.append(Step(check.name, False, text))
-            return Decision(False, verdict.reason, text, tuple(trace), standing)
+            short = beside_page(verdict.reason, verdict.facts)
+            return Decision(False, verdict.reason, text, tuple(trace), standing, short)
         if check.judge is _visible:
             standing = case.standing
         trace.append(Step(check.name, True, verdict))

@@ -48,8 +48,14 @@ def grant(snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: 
     granted = (Grant(scope.type, scope.name, _allowed(snapshot, actor, scope, now)) for scope in scopes)
     return TokenGrant(
         access=tuple(entry for entry in granted if entry.actions),
-        asked={scope.name: scope.actions for scope in scopes if scope.type == REPOSITORY},
+        asked={scope.name: _spelt_out(scope) for scope in scopes if scope.type == REPOSITORY},
     )
+
+
+def _spelt_out(scope: Scope) -> tuple[str, ...]:
+    """The actions asked for on a repository; `*` is all of them (Distribution, `registry/auth/token/util.go`)."""
+    every = tuple(_ACTIONS) if _ANY in scope.actions else ()
+    return tuple(dict.fromkeys((*(action for action in scope.actions if action != _ANY), *every)))
 
 
 def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime) -> tuple[str, ...]:
@@ -60,6 +66,6 @@ def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime) -> t
         return ()
     return tuple(
         action
-        for action in scope.actions
+        for action in _spelt_out(scope)
         if action in _ACTIONS and permits(snapshot, actor, AccessRequest(_ACTIONS[action], *parts), now)
     )

@@ -284,6 +284,7 @@ class Standing:
 class Decision:
     """The answer. A denial has exactly one reason and one sentence of at most 200 characters.
 
+    `beside_page` is a shorter one for use beside the address of the page that explains it; empty where no page does.
     `standing` is the asker's level and its source; None when there is none or the chain did not come that far.
     """
 
@@ -292,3 +293,4 @@ class Decision:
     sentence: str
     trace: tuple[Step, ...]
     standing: Standing | None = None
+    beside_page: str = ""

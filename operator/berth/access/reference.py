@@ -64,12 +64,16 @@ METHODS: Final[Mapping[Route, tuple[str, ...]]] = {
     Route.CATALOG: ("GET",),
     Route.TAGS: ("GET",),
     Route.MANIFEST: ("GET", "HEAD", "PUT", "DELETE"),
-    Route.BLOB: ("GET", "HEAD", "DELETE"),
+    Route.BLOB: ("GET", "HEAD"),
     Route.UPLOADS: ("POST",),
     Route.UPLOAD: ("GET", "HEAD", "PATCH", "PUT", "DELETE"),
     Route.REFERRERS: ("GET",),
 }
-"""The methods of each endpoint. The registry itself answers 405 to any other."""
+"""The methods of each endpoint.
+
+A blob is not deleted by itself, which would break the manifests that need it: the specification leaves that to the
+registry, and bytes go when no manifest needs them any more.
+"""
 
 _REGISTRY_ACTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
     Action.PULL: ("pull",),

@@ -19,8 +19,10 @@ REPOSITORY: Final = "repository"
 REGISTRY: Final = "registry"
 CATALOG: Final = "catalog"
 
-MAX_SCOPES: Final = 100
-"""Scopes in one token request. Docker asks for one per source of a mount and one for the target; 100 is far above."""
+MAX_SCOPES: Final = 24
+"""Scopes in one token request. Docker asks for one per source of a mount and one for the target; 24 is far above."""
+MAX_SCOPES_LENGTH: Final = 1500
+"""Characters of all scopes of one request together: what they grant has to fit into a header of 16 KiB."""
 MAX_SCOPE_LENGTH: Final = 1024
 """Characters of one scope: the longest legal name (251), a host and a port, a type and the actions."""
 
@@ -58,7 +60,7 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
     Raises `InvalidScope` for a malformed or over-long scope and for too many of them.
     """
     actions: dict[tuple[str, str], dict[str, None]] = {}
-    count = 0
+    count = length = 0
     for value in values:
         for text in value.split(" "):
             if not text:
@@ -66,6 +68,12 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
             count += 1
             if count > MAX_SCOPES:
                 raise InvalidScope(f"A token request may name at most {MAX_SCOPES} scopes; ask for fewer at a time.")
+            length += len(text)
+            if length > MAX_SCOPES_LENGTH:
+                raise InvalidScope(
+                    f"The scopes of a token request may have at most {MAX_SCOPES_LENGTH} characters together; "
+                    "ask for fewer at a time."
+                )
             scope = _parse(text)
             actions.setdefault((scope.type, scope.name), {}).update(dict.fromkeys(scope.actions))
     return tuple(Scope(kind, name, tuple(asked)) for (kind, name), asked in actions.items())

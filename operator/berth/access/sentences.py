@@ -46,13 +46,16 @@ class Facts:
 class Wording:
     """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs.
 
-    `to_nobody` is the sentence where nobody is logged in, when that makes the next step another one.
+    `to_nobody` is the sentence where nobody is logged in, when that makes the next step another one. `beside_page` is
+    the sentence beside the address of the page that explains it, where both would be too long: the address has the
+    names. Empty: no page says more.
     """
 
     pattern: str
     meaning: str
     remedy: str
     to_nobody: str = ""
+    beside_page: str = ""
 
 
 WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
@@ -117,6 +120,7 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
             "The project is in the trash: every operation fails, for everyone, and nothing is lost.",
             "Set `spec.trashed: false` on the `Project`; everything is then as it was.",
+            beside_page="The project is in the trash; ask somebody with Administer to restore it.",
         ),
         Reason.REPOSITORY_TRASHED: Wording(
             "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
@@ -124,23 +128,27 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "The repository is in the trash: every operation fails, for everyone, and nothing is lost. Its name stays "
             "reserved.",
             "Set `spec.trashed: false` on the `DockerRepository`; everything is then as it was.",
+            beside_page="The repository is in the trash; ask somebody with EditAndDelete to restore it.",
         ),
         Reason.PROJECT_SUSPENDED: Wording(
             "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
             "The project has `spec.suspend: true`, so its registry does not run.",
             "Set `spec.suspend: false` on the `Project`.",
+            beside_page="The project is suspended; ask somebody with Administer to resume it.",
         ),
         Reason.EXTERNAL_REPOSITORY: Wording(
             "{name} is catalogued but not kept in this registry; use the image that spec.external of its "
             "DockerRepository names.",
             "The `DockerRepository` describes an image that lives in another registry.",
             "Use the address in `spec.external.image`.",
+            beside_page="It is not kept in this registry; use the image that spec.external names.",
         ),
         Reason.CREATION_DECLARED: Wording(
             "{name} does not exist, and project {project} creates no repository on push; apply a DockerRepository for "
             "it first.",
             "The project has `spec.repositoryCreation: Declared`, and the push names an undeclared repository.",
             "Apply a `DockerRepository` with that path in the project's namespace, then push again.",
+            beside_page="No push creates a repository in this project; apply a DockerRepository for it first.",
         ),
         Reason.LEVEL_TOO_LOW: Wording(
             "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
@@ -151,23 +159,27 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "in first: what is shared with Public is all that you have.",
             to_nobody="Nobody is logged in: the public has {have} on {name}, and {action} needs {need}; log in "
             "(docker login) and try again.",
+            beside_page="{who} has {have}, and {action} needs {need}; ask somebody with Administer for it.",
         ),
         Reason.NOT_CERTIFIED: Wording(
             "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
             "Your level allows a push, and no `Certification` names you. Certification gates push alone, never pull.",
             "Ask your registry office for a `Certification`. It counts from the moment that it is applied.",
+            beside_page="{who} is not certified to push; ask your registry office for a Certification.",
         ),
         Reason.CERTIFICATION_EXPIRED: Wording(
             "{who} may edit {name}, but the certification to push ended at {until}; ask your registry office for a new "
             "Certification.",
             "Your level allows a push, and the last `Certification` that names you has ended (`spec.validUntil`).",
             "Ask your registry office for a new `Certification`.",
+            beside_page="The certification of {who} ended at {until}; ask your registry office for a new one.",
         ),
         Reason.TOKEN_SCOPE_MISSING: Wording(
             "The token of {who} lacks the scope {missing}, which {action} on {name} needs; use a token that has it.",
             "You may do it, and the token that you use may not. Pull needs `download`, push needs `download` and "
             "`modify`, delete needs `modify`.",
             "Use a token with the scope that the sentence names.",
+            beside_page="The token of {who} lacks the scope {missing}; use a token that has it.",
         ),
         Reason.LAYER_TOO_LARGE: Wording(
             "{name} got a layer of {layer}, and its project allows {limit}; split it, or ask somebody with Administer "
@@ -203,6 +215,14 @@ def sentence(reason: Reason, facts: Facts | None = None) -> str:
     wording = WORDINGS[reason]
     pattern = wording.to_nobody if known.anonymous and wording.to_nobody else wording.pattern
     return phrase(pattern, **_fields(known))
+
+
+def beside_page(reason: Reason, facts: Facts) -> str:
+    """The shortest sentence of a reason, for use beside the address of its page; empty where there is none."""
+    wording = WORDINGS[reason]
+    if facts.anonymous and wording.to_nobody:
+        return ""
+    return phrase(wording.beside_page, **_fields(facts))
 
 
 def phrase(pattern: str, **fields: str) -> str:

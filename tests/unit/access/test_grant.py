@@ -60,7 +60,7 @@ def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
         "repository:aligner:pull",
         "repository:other/aligner:pull",
         "repository:host:5000/genomics/aligner:pull",
-        "repository:genomics/aligner:fly,*",
+        "repository:genomics/aligner:fly",
         "repository:genomics/aligner:",
         "image:genomics/aligner:pull",
         "registry:other:*",
@@ -69,3 +69,12 @@ def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
 )
 def test_what_nobody_can_have_is_left_out_without_an_error(text: str) -> None:
     assert grant(lab(), SERVICE, parse_scopes([text]), NOW).access == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "actions"), [("admin", ("pull", "push", "delete")), ("viewer", ()), ("novice", ("pull",))]
+)
+def test_a_star_asks_for_everything_that_may_be_done_to_a_repository(name: str, actions: tuple[str, ...]) -> None:
+    granted = grant(lab(), person(name), parse_scopes(["repository:genomics/aligner:*"]), NOW)
+    assert tuple(action for entry in granted.access for action in entry.actions) == actions
+    assert granted.asked == {"genomics/aligner": ("pull", "push", "delete")}

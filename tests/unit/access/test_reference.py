@@ -54,7 +54,6 @@ def refusal(method: str, target: str) -> str:
         ("GET", f"/v2/p/r/manifests/{SHA512}", Route.MANIFEST, "r", SHA512, Action.PULL),
         ("GET", f"/v2/p/r/blobs/{SHA}", Route.BLOB, "r", SHA, Action.PULL),
         ("HEAD", f"/v2/p/r/blobs/{SHA}", Route.BLOB, "r", SHA, Action.PULL),
-        ("DELETE", f"/v2/p/r/blobs/{SHA}", Route.BLOB, "r", SHA, Action.DELETE),
         ("POST", "/v2/p/r/blobs/uploads/", Route.UPLOADS, "r", "", Action.PUSH),
         ("GET", "/v2/p/r/blobs/uploads/1f-2_3.4=", Route.UPLOAD, "r", "1f-2_3.4=", Action.PUSH),
         ("PATCH", "/v2/p/r/blobs/uploads/id?_state=ab%3D", Route.UPLOAD, "r", "id", Action.PUSH),

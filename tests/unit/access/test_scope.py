@@ -82,12 +82,14 @@ def test_a_malformed_scope_is_refused_with_one_sentence_that_shows_the_form(text
 def test_the_number_and_the_length_of_scopes_are_bounded() -> None:
     many = [f"repository:p/r{index}:pull" for index in range(MAX_SCOPES)]
     assert len(parse_scopes(many)) == MAX_SCOPES
-    with pytest.raises(InvalidScope, match="at most 100 scopes"):
+    with pytest.raises(InvalidScope, match="at most 24 scopes"):
         parse_scopes([" ".join(many), "repository:p/r0:pull"])
     longest = "repository:p/" + "r" * (MAX_SCOPE_LENGTH - len("repository:p/:pull")) + ":pull"
     assert len(parse_scopes([longest])) == 1
     with pytest.raises(InvalidScope, match="at most 1024 characters"):
         parse_scopes([longest.replace("p/", "p/r")])
+    with pytest.raises(InvalidScope, match="at most 1500 characters together"):
+        parse_scopes([longest, longest.replace("p/r", "p/s")])
 
 
 def test_no_input_makes_it_fail_otherwise() -> None:

@@ -12,7 +12,7 @@ from berth.access.decide import decide
 from berth.access.explain import explain
 from berth.access.model import AccessRequest, Action, Level, TokenScope
 from berth.access.reasons_page import BEGIN, END, renew
-from berth.access.sentences import WORDINGS, Facts, phrase, sentence, shorten, size_text
+from berth.access.sentences import WORDINGS, Facts, beside_page, phrase, sentence, shorten, size_text
 from berth.api import names
 from berth.api.reasons import Reason
 from tests.unit.access.worlds import NOW, lab, person
@@ -153,3 +153,17 @@ def test_an_explanation_shows_each_check_and_the_outcome() -> None:
     allowed = explain(decide(lab(), person("reader"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW))
     assert allowed[-1] == "allowed"
     assert all(line.startswith("ok   ") for line in allowed[:-1])
+
+
+@pytest.mark.parametrize("reason", [reason for reason, wording in WORDINGS.items() if wording.beside_page])
+def test_beside_the_address_of_its_page_a_sentence_is_short_and_still_names_the_next_step(reason: Reason) -> None:
+    facts = replace(EXTREME, who="curator.at-the-institute", action=Action.PUSH, need=Level.EDIT_AND_DELETE)
+    text = beside_page(reason, facts)
+    assert len(text) <= 120
+    assert any(step in text.partition(";")[2] for step in ("ask", "use", "apply"))
+    assert len(beside_page(reason, EXTREME)) <= 200
+
+
+def test_where_no_page_says_more_there_is_no_sentence_beside_it() -> None:
+    assert beside_page(Reason.NOT_FOUND, EXTREME) == ""
+    assert beside_page(Reason.LEVEL_TOO_LOW, replace(EXTREME, anonymous=True)) == ""

@@ -14,7 +14,6 @@ from typing import Final
 
 from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import MAX_LENGTH
-from berth.api.reasons import Reason
 from berth.services.access.exchange import Answer, json_answer
 
 DENIED: Final = "DENIED"
@@ -24,19 +23,6 @@ MANIFEST_INVALID: Final = "MANIFEST_INVALID"
 UNAVAILABLE: Final = "UNAVAILABLE"
 TOO_MANY: Final = "TOOMANYREQUESTS"
 
-_EXPLAINED: Final = frozenset(
-    {
-        Reason.PROJECT_TRASHED,
-        Reason.REPOSITORY_TRASHED,
-        Reason.PROJECT_SUSPENDED,
-        Reason.EXTERNAL_REPOSITORY,
-        Reason.CREATION_DECLARED,
-        Reason.LEVEL_TOO_LOW,
-        Reason.NOT_CERTIFIED,
-        Reason.CERTIFICATION_EXPIRED,
-        Reason.TOKEN_SCOPE_MISSING,
-    }
-)
 _LOGIN: Final = "Log in to this registry (docker login {host}) and try again."
 
 
@@ -100,16 +86,15 @@ def _scope(request: RegistryRequest) -> str:
     return " ".join(scopes)
 
 
-def with_page(host: str, request: RegistryRequest, reason: Reason | None, sentence: str) -> str:
-    """The sentence, with the address of the page that explains it where there is more to see and room for it.
+def with_page(host: str, request: RegistryRequest, sentence: str, beside_page: str) -> str:
+    """The sentence, with the address of the page that explains it; `beside_page` with it where the two have no room.
 
-    Not where the page could say no more: to somebody who is not known, about what they may not see, or about what only
-    the request at hand knows. One parameter, so that no client has an `&` to escape.
+    Without `beside_page` the page could say no more: to somebody who is not known, about what they may not see, or
+    about what only the request at hand knows. One parameter, so that no client has an `&` to escape.
     """
-    if reason not in _EXPLAINED:
-        return sentence
-    longer = f"{sentence} See https://{host}/why?{request.action.value}={request.name}"
-    return longer if len(longer) <= MAX_LENGTH else sentence
+    address = f"See https://{host}/why?{request.action.value}={request.name}"
+    both = (f"{text} {address}" for text in (sentence, beside_page) if beside_page)
+    return next((text for text in both if len(text) <= MAX_LENGTH), sentence)
 
 
 def denied(request: RegistryRequest, sentence: str, asked: Collection[str]) -> Refusal:

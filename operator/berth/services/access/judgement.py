@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth.access.decide import allows, credential_failure, decide
-from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Snapshot
+from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
 from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
@@ -63,7 +63,9 @@ class Judge:
         wish = request.wish(largest_layer)
         if not allows(snapshot, token.identity, wish, now):
             decision = decide(snapshot, token.identity, wish, now)
-            return self._refused(request, token, snapshot, caller, decision.reason, decision.sentence)
+            return self._refused(
+                request, token, snapshot, caller, decision.reason, _told(self._deps.host, request, decision)
+            )
         if not token.grants(request.name, request.token_actions):
             # Allowed now, and was not (or was not asked for) when the token was made: a new one will do.
             self._note(request, token, snapshot, caller, allowed=False, reason="Challenge")
@@ -132,7 +134,6 @@ class Judge:
     ) -> Refusal:
         self._note(request, token, snapshot, caller, allowed=False, reason=reason)
         self._deps.metrics.refused(self._endpoint, reason)
-        text = with_page(self._deps.host, request, reason, text)
         return denied(request, text, token.asked.get(request.name, frozenset()))
 
     def _note(
@@ -155,6 +156,10 @@ class Judge:
             caller=caller,
             generation=snapshot.generation,
         )
+
+
+def _told(host: str, request: RegistryRequest, decision: Decision) -> str:
+    return with_page(host, request, decision.sentence, decision.beside_page)
 
 
 def bearer_token(authorization: str) -> str:

@@ -120,7 +120,7 @@ class TokenService:
             "access": list(access),
             "berth": {
                 **_identity_claims(identity),
-                "asked": {name: list(actions) for name, actions in asked.items()},
+                "asked": _asked_in_vain(asked, access),
             },
         }
         token = jwt.encode(claims, self._keys.private, algorithm=ALGORITHM, headers={"x5c": [self._keys.leaf]})
@@ -261,8 +261,16 @@ def _granted_token(claims: Mapping[str, Any]) -> GrantedToken:
         if entry["type"] == "repository":
             granted[entry["name"]] = granted.get(entry["name"], frozenset()) | frozenset(entry["actions"])
     identity = _identity(str(claims["sub"]), own)
-    asked = {name: frozenset(actions) for name, actions in own["asked"].items()}
+    vain = {name: frozenset(actions) for name, actions in own["asked"].items()}
+    asked = {name: granted.get(name, frozenset()) | vain.get(name, frozenset()) for name in (*granted, *vain)}
     return GrantedToken(identity=identity, asked=asked, granted=granted, expires=float(claims["exp"]))
+
+
+def _asked_in_vain(asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What was asked and is not granted; what is, stands in the grant, and a token has to fit into a header."""
+    granted = {entry["name"]: entry["actions"] for entry in access}
+    vain = {name: [one for one in actions if one not in granted.get(name, ())] for name, actions in asked.items()}
+    return {name: actions for name, actions in vain.items() if actions}
 
 
 def _identity_claims(identity: Identity) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from berth.access.model import CredentialKind, Identity
+from berth.access.scope import MAX_SCOPES, MAX_SCOPES_LENGTH
 from berth.services.access.tokens import TokenRefused, TokenService
 from tests.component.pki import Authority
 from tests.unit.services.access.world import AUTHORITY, LEAF, World, write_keys
@@ -107,3 +108,21 @@ def test_a_verified_token_is_refused_when_it_expires(world: World) -> None:
     with pytest.raises(TokenRefused) as refused:
         world.tokens.verify(token)
     assert "expired" in refused.value.sentence
+
+
+@pytest.mark.parametrize("allowed", [("pull", "push"), ("pull",), ()], ids=["granted", "in part", "refused"])
+def test_the_largest_token_that_can_be_asked_for_fits_into_a_header_and_is_verified(
+    world: World, allowed: tuple[str, ...]
+) -> None:
+    length = MAX_SCOPES_LENGTH // MAX_SCOPES - len("repository::pull,push")
+    names = [f"p{index:02}/r".ljust(length, "r") for index in range(MAX_SCOPES)]
+    groups = frozenset(f"{index:04}".rjust(32, "g") for index in range(4096 // 32))
+    identity = Identity(CredentialKind.OIDC, "a" * 253, groups=groups)
+    granted = [{"type": "repository", "name": name, "actions": list(allowed)} for name in names if allowed]
+    asked = dict.fromkeys(names, ("pull", "push"))
+    projects = [name.partition("/")[0].ljust(50, "p") for name in names]
+    token, _ = world.tokens.sign(identity, asked, granted, projects if allowed else [])
+    read = world.tokens.verify(token)
+    assert read.asked == {name: {"pull", "push"} for name in names}
+    assert read.granted == {name: set(allowed) for name in names if allowed}
+    assert len(f"Authorization: Bearer {token}") < 16 * 1024  # one of nginx's large_client_header_buffers

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from berth.access.model import Level, ProjectPolicy, RepositoryPolicy, Rule, SubjectKind
-from tests.unit.services.access.world import PASSWORDS, Response, World, basic, rules
+from tests.unit.services.access.world import HOST, PASSWORDS, Response, World, basic, rules
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
@@ -192,6 +192,15 @@ async def test_no_sentence_grows_beyond_its_limit_for_its_address(world: World) 
         sentence = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
         assert len(sentence) <= 200
         assert ("/why?" in sentence) is (f"/why?push=genomics/{name}" in sentence)
+
+
+@pytest.mark.parametrize("name", ["msfragger/philosopher", "pipelines/nf-core/rnaseq", "a" * 60])
+async def test_names_as_they_are_in_life_leave_room_for_the_address(world: World, name: str) -> None:
+    token = await world.token("dora", f"repository:genomics/{name}:pull,push")
+    told = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
+    assert told.endswith(f" See https://{HOST}/why?push=genomics/{name}")
+    assert told.startswith("dora ")
+    assert "; ask your registry office" in told
 
 
 async def test_where_the_page_can_say_no_more_the_sentence_has_no_address(world: World) -> None:
