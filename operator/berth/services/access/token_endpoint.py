@@ -8,6 +8,7 @@ Sources: Distribution "Token Authentication Specification" and "Oauth2 Token Aut
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -171,12 +172,10 @@ def _scopes(fields: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _understood(texts: Sequence[str]) -> tuple[Scope, ...]:
-    """The scopes that the grammar knows, up to the limit. What it does not know is granted to nobody."""
+    """The scopes that the grammar knows, up to its limits. What it does not know is granted to nobody."""
     known: list[str] = []
     for text in texts[:MAX_SCOPES]:
-        try:
-            parse_scopes((text,))
-        except InvalidScope:
-            continue
-        known.append(text)
+        with suppress(InvalidScope):
+            parse_scopes((*known, text))
+            known.append(text)
     return parse_scopes(known)
