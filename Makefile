@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test lock clean
+.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test bench lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -71,6 +71,10 @@ test: static ## Everything: static checks, unit, component and end-to-end tests
 	@e2e/tools/build test
 	@e2e/images/build
 	@$(BIN)/pytest tests e2e
+
+bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes, no cluster)
+	@e2e/tools/build bench
+	@$(BIN)/python -m bench
 
 lock: ## Renew the locked dependencies from pyproject.toml
 	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe -o operator/requirements.txt pyproject.toml

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from bench.table import Row, told
 from berth.services.access.audit import AuditLog
 from berth.services.logs import decision_logger
 from tests.unit.services.access.world import PASSWORDS, Response, World, basic, drive
@@ -61,6 +62,12 @@ async def measure(rounds: int) -> dict[str, float]:
                 found[name].append((time.perf_counter() - began) / REQUESTS * 1e6)
         world.passwords.close()
     return {name: statistics.median(times) for name, times in found.items()}
+
+
+def rows(rounds: int = 3) -> list[Row]:
+    """What each request costs without a server."""
+    found = asyncio.run(measure(rounds))
+    return [told(f"{name}, without a server", f"{microseconds:.0f} µs") for name, microseconds in found.items()]
 
 
 def main() -> None:

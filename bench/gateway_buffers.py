@@ -12,11 +12,13 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from bench.machine import processor_seconds
+from bench.table import Row, at_most
 from berth.render.gateway import Buffers, render_nginx, render_token
 from berth.services.gateway.files import read_inputs
 from tests.component.gateway.running import Gateway, gateway_settings, run_nginx, write_certificate
@@ -33,12 +35,6 @@ VARIANTS = {
 }
 SIZES = {"1 MiB": 1 << 20, "64 MiB": 1 << 26}
 BYTES_EACH = 1 << 27  # that much goes through in each measurement
-
-
-def processor_seconds(gateway: Gateway) -> float:
-    """Time that the workers have spent on a processor so far (Documentation/scheduler/sched-stats.rst of Linux)."""
-    stats = (Path(f"/proc/{worker}/schedstat").read_text() for worker in gateway.workers())
-    return sum(int(stat.split()[0]) for stat in stats) / 1e9
 
 
 def down(gateway: Gateway, size: int) -> None:
@@ -60,7 +56,23 @@ def up(gateway: Gateway, size: int) -> None:
     connection.close()
 
 
-def main(rounds: int) -> None:
+def rows(rounds: int = 3) -> list[Row]:
+    """What uploads cost nginx with Berth's buffers, as a share of what they cost with the defaults."""
+    default, own = next(iter(VARIANTS)), next(name for name, buffers in VARIANTS.items() if buffers == Buffers())
+    found = measured((default, own), rounds)
+    return [
+        at_most(
+            f"{kind}, processor time of nginx against its default buffers",
+            1.0,
+            statistics.median(mine / its for mine, its in zip(found[own, kind], found[default, kind], strict=True)),
+        )
+        for kind in dict.fromkeys(kind for _, kind in found)
+        if kind.startswith("up")
+    ]
+
+
+def measured(names: Iterable[str], rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Processor seconds of these variants, one figure a round for each kind of transfer."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         access, registry = stack.enter_context(serve()), stack.enter_context(serve())
         access.respond = lambda seen: Answer(
@@ -69,16 +81,18 @@ def main(rounds: int) -> None:
         bodies = {f"/v2/p/r/blobs/{size}": b"x" * size for size in SIZES.values()}
         registry.respond = lambda seen: Answer(200, {}, bodies.get(seen.target, b""))
         gateways = {}
-        for number, (name, buffers) in enumerate(VARIANTS.items()):
+        for number, name in enumerate(names):
             home = Path(folder) / str(number)
             write_certificate(home / "tls")
             settings = gateway_settings(home, access.port)
             inputs = read_inputs(settings)
             settings.output_dir.mkdir()
             (settings.output_dir / "token.conf").write_text(render_token(inputs.token))
-            (settings.output_dir / "nginx.conf").write_text(render_nginx(replace(inputs.config, buffers=buffers)))
+            (settings.output_dir / "nginx.conf").write_text(
+                render_nginx(replace(inputs.config, buffers=VARIANTS[name]))
+            )
             gateways[name] = stack.enter_context(run_nginx(settings))
-        report(measure(gateways, rounds))
+        return measure(gateways, rounds)
 
 
 def measure(gateways: dict[str, Gateway], rounds: int) -> dict[tuple[str, str], list[float]]:
@@ -88,9 +102,9 @@ def measure(gateways: dict[str, Gateway], rounds: int) -> dict[tuple[str, str], 
         for label, size in SIZES.items():
             for direction, transfer in (("down", down), ("up", up)):
                 for name, gateway in gateways.items():
-                    before = processor_seconds(gateway)
+                    before = processor_seconds(gateway.workers())
                     transfer(gateway, size)
-                    found[name, f"{direction} {label}"].append(processor_seconds(gateway) - before)
+                    found[name, f"{direction} {label}"].append(processor_seconds(gateway.workers()) - before)
     return found
 
 
@@ -107,4 +121,4 @@ def report(found: dict[tuple[str, str], list[float]]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    report(measured(VARIANTS, int(sys.argv[1]) if len(sys.argv) > 1 else 3))

@@ -21,14 +21,16 @@ from pathlib import Path
 import argon2
 import bcrypt
 
+from bench.table import Row, at_most
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
 from tests.component.access.classifier import accuracy, timed
 from tests.unit.services.access.world import World
 
 PAUSE = 0.25  # seconds; longer than each of the hashes takes
+GUESSING = 0.75  # an accuracy that luck reaches with so few tries
 UNKNOWN = "unknown user"
-HASHES = {
+HASHES: dict[str, Callable[[], str | None]] = {
     "wrong password, argon2id": lambda: argon2.PasswordHasher().hash("right"),
     "wrong password, bcrypt cost 10": lambda: bcrypt.hashpw(b"right", bcrypt.gensalt(10)).decode(),
     "wrong password, bcrypt cost 11": lambda: bcrypt.hashpw(b"right", bcrypt.gensalt(11)).decode(),
@@ -61,6 +63,21 @@ def _login(world: World, user: str) -> Callable[[int], Awaitable[object]]:
 
 async def _at_once(_seconds: float) -> None:
     await asyncio.sleep(0)
+
+
+def rows(tries: int = 30) -> list[Row]:
+    """How well failed logins of known users are told from those of unknown ones, at worst."""
+    seconds = asyncio.run(measure(tries, FailureTime(pause=PAUSE, monotonic=time.monotonic)))
+    found = {kind: accuracy(seconds[UNKNOWN], taken) for kind, taken in seconds.items() if kind != UNKNOWN}
+    return [
+        at_most(
+            "known users told from unknown ones by the time of a failed login (0.5 is guessing)",
+            GUESSING,
+            max(found.values()),
+            unit="",
+            figures=f"{tries} tries each; " + ", ".join(f"{kind} {value:.2f}" for kind, value in found.items()),
+        )
+    ]
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """`e2e/tools/build [--list] [NAME…]`: build tools, tell what is done, one line a tool.
 
-NAME is a group (`demo`: what `make demo` needs; `test`: everything), a tool, or a program. The programs are then in
-`${BERTH_TOOLS:-${XDG_CACHE_HOME:-~/.cache}/berth/tools}/bin`. What was built stays there until its `go.mod`, the go
-version or the flags change. Set BERTH_SKIP_DEBIAN=1 to leave the Debian packages alone.
+NAME is a group (`demo`, `bench`: what `make demo` and `make bench` need; `test`: everything), a tool, or a program.
+The programs are then in `${BERTH_TOOLS:-${XDG_CACHE_HOME:-~/.cache}/berth/tools}/bin`. What was built stays there
+until its `go.mod`, the go version or the flags change. Set BERTH_SKIP_DEBIAN=1 to leave the Debian packages alone.
 """
 
 from __future__ import annotations

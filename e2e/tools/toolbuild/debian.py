@@ -28,6 +28,7 @@ PACKAGES: tuple[tuple[str, str], ...] = (
     ("/usr/bin/buildah", "buildah"),
     ("/usr/sbin/nginx", "nginx"),
     ("/usr/bin/mmdebstrap", "mmdebstrap"),
+    ("/usr/bin/wrk", "wrk"),
     ("/usr/lib/postgresql/*/bin/postgres", "postgresql"),
 )
 

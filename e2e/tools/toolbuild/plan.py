@@ -38,8 +38,9 @@ def base_name(package: str) -> str:
 
 
 DEMO = frozenset({"demo", "test"})
+BENCH = frozenset({"demo", "test", "bench"})
 TEST = frozenset({"test"})
-GROUPS = ("demo", "test")
+GROUPS = ("demo", "test", "bench")
 
 _KUBERNETES = "k8s.io/kubernetes"
 _STAMP = " ".join(
@@ -48,9 +49,9 @@ _STAMP = " ".join(
 )
 
 
-def _kubernetes(name: str, *programs: str) -> Tool:
+def _kubernetes(name: str, *programs: str, groups: frozenset[str] = DEMO) -> Tool:
     packages = tuple(f"{_KUBERNETES}/cmd/{program}" for program in programs)
-    return Tool(name, "kubernetes", _KUBERNETES, packages, DEMO, ldflags=_STAMP)
+    return Tool(name, "kubernetes", _KUBERNETES, packages, groups, ldflags=_STAMP)
 
 
 TOOLS: tuple[Tool, ...] = (
@@ -59,16 +60,16 @@ TOOLS: tuple[Tool, ...] = (
         "etcd",
         "go.etcd.io/etcd/server/v3",
         ("go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/etcdctl/v3"),
-        DEMO,
+        BENCH,
         rename={"server": "etcd"},
     ),
-    _kubernetes("kubernetes-api", "kube-apiserver", "kubectl"),
+    _kubernetes("kubernetes-api", "kube-apiserver", "kubectl", groups=BENCH),
     Tool(
         "registry",
         "registry",
         "github.com/distribution/distribution/v3",
         ("github.com/distribution/distribution/v3/cmd/registry",),
-        DEMO,
+        BENCH,
         ldflags="-X github.com/distribution/distribution/v3/version.version={version}",
     ),
     Tool(
@@ -76,10 +77,10 @@ TOOLS: tuple[Tool, ...] = (
         "crane",
         "github.com/google/go-containerregistry",
         ("github.com/google/go-containerregistry/cmd/crane",),
-        DEMO,
+        BENCH,
     ),
     Tool("pause", "pause", "", ("berth.dev/e2e/tools/pause",), DEMO),
-    Tool("helm", "helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",), DEMO),
+    Tool("helm", "helm", "helm.sh/helm/v4", ("helm.sh/helm/v4/cmd/helm",), BENCH),
     Tool(
         "containerd",
         "containerd",

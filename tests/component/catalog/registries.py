@@ -63,7 +63,7 @@ def running_registry(directory: Path, authority: Authority, project: str = PROJE
     data = directory / "data"
     data.mkdir(exist_ok=True)
     (directory / "ca.crt").write_bytes(authority.certificate_pem)
-    config = registry_config(project, _inputs(authority))
+    config = registry_config(project, project_inputs(authority))
     config["http"] |= {"addr": f"127.0.0.1:{port}", "debug": {"addr": f"127.0.0.1:{debug_port}"}}
     config["storage"]["filesystem"]["rootdirectory"] = str(data)
     config["auth"]["token"]["rootcertbundle"] = str(directory / "ca.crt")
@@ -219,7 +219,7 @@ def _entry(scope: str) -> dict[str, Any]:
     return {"type": kind, "name": name, "actions": actions.split(",")}
 
 
-def _inputs(authority: Authority) -> ProjectInputs:
+def project_inputs(authority: Authority) -> ProjectInputs:
     return ProjectInputs(
         registry_image="registry",
         registry_version="3.1.2",
