@@ -153,13 +153,6 @@ def test_who_is_not_logged_in_is_told_so_at_the_pull(stage: Stage, client: Clien
     assert_refused(stage.pull(client, nobody, reference), client.refusals.pull, reference, sentence)
 
 
-@each(login for login in LOGINS if login.refusals.login)
-def test_a_wrong_password_at_login_is_refused(stage: Stage, client: Login) -> None:
-    stage.engines.need(client.engine)
-    refused = client.login(stage.seat(stage.curator), f"forgetful-{client.name}", "wrong")
-    assert_refused(Outcome(refused), client.refusals.login, stage.reference(""), WRONG_PASSWORD)
-
-
 @each(login for login in LOGINS if not login.refusals.login)
 def test_a_login_that_asks_nobody_takes_any_password(stage: Stage, client: Login) -> None:
     client.login(stage.seat(stage.curator), f"forgetful-{client.name}", "wrong").must()

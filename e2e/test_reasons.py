@@ -1,4 +1,4 @@
-"""Every reason to be refused at every client, on a push and on a pull: the sentence word for word.
+"""Every reason to be refused at every client, on a push, on a pull and at a login: the sentence word for word.
 
 Some clients at a time run beside each other, each with another reason first; each test waits for its own try.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
 import pytest
 
 from e2e.suite.clients import CLIENTS, SEEDER
 from e2e.suite.clients.client import Outcome
-from e2e.suite.clients.reasons import REASONS, Reason, Try, tries
+from e2e.suite.clients.reasons import Try, tries
 from e2e.suite.clients.scene import Scene, scene
 from e2e.suite.clients.stage import Stage
 from e2e.suite.world import Person, eventually
@@ -26,15 +27,13 @@ ARRIVES_SECONDS = 30
 @pytest.fixture(scope="module")
 def opened(stage: Stage, person: Callable[..., Person]) -> Iterator[Scene]:
     with scene(stage, person) as made:
-        for reason in REASONS:
-            for way in reason.ways:
-                arrives(made, reason, way)
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            list(pool.map(partial(arrives, made), tries(SEEDER)))
         yield made
 
 
-def arrives(made: Scene, reason: Reason, way: str) -> None:
+def arrives(made: Scene, first: Try) -> None:
     """Waits until what brings the reason about has reached the registry."""
-    first = Try(reason, SEEDER, way)
 
     def refused() -> bool:
         first.check(made, first.make(made))

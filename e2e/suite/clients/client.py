@@ -14,7 +14,8 @@ from e2e.suite.world import COMMAND_SECONDS, HOST, Cluster, Person, Result
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_TAG = "latest"
-LOST_AT = "`{}` says the same of every refusal, and what the registry says is lost; the next pull or push tells it."
+LOST_AT = "`{}` does not show what the registry says of a refusal; the next pull or push tells it."
+ASKS_AGAIN = "`{}` asks again for {} s before it tells of too many failed logins."
 ASKS_NOBODY = "`{}` asks nobody and takes any password; the next pull or push tells that it is wrong."
 
 
@@ -105,6 +106,7 @@ class Refusals:
     push: str = ""
     manifest: str = ""  # at the very end of a push, when all blobs are there
     login: str = ""  # empty for a login that asks nobody; without {sentence} where the sentence is lost
+    throttled: str = ""  # a login after too many that failed; as `login` is
     pull_by_digest: str = ""  # where it differs
     notes: tuple[str, ...] = ()  # what else a person should know, for the page
 

@@ -13,6 +13,7 @@ _CONTAINERD = Refusals(
     push="error from registry: {sentence}",
     manifest="error from registry: {sentence}",
     login='Error response from daemon: Get "https://{host}/v2/": unauthorized: {sentence}',
+    throttled='Error response from daemon: Get "https://{host}/v2/": toomanyrequests: {sentence}',
 )
 _CLASSIC = Refusals(
     pull=(
@@ -22,6 +23,7 @@ _CLASSIC = Refusals(
     push="denied: {sentence}",
     manifest="denied: {sentence}",
     login=_CONTAINERD.login,
+    throttled=_CONTAINERD.throttled,
     notes=("Before the sentence of a refused pull it guesses that the repository may not exist or need a login.",),
 )
 

@@ -30,7 +30,11 @@ class Kubelet:
             "unexpected status from HEAD request to https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\n"
             "denied: {sentence}"
         ),
-        notes=("The same stands in the status of the container, after `Back-off pulling image`.",),
+        notes=(
+            "The same stands in the status of the container, after `Back-off pulling image`.",
+            "A Pod whose pull secret was revoked is told so like this. With an image that the node has, "
+            "`imagePullPolicy: Always` makes it ask.",
+        ),
     )
     refused_status = refusals.pull.replace("Failed to pull image", "Back-off pulling image").replace(
         '"{ref}": ', '"{ref}": ErrImagePull: ', 1

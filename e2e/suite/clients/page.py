@@ -59,14 +59,17 @@ def renewed(page: str) -> str:
 
 
 def _generated() -> Iterator[str]:
-    yield "| client | tested | pull refused | push refused | manifest of a push refused | wrong password at login |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| client | tested | pull refused | push refused | manifest of a push refused | login refused "
+        "| login after too many that failed |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for client in CLIENTS:
         refusals = client.refusals
         pull = _code(refusals.pull)
         if refusals.pull_by_digest:
             pull += f"<br>by digest: {_code(refusals.pull_by_digest)}"
-        texts = (pull, _code(refusals.push), _code(refusals.manifest), _login(client))
+        texts = (pull, _code(refusals.push), _code(refusals.manifest), *_logins(client))
         yield f"| {client.name} | {_version(client.name)} | {' | '.join(texts)} |"
     yield ""
     yield "| beside push and pull | |"
@@ -82,10 +85,12 @@ def _generated() -> Iterator[str]:
     yield ""
 
 
-def _login(client: Client) -> str:
+def _logins(client: Client) -> tuple[str, str]:
     if not isinstance(client, Login):
-        return "no login of its own"
-    return _code(client.refusals.login) if client.refusals.login else "asks nobody"
+        return "no login of its own", _code("")
+    if not client.refusals.login:
+        return "asks nobody", _code("")
+    return _code(client.refusals.login), _code(client.refusals.throttled)
 
 
 def _code(template: str) -> str:

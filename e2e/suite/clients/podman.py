@@ -9,6 +9,7 @@ from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
 NOT_TOLD = 'Error: logging into "{host}": invalid username/password'
+NOT_TOLD_TOO_MANY = 'Error: authenticating creds for "{host}": too many requests to registry'
 """What podman, skopeo and buildah say of a login that is refused, whatever the registry answers."""
 
 
@@ -25,6 +26,7 @@ class Podman:
         push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
         manifest="Error: writing manifest: uploading manifest {version} to {name}: denied: {sentence}",
         login=NOT_TOLD,
+        throttled=NOT_TOLD_TOO_MANY,
         notes=(LOST_AT.format("podman login"),),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from e2e.suite.clients.client import Client, Outcome, Pusher, Reference
+from e2e.suite.clients.client import Client, Login, Outcome, Pusher, Reference
 from e2e.suite.clients.refusal import TOKEN_REVOKED, WRONG_PASSWORD, assert_refused, forgetful, with_password
 from e2e.suite.clients.scene import Scene
 from e2e.suite.content import RANDOM_BYTES
@@ -20,6 +20,7 @@ from e2e.suite.world import Person, with_page
 
 PULL: Final = "pull"
 PUSH: Final = "push"
+LOGIN: Final = "login"
 _TIMES: Final = 3
 _SIZE: Final = re.compile(r"a layer of ([0-9.]+ MB),")
 
@@ -28,8 +29,8 @@ _SIZE: Final = re.compile(r"a layer of ([0-9.]+ MB),")
 class Reason:
     """One reason to be refused.
 
-    `who` is told the try, for people of whom each try, or each client, needs one of its own. `pull` and `push` are the
-    sentences; an empty one: nothing of the kind is refused for this reason. Their fields: {who}, {name}
+    `who` is told the try, for people of whom each try, or each client, needs one of its own. `pull`, `push` and
+    `login` are the sentences; an empty one: nothing of the kind is refused for this reason. Their fields: {who}, {name}
     (project/repository), {project}, {size} (a size that only the client's content knows). `until` brings about just
     before a try what does not last, and says until when it does, by the clock of `time.monotonic`.
     """
@@ -38,16 +39,21 @@ class Reason:
     who: Callable[[Scene, Try], Person]
     pull: str = ""
     push: str = ""
+    login: str = ""
     place: str = "open"
     repository: str = "shelf-{kind}"
     size: int = RANDOM_BYTES
     explained: bool = True  # the sentence ends with the address of its page, where there is room
+    throttled: bool = False  # a login is told to come back later
     late: bool = False  # a push that is refused at its manifest, when all blobs are taken
     until: Callable[[Scene, Person], float] = lambda _scene, _person: math.inf
 
     @property
     def ways(self) -> tuple[str, ...]:
-        return tuple(way for way, sentence in ((PULL, self.pull), (PUSH, self.push)) if sentence)
+        return tuple(way for way in (PULL, PUSH, LOGIN) if self.sentence(way))
+
+    def sentence(self, way: str) -> str:
+        return {PULL: self.pull, PUSH: self.push, LOGIN: self.login}[way]
 
 
 @dataclass(frozen=True)
@@ -78,24 +84,30 @@ class Try:
         stage, reference = scene.stage, self._reference(scene)
         if self.way == PULL:
             return stage.pull(self.client, person, reference)
+        if self.way == LOGIN:
+            assert isinstance(self.client, Login)
+            return stage.log_in(self.client, person)
         assert isinstance(self.client, Pusher)
         return stage.push(self.client, person, reference, size=self.reason.size)
 
     def check(self, scene: Scene, outcome: Outcome) -> None:
         """What the person saw is the reason's sentence in the client's words."""
         refusals, reference = self.client.refusals, self._reference(scene)
-        late = refusals.manifest if self.reason.late else refusals.push
-        template = refusals.of_pull(reference) if self.way == PULL else late
+        template = {
+            PULL: refusals.of_pull(reference),
+            PUSH: refusals.manifest if self.reason.late else refusals.push,
+            LOGIN: refusals.throttled if self.reason.throttled else refusals.login,
+        }[self.way]
         assert_refused(outcome, template, reference, self._sentence(scene, reference, outcome.said))
 
     def _reference(self, scene: Scene) -> Reference:
         """A push has a tag of its own, so that the same client can push beside itself."""
         reference = scene.reference(self.reason.place, self.reason.repository, self.client)
-        return reference if self.way == PULL else replace(reference, tag=f"2.0.0-{self.name}")
+        return reference if self.way != PUSH else replace(reference, tag=f"2.0.0-{self.name}")
 
     def _sentence(self, scene: Scene, reference: Reference, said: str) -> str:
         size = _SIZE.search(said)
-        sentence = (self.reason.pull if self.way == PULL else self.reason.push).format(
+        sentence = self.reason.sentence(self.way).format(
             who=self.reason.who(scene, self).name,
             name=reference.path,
             project=reference.path.partition("/")[0],
@@ -106,8 +118,8 @@ class Try:
 
 def tries(client: Client) -> tuple[Try, ...]:
     """Everything that a client can be refused."""
-    ways = (PULL, PUSH) if isinstance(client, Pusher) else (PULL,)
-    return tuple(Try(reason, client, way) for reason in REASONS for way in reason.ways if way in ways)
+    able = {PULL: True, PUSH: isinstance(client, Pusher), LOGIN: bool(client.refusals.login)}
+    return tuple(Try(reason, client, way) for reason in REASONS for way in reason.ways if able[way])
 
 
 def _nobody(scene: Scene, _: Try) -> Person:
@@ -141,6 +153,7 @@ REASONS: Final[tuple[Reason, ...]] = (
         lambda scene, attempt: forgetful(scene.stage.curator, scene.stage.folders(), attempt.name),
         pull=WRONG_PASSWORD,
         push=WRONG_PASSWORD,
+        login=WRONG_PASSWORD,
         explained=False,
     ),
     Reason(
@@ -148,6 +161,8 @@ REASONS: Final[tuple[Reason, ...]] = (
         lambda scene, attempt: scene.throttled.people[attempt.client.name],
         pull=_THROTTLED,
         push=_THROTTLED,
+        login=_THROTTLED,
+        throttled=True,
         explained=False,
         until=lambda scene, person: scene.throttled.until(person),
     ),
@@ -156,6 +171,7 @@ REASONS: Final[tuple[Reason, ...]] = (
         lambda scene, _: scene.tokens["expired"],
         pull=_EXPIRED,
         push=_EXPIRED,
+        login=_EXPIRED,
         explained=False,
     ),
     Reason(
@@ -163,9 +179,17 @@ REASONS: Final[tuple[Reason, ...]] = (
         lambda scene, _: scene.tokens["revoked"],
         pull=TOKEN_REVOKED,
         push=TOKEN_REVOKED,
+        login=TOKEN_REVOKED,
         explained=False,
     ),
-    Reason("user-disabled", lambda scene, _: scene.disabled, pull=_DISABLED, push=_DISABLED, explained=False),
+    Reason(
+        "user-disabled",
+        lambda scene, _: scene.disabled,
+        pull=_DISABLED,
+        push=_DISABLED,
+        login=_DISABLED,
+        explained=False,
+    ),
     Reason(
         "project-unknown",
         lambda scene, _: scene.stage.outsider,

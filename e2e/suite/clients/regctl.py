@@ -25,6 +25,7 @@ class Regctl:
         push=f"failed to send blob post, ref {{full}}: {_FAILED}",
         manifest=f"failed to put manifest {{full}}: {_FAILED}",
         login="failed to ping registry {host}: unauthorized",
+        throttled="failed to ping registry {host}: unauthorized",
         notes=(
             LOST_AT.format("regctl registry login"),
             "The sentence stands inside the registry's answer, which is shown as it came; on a push warnings that "

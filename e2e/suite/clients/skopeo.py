@@ -29,6 +29,7 @@ class Skopeo:
         ),
         manifest='…level=fatal msg="writing manifest: uploading manifest {version} to {name}: denied: {sentence}"',
         login='…level=fatal msg="logging into \\"{host}\\": invalid username/password"',
+        throttled='…level=fatal msg="authenticating creds for \\"{host}\\": too many requests to registry"',
         notes=(LOST_AT.format("skopeo login"),),
     )
 

@@ -15,7 +15,7 @@ import pytest
 
 from e2e.suite import content
 from e2e.suite.clients import SEEDER
-from e2e.suite.clients.client import Ability, Client, Outcome, Pusher, Reference, Seat
+from e2e.suite.clients.client import Ability, Client, Login, Outcome, Pusher, Reference, Seat
 from e2e.suite.content import RANDOM_BYTES, Content, Kind
 from e2e.suite.world import COMMAND_SECONDS, HOST, ROOT, Cluster, Person, eventually, make_project
 
@@ -124,6 +124,10 @@ class Stage:
     def pull(self, client: Client, person: Person, reference: Reference) -> Outcome:
         self.engines.need(client.engine)
         return client.pull(self.seat(person), reference)
+
+    def log_in(self, client: Login, person: Person) -> Outcome:
+        self.engines.need(client.engine)
+        return Outcome(client.login(self.seat(person), person.name, person.password))
 
     def recorded(self, reference: Reference) -> dict[str, Any]:
         """The tag in the status of the reference's DockerRepository, or an empty mapping."""
