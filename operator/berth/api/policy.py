@@ -70,7 +70,8 @@ class PolicyRule(ApiModel):
         tuple[PolicyAction, ...],
         Field(
             max_length=len(PolicyAction),
-            description="What the level lets the subject do, weakest first; push needs a Certification too.",
+            description="What the level lets the subject do, weakest first; push needs a Certification too. "
+            "Absent: what the level says.",
             json_schema_extra=ATOMIC,
         ),
     ] = ()
@@ -178,7 +179,8 @@ class AccessPolicySpec(ApiModel):
         Field(description="Active: the rules decide. Trashed, Suspended: every request is refused. Default: Active."),
     ] = PolicyState.ACTIVE
     summary: Annotated[
-        str | None, Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line, for people.")
+        str | None,
+        Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line. Absent: never told."),
     ] = None
     rules: Annotated[
         tuple[PolicyRule, ...],

@@ -51,7 +51,9 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube
             ) from error
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         chosen = f" with the context {context}" if context else ""
-        raise NoCluster(f"The kubeconfig {path}{chosen} can not be used: {reason}.") from error
+        raise NoCluster(
+            f"The kubeconfig {path}{chosen} can not be used: {reason}; choose another with --kubeconfig or --context."
+        ) from error
     async with kube.ApiClient(configuration) as api:
         api.user_agent = USER_AGENT
         yield KubeClient(api)

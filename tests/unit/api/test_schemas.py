@@ -79,6 +79,17 @@ def test_every_optional_status_field_says_what_its_absence_means(kind: Kind) -> 
     ] == []
 
 
+def test_every_optional_field_of_a_generated_kind_says_what_its_absence_means() -> None:
+    spec = object_schema(ACCESS_POLICY)["properties"]["spec"]
+    silent = []
+    for path, node in nodes(spec):
+        for name, field in node.get("properties", {}).items():
+            told = field["description"]
+            if name not in node.get("required", ()) and "Default:" not in told and "Absent" not in told:
+                silent.append(f"{path}.{name}")
+    assert silent == []
+
+
 def test_sizes_name_their_unit() -> None:
     sizes = [path for path in ALL_NODES if path.split(".")[-1] in {"size", "layerSize", "memory", "capacity"}]
     assert len(sizes) >= 5

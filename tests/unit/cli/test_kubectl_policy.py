@@ -77,6 +77,13 @@ def test_junit_has_a_suite_for_each_test_and_the_whole_chain_of_a_failure(folder
     assert failure.text.splitlines()[-1] == "denied: LevelTooLow"
 
 
+def test_a_report_that_can_not_be_written_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+    result = run("test", str(folder), "--junit", str(tmp_path / "absent" / "report.xml"))
+    assert result.exit_code == 1
+    assert "The report can not be written to" in result.stderr
+    assert "name another file with --junit" in result.stderr
+
+
 def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) -> None:
     edit(folder / "tests.yaml", "  at: 2027-06-30T00:00:00Z\n", "")
     assert run("test", folder, "--at", "2027-06-29T23:59:59Z").exit_code == 1

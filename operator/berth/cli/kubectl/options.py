@@ -28,7 +28,11 @@ class Connection:
 def on_cluster(command: Command) -> Command:
     """Options of a command that talks to a cluster; they arrive as `kubeconfig` and `context`."""
     kubeconfig = click.option(
-        "--kubeconfig", envvar="KUBECONFIG", default="", metavar="FILE", help="The kubeconfig. Default: $KUBECONFIG."
+        "--kubeconfig",
+        envvar="KUBECONFIG",
+        default="",
+        metavar="FILE",
+        help="The kubeconfig. Default: $KUBECONFIG, else ~/.kube/config, else the Pod's ServiceAccount.",
     )
     context = click.option("--context", default="", metavar="NAME", help="A context of it. Default: the current one.")
     return kubeconfig(context(command))
@@ -61,9 +65,10 @@ def as_somebody(command: Command) -> Command:
     return subject(groups(token(command)))
 
 
-def output(*forms: str, default: str = "") -> Callable[[Command], Command]:
-    """`-o`, with these forms; without it `default`, the form for people."""
-    return click.option("-o", "--output", "form", type=click.Choice(forms), default=default or None, help="The form.")
+def output(*forms: str) -> Callable[[Command], Command]:
+    """`-o`, with these forms; without it the form for people."""
+    told = "For programs. Default: text for people."
+    return click.option("-o", "--output", "form", type=click.Choice(forms), help=told)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -71,10 +76,13 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     import asyncio
 
     from berth.access.asked import UnknownSubject
-    from berth.kube.errors import KubeError
+    from berth.kube.errors import KubeError, Unavailable
 
     try:
         return asyncio.run(work)
+    except Unavailable as away:
+        told = away.sentence.rstrip(".")
+        raise click.ClickException(f"{told}; try again, or choose another cluster with --context.") from away
     except (KubeError, UnknownSubject) as problem:
         raise click.ClickException(problem.sentence) from problem
 

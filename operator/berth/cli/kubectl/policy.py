@@ -71,7 +71,12 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
     for line in report.lines(outcomes, quiet=quiet):
         click.echo(line)
     if junit is not None:
-        junit.write_bytes(report.junit(outcomes))
+        try:
+            junit.write_bytes(report.junit(outcomes))
+        except OSError as error:
+            raise click.ClickException(
+                f"The report can not be written to {junit}: {error.strerror}; name another file with --junit."
+            ) from error
     if not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_FAILED)
 

@@ -86,7 +86,7 @@ def keep_secret(made: Made, file: Path) -> None:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             stream.write(f"{made.secret}\n")
     except OSError as error:
-        raise ValueError(f"the secret can not be written to {file}: {error.strerror}") from None
+        raise ValueError(f"the secret can not be written to {file}: {error.strerror}; name another file") from None
 
 
 async def create(made: Made, connection: Connection) -> Created:

@@ -43,7 +43,12 @@ def token() -> None:
     metavar="FILE",
     help="Write the secret there, readable by you alone, instead of printing it; the file must not exist yet.",
 )
-@click.option("--dry-run", type=click.Choice(("none", "client")), default="none", help="client: create nothing.")
+@click.option(
+    "--dry-run",
+    type=click.Choice(("none", "client")),
+    default="none",
+    help="client: print the object, create nothing. Default: none.",
+)
 @output("yaml", "json", "name")
 @on_cluster
 def create(
@@ -62,7 +67,7 @@ def create(
 
     The secret goes to standard output, alone on its line. With -o the object goes there, and the secret to standard
     error; with --secret-file it goes to that file. Whoever has the secret logs in with it as the password, under any
-    user name.
+    user name. To make one takes the verb issue-token on the owner's RegistryUser.
 
     \b
     Examples:
