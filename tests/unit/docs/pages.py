@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -45,6 +48,14 @@ def code(page: Path) -> str:
     """All code of the page: its blocks, and what stands in backquotes."""
     text = page.read_text()
     return "\n".join([*_FENCE.findall(text), *_CODE.findall(_FENCE.sub("", text))])
+
+
+def manifests(page: Path) -> Iterator[Mapping[str, Any]]:
+    """Each whole object that a block of the page shows."""
+    for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+        for document in yaml.safe_load_all(block):
+            if isinstance(document, Mapping) and "apiVersion" in document:
+                yield document
 
 
 def plugin_commands(page: Path) -> Iterator[list[str]]:

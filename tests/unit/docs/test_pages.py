@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from pydantic import BaseModel
 
+from berth.access.policy_files import MODELS
+from berth.api.access_test import AccessTest
+from berth.api.policy import AccessPolicy
 from berth.cli.kubectl.main import cli
-from tests.unit.docs.pages import DOCS, ROOT, anchors, code, links, pages, plugin_commands, target
+from tests.unit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target
 
 
 def _named(page: Path) -> str:
@@ -50,6 +55,19 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert named - known == set()
 
 
+KINDS: dict[str, type[BaseModel]] = {**MODELS, "AccessTest": AccessTest, "AccessPolicy": AccessPolicy}
+MANIFESTS = [(page, manifest) for page in pages() for manifest in manifests(page)]
+
+
+@pytest.mark.parametrize("shown", MANIFESTS, ids=lambda each: f"{_named(each[0])}: {each[1]['kind']}")
+def test_every_manifest_that_is_shown_is_one_that_berth_takes(shown: tuple[Path, dict[str, Any]]) -> None:
+    manifest = shown[1]
+    model = KINDS.get(manifest["kind"])
+    assert (model is None) is (not manifest["apiVersion"].startswith("berth.dev/"))
+    if model is not None:
+        model.model_validate(manifest)
+
+
 COMMANDS = [(page, words) for page in pages() for words in plugin_commands(page)]
 
 
@@ -72,5 +90,6 @@ def _parse(command: click.Command, words: list[str]) -> None:
         _parse(child, rest)
 
 
-def test_commands_are_shown_at_all() -> None:
+def test_commands_and_manifests_are_shown_at_all() -> None:
     assert len(COMMANDS) > 5
+    assert len(MANIFESTS) > 8
