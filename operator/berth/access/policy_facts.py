@@ -111,7 +111,7 @@ class CertificationFacts:
 
 @dataclass(frozen=True, slots=True)
 class SecretFacts:
-    """The password hashes among the values of a Secret, by key; every other value is forgotten at once."""
+    """The password hashes among the values of a Secret, by key."""
 
     hashes: Mapping[str, str] = field(repr=False)
 
@@ -271,6 +271,13 @@ def secret_facts(manifest: Manifest) -> SecretFacts | None:
         return None
     hashes = {key: found for key, value in data.items() if (found := _hash(value))}
     return SecretFacts(hashes) if hashes else None
+
+
+def with_hashes_alone(secret: Manifest) -> dict[str, Any]:
+    """A Secret without the values that are no password hash (keys, certificates): those do not stay in memory."""
+    data = secret.get("data")
+    kept = {key: value for key, value in data.items() if _hash(value)} if isinstance(data, Mapping) else {}
+    return {**secret, "data": kept}
 
 
 def _hash(value: object) -> str | None:

@@ -12,6 +12,7 @@ from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason,
 from berth.api.quantities import format_size
 from berth.api.repository import LastPush, TagStatus
 from berth.catalog.records import RepositoryKey, RepositoryView, Sync, Tag
+from berth.kube.kept import with_sum_of_tags
 
 _FIELDS: Final = ("tags", "tagCount", "digestCount", "lastPush")
 _NAMESPACE_PREFIX: Final = names.project_namespace("")
@@ -67,9 +68,10 @@ def build_status(view: RepositoryView, live: Mapping[str, Any], now: datetime) -
 
 
 def differs(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether writing `status` would change anything in the object."""
-    present = live.get("status") or {}
-    if any(present.get(field) != status.get(field) for field in _FIELDS):
+    """Whether writing `status` would change anything in the object, of whose tags only a checksum may be known."""
+    present = with_sum_of_tags(dict(live)).get("status") or {}
+    planned = with_sum_of_tags({"status": dict(status)})["status"]
+    if any(present.get(field) != planned.get(field) for field in _FIELDS):
         return True
     (wanted,) = status["conditions"]
     found = _present(live)

@@ -9,15 +9,19 @@ from berth.api.names import claim_rank
 from berth.catalog.objects import key_of_object
 from berth.catalog.records import RepositoryKey
 from berth.kube.client import KubeClient
+from berth.kube.kept import with_sum_of_tags
 from berth.kube.reflector import Reflector
 from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of
 
 
 class RepositoryObjects:
-    """A live copy of all DockerRepository objects. `changed` is told whenever one appears, changes or goes."""
+    """A live copy of all DockerRepository objects, with a checksum in the place of their tags.
+
+    `changed` is told whenever one appears, changes or goes.
+    """
 
     def __init__(self, client: KubeClient, changed: Callable[[RepositoryKey], None]) -> None:
-        self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change)
+        self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change, keep=with_sum_of_tags)
         self._changed = changed
         self._by_repository: dict[RepositoryKey, set[ObjectKey]] = {}
 

@@ -47,7 +47,10 @@ class Source(Protocol):
 
 
 class Reflector:
-    """Holds the objects of one selection; `run` it as a task and wait for `synced` before trusting it."""
+    """Holds the objects of one selection; `run` it as a task and wait for `synced` before trusting it.
+
+    `keep` says what of an object stays, here and for the callback; its metadata has to.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Reflector:
         on_change: OnChange | None = None,
         *,
         group: Callable[[Manifest], str] | None = None,
+        keep: Callable[[Manifest], Manifest] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
@@ -72,6 +76,7 @@ class Reflector:
         self._random = rng or random.Random()  # noqa: S311 - spreads load, keeps no secret
         self._objects: dict[ObjectKey, Manifest] = {}
         self._group = group or _namespace
+        self._kept = keep or _whole
         self._groups: dict[str, dict[ObjectKey, Manifest]] = {}
         self._told: dict[ObjectKey, Manifest] = {}  # what the callback knows; the view may be ahead by own writes
         self._own: set[tuple[ObjectKey, int]] = set()  # own writes whose events are still to come
@@ -80,7 +85,7 @@ class Reflector:
 
     @property
     def objects(self) -> Mapping[ObjectKey, Manifest]:
-        """The present objects by (namespace or "", name), without managedFields. A live view: do not change it."""
+        """The present objects by (namespace or "", name), as far as they are kept. A live view: do not change it."""
         return MappingProxyType(self._objects)
 
     def grouped(self, word: str) -> Mapping[ObjectKey, Manifest]:
@@ -101,7 +106,7 @@ class Reflector:
         if told is None or _version(told) < _version(written):
             self._own.add((key, _version(written)))
         if not _newer(self._objects.get(key), written):
-            self._store(key, _lean(written))
+            self._store(key, self._lean(written))
 
     def forget(self, key: ObjectKey, uid: str) -> None:
         """Drop an object that one has deleted oneself, unless another of that name stands there already."""
@@ -149,7 +154,7 @@ class Reflector:
 
     def _replace(self, listing: Listing) -> None:
         """Take a complete list: what it lacks is gone, whether or not an event said so."""
-        fresh = {key_of(item): _lean(item) for item in listing.items}
+        fresh = {key_of(item): self._lean(item) for item in listing.items}
         known = int(listing.resource_version)
         self._own = {(key, version) for key, version in self._own if version > known}
         for key in [key for key in {**self._objects, **self._told} if key not in fresh]:
@@ -166,7 +171,7 @@ class Reflector:
     def _take(self, event: WatchEvent) -> None:
         if event.type != "BOOKMARK":
             key = key_of(event.object)
-            new = None if event.type == "DELETED" else _lean(event.object)
+            new = None if event.type == "DELETED" else self._lean(event.object)
             self._keep(key, new, event.object)
             self._tell(key, new)
         self._version = event.object["metadata"]["resourceVersion"]
@@ -192,6 +197,11 @@ class Reflector:
         except Exception:
             _log.exception("a callback on a change failed", resource=self.selection.resource.plural, object=key)
 
+    def _lean(self, item: Manifest) -> Manifest:
+        """What stays of an object: never managedFields, which nobody here reads and which are half of its size."""
+        metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
+        return self._kept({**item, "metadata": metadata})
+
     def _store(self, key: ObjectKey, new: Manifest | None) -> None:
         present = self._objects.pop(key, None)
         if present is not None:
@@ -208,10 +218,8 @@ def _namespace(item: Manifest) -> str:
     return key_of(item)[0]
 
 
-def _lean(item: Manifest) -> Manifest:
-    """The object without managedFields, which nobody here reads and which are half of its size."""
-    metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
-    return {**item, "metadata": metadata}
+def _whole(item: Manifest) -> Manifest:
+    return item
 
 
 def _version(item: Manifest) -> int:

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 from berth.api import names
 from berth.kube.client import KubeClient
+from berth.kube.kept import without_tags
 from berth.kube.reflector import Reflector
 from berth.kube.resources import (
     ACCESS_POLICIES,
@@ -111,7 +112,8 @@ class Caches:
             self._on_change(resource, old, new)
 
         group = _project_of if resource in OF_PROJECTS else None
-        return Reflector(self._client, resource, namespace, labels, fields, changed, group=group)
+        keep = without_tags if resource == DOCKER_REPOSITORIES else None
+        return Reflector(self._client, resource, namespace, labels, fields, changed, group=group, keep=keep)
 
     def _project_secrets(self, namespace: str) -> Reflector:
         """Tells of changes only after its first list: whoever asked for it waits for that and looks then."""

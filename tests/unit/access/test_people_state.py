@@ -68,6 +68,13 @@ def test_no_hash_stands_in_a_representation() -> None:
     assert "canary" not in repr(facts.secret_facts(secret("$2b$12$canary")))
 
 
+def test_of_a_secret_only_its_password_hashes_stay_in_memory() -> None:
+    whole = secret("$2b$12$x")
+    assert set(whole["data"]) == {"passwordHash", "other"}
+    assert facts.with_hashes_alone(whole) == {**whole, "data": {"passwordHash": whole["data"]["passwordHash"]}}
+    assert facts.with_hashes_alone({"metadata": {}, "data": None}) == {"metadata": {}, "data": {}}
+
+
 @pytest.mark.parametrize("manifest", [user(disabled=True), user(meta=DELETED)])
 def test_a_disabled_or_deleted_user_is_disabled(manifest: Object) -> None:
     cluster = Cluster()

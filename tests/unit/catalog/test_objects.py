@@ -12,6 +12,7 @@ from berth.api import names
 from berth.api.repository import DockerRepository
 from berth.catalog import objects
 from berth.catalog.records import LastPush, RepositoryKey, RepositoryView, Sync, Tag
+from berth.kube.kept import with_sum_of_tags
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = RepositoryKey("genomics", "tools/aligner")
@@ -65,6 +66,15 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_a_status_that_says_so_already_is_not_written_again() -> None:
     present = written(VIEW)
     assert not objects.differs(present, objects.build_status(VIEW, present, NOW + timedelta(hours=1)))
+
+
+def test_a_checksum_of_the_tags_tells_whether_they_are_still_what_was_written() -> None:
+    present = with_sum_of_tags(written(VIEW))
+    assert isinstance(present["status"]["tags"], str)
+    assert with_sum_of_tags(present) == present
+    assert not objects.differs(present, objects.build_status(VIEW, present, NOW))
+    moved = replace(VIEW, tags=(replace(TAG, digest="sha256:" + "0" * 64),))
+    assert objects.differs(present, objects.build_status(moved, present, NOW))
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,17 @@ async def test_managed_fields_are_not_kept() -> None:
     assert "managedFields" not in run.reflector.objects["n", "a"]["metadata"]
 
 
+async def test_what_need_not_be_kept_stays_neither_from_a_list_nor_an_event_nor_an_own_write() -> None:
+    script = Script([Listing([deployment("a", 1, tags=1)], "5")], [[event("ADDED", "b", 6, tags=1)]])
+    reflector = Reflector(script, DEPLOYMENTS, keep=lambda item: {**item, "spec": {}})
+    task = asyncio.create_task(reflector.run())
+    async with asyncio.timeout(5):
+        await script.done.wait()
+    task.cancel()
+    reflector.observe(deployment("c", 7, tags=1))
+    assert {name: item["spec"] for (_, name), item in reflector.objects.items()} == {"a": {}, "b": {}, "c": {}}
+
+
 async def test_a_bookmark_moves_the_watch_on_and_tells_nobody() -> None:
     bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
     script = Script([Listing([deployment("a", 1)], "5")], [[bookmark]])

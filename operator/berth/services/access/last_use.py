@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from berth.api.base import rfc3339
 from berth.api.token import AccessToken
-from berth.kube.errors import Conflict, KubeError
+from berth.kube.errors import Conflict, KubeError, Unavailable
 from berth.kube.resources import ACCESS_TOKENS, Manifest
 
 FIELD_MANAGER: Final = "berth-access"
@@ -73,17 +73,20 @@ class LastUse:
             await self._sleep(_PAUSE)
 
     async def flush(self) -> None:
-        """Write what waits. What the API server does not take stays waiting for the next round."""
+        """Write what waits. While the API server does not answer, it goes on waiting; what it refuses is given up,
+        so that no token stands in the way of the others.
+        """
         for name, hour in list(self._waiting.items()):
             try:
                 await self._record(name, hour)
             except Conflict:
                 self._work.set()
                 continue
-            except KubeError as error:
-                self._log.warning("the last use of a token could not be written", token=name, error=str(error))
+            except Unavailable:
                 self._work.set()
                 return
+            except KubeError as error:
+                self._log.warning("the last use of a token could not be written", token=name, error=str(error))
             if self._waiting.get(name) == hour:
                 del self._waiting[name]
 

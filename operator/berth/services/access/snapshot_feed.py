@@ -19,6 +19,7 @@ from berth.access import policy_facts as facts
 from berth.access.model import Snapshot
 from berth.access.policy_state import PolicyState
 from berth.kube.client import Listing, Selection, WatchEvent
+from berth.kube.kept import without_tags
 from berth.kube.reflector import OnChange, Reflector, Source
 from berth.kube.resources import (
     ACCESS_POLICIES,
@@ -96,7 +97,10 @@ class SnapshotFeed:
         self.reflectors: tuple[Reflector, ...] = (
             Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.take_project)),
             Reflector(
-                client, DOCKER_REPOSITORIES, on_change=self._namespaced(facts.repository_facts, state.take_repository)
+                client,
+                DOCKER_REPOSITORIES,
+                on_change=self._namespaced(facts.repository_facts, state.take_repository),
+                keep=without_tags,
             ),
             Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.take_policy)),
             Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.take_user)),
@@ -105,7 +109,13 @@ class SnapshotFeed:
             Reflector(
                 client, CERTIFICATIONS, on_change=self._named(facts.certification_facts, people.take_certification)
             ),
-            Reflector(client, SECRETS, namespace, on_change=self._named(facts.secret_facts, people.take_secret)),
+            Reflector(
+                client,
+                SECRETS,
+                namespace,
+                on_change=self._named(facts.secret_facts, people.take_secret),
+                keep=facts.with_hashes_alone,
+            ),
         )
         self._listed = False
         self._api_was_away = False

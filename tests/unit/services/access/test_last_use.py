@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from berth.kube.errors import Conflict, Unavailable
+from berth.kube.errors import Conflict, KubeError, Unavailable
 from berth.kube.resources import Manifest
 from berth.services.access.last_use import LastUse
 
@@ -133,6 +133,23 @@ async def test_a_use_while_the_api_server_is_away_is_written_when_it_is_back() -
     while not cluster.writes:  # noqa: ASYNC110 - each pause is a round
         await asyncio.sleep(0)
     running.cancel()
+
+
+async def test_a_token_whose_status_is_refused_does_not_stand_in_the_way_of_others() -> None:
+    cluster = Cluster()
+    refused = {**cluster.stored, "metadata": {"name": "broken", "uid": "b", "resourceVersion": "1"}}
+
+    async def write(body: Mapping[str, Any]) -> Manifest:
+        if body["metadata"]["name"] == "broken":
+            raise KubeError("AccessToken broken is invalid.", status=422)
+        return await cluster.write(body)
+
+    known = {"broken": refused, "laptop": cluster.stored}
+    last_use = LastUse(now=lambda: cluster.now, present=known.get, write=write, observe=lambda _: None)
+    for name in known:
+        last_use.used(name)
+    await last_use.flush()
+    assert cluster.writes == ["2026-11-24T12:00:00Z"]
 
 
 async def test_a_token_that_was_deleted_meanwhile_is_forgotten() -> None:
