@@ -22,8 +22,8 @@ _READ = ("get", "list", "watch")
 _EDIT = (*_READ, "create", "update", "patch")
 _DELETE = (*_EDIT, "delete")
 # Verbs of Berth's own: the chart's ValidatingAdmissionPolicy asks for them where a change needs more than Edit.
-_TRASH = "trash"  # spec.trashed
-_ADMINISTER = "administer"  # spec.localSharing
+_TRASH = "trash"  # spec.trashed, spec.external.image
+_ADMINISTER = "administer"  # spec.localSharing, deleting an object that has it, its finalizer
 
 PERMISSIONS: Final[Mapping[SharingLevel, tuple[str, ...]]] = {
     SharingLevel.VIEW: _READ,
