@@ -58,7 +58,9 @@ def plane(berth_crds: ControlPlane) -> ControlPlane:
     stranger = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "not-a-project"}}
     limit = time.monotonic() + PATIENCE
     # The last of the policies is in force: a new one takes a moment to reach the API server.
-    while not berth_crds.kubectl(f"--as={OPERATOR}", "create", "--dry-run=server", "-f", "-", input=stranger).returncode:
+    while not berth_crds.kubectl(
+        f"--as={OPERATOR}", "create", "--dry-run=server", "-f", "-", input=stranger
+    ).returncode:
         assert time.monotonic() < limit, "the policy is not in force"
     return berth_crds
 

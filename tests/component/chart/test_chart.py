@@ -128,3 +128,40 @@ def test_only_access_mounts_the_signing_key() -> None:
         if volume.get("secret", {}).get("secretName") == "berth-token-signing"
     }
     assert holders == {"berth-access"}
+
+
+def gateway_service(*arguments: str) -> dict[str, Any]:
+    (service,) = (
+        d["spec"]
+        for d in render(CHART / "ci" / "generated-values.yaml", *arguments)
+        if d["kind"] == "Service" and d["metadata"]["name"] == "berth-gateway"
+    )
+    return service
+
+
+def test_the_gateway_sees_the_clients_own_address_unless_told_otherwise() -> None:
+    assert gateway_service()["externalTrafficPolicy"] == "Local"
+    spread = gateway_service("--set=gateway.service.externalTrafficPolicy=Cluster")
+    assert spread["externalTrafficPolicy"] == "Cluster"
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ((), ""),
+        (("gateway.service.externalTrafficPolicy=Cluster",), "all clients behind one node have that node's address"),
+        (("gateway.service.type=ClusterIP",), "say how many do with access.trustedHops"),
+        (("gateway.service.type=ClusterIP", "access.trustedHops=1"), ""),
+    ],
+)
+def test_the_notes_say_when_clients_share_one_address(
+    control_plane: ControlPlane, values: tuple[str, ...], told: str
+) -> None:
+    settings = [f"--set={value}" for value in ("host=registry.example.org", *values)]
+    result = helm(
+        "install", "berth", str(CHART), "--dry-run=client", "--kubeconfig", str(control_plane.kubeconfig), *settings
+    )
+    assert result.returncode == 0, result.stderr
+    notes = result.stdout.partition("NOTES:")[2]
+    assert told in notes
+    assert ("all clients" in notes) is bool(told), notes
