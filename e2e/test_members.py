@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pytest
 
 from e2e.suite.crowd import Projects
-from e2e.suite.world import Cluster, Result, eventually
+from e2e.suite.http import Session
+from e2e.suite.world import Cluster, Result, eventually, with_page
 
 SUFFIX = secrets.token_hex(3)
 REPOSITORY = "kept"
@@ -136,6 +137,55 @@ def test_an_editor_is_told_which_field_needs_more_and_whom_to_ask(cluster: Clust
     )
     created = editor.create("with-sharing", CHANGES["share"]["spec"])
     assert "is changed by whoever has Administer" in created.err
+
+
+def test_what_local_sharing_hides_stays_hidden_whatever_its_members_do_to_the_object(
+    cluster: Cluster, project: str, projects: Projects, curator: Session
+) -> None:
+    namespace, hidden = f"berth-{project}", f"{project}/hidden"
+    viewer = replace(curator, person=projects.crowd.viewer)
+    curator.push(hidden, "v1", b"hidden").must(201)
+    eventually(lambda: cluster.get("dockerrepository", "hidden", namespace), "the push made its object")
+    unseen = f"{hidden} does not exist or is not shared with {projects.crowd.viewer.name};"
+    assert " has View on " in viewer.pull(hidden, "v1").refusal[2], "who has View in the project sees that it is there"
+    local = [{"kind": "User", "name": projects.crowd.curator.name, "level": "Administer"}]
+    cluster.patch("dockerrepository", "hidden", {"spec": {"localSharing": local}}, namespace).must()
+    eventually(lambda: viewer.pull(hidden, "v1").refusal[2].startswith(unseen), "local sharing hides it")
+
+    keeper = member(cluster, project, "EditAndDelete")
+    deleted = keeper.kubectl("delete", "dockerrepository", "hidden", "--wait=false")
+    assert deleted.err.startswith(FORBIDDEN), deleted.said
+    assert "would be lost with the object" in deleted.err
+    for change in (
+        {"metadata": {"finalizers": None}},
+        {"spec": {"external": {"image": "example.org/tools/other"}, "localSharing": None}},
+    ):
+        refused = keeper.kubectl("patch", "dockerrepository", "hidden", "--type=merge", f"--patch={json.dumps(change)}")
+        assert refused.err.startswith(FORBIDDEN), refused.said
+    assert viewer.pull(hidden, "v1").refusal[2].startswith(unseen)
+
+
+def test_a_deleted_repository_is_refused_to_everybody_until_an_administrator_lets_it_go(
+    cluster: Cluster, project: str, curator: Session
+) -> None:
+    namespace, thrown = f"berth-{project}", f"{project}/thrown"
+    curator.push(thrown, "v1", b"thrown").must(201)
+    eventually(lambda: cluster.get("dockerrepository", "thrown", namespace), "the push made its object")
+    keeper, gone = member(cluster, project, "EditAndDelete"), ("dockerrepository", "thrown")
+    keeper.kubectl("delete", *gone, "--wait=false").must()
+    sentence = (
+        f"{thrown} is in the trash and refuses everything; "
+        f"ask somebody with EditAndDelete on project {project} to restore it."
+    )
+    told = (403, "DENIED", with_page(sentence, "pull", thrown))
+    eventually(lambda: curator.pull(thrown, "v1").refusal == told, "it is refused")
+    release = ("patch", *gone, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+    refused = keeper.kubectl(*release)
+    assert refused.err.startswith(FORBIDDEN), refused.said
+    assert "is taken away by whoever has Administer" in refused.err
+    assert curator.pull(thrown, "v1").refusal == told
+    member(cluster, project, "Administer").kubectl(*release).must()
+    eventually(lambda: curator.pull(thrown, "v1").must(200), "it can be pulled again")
 
 
 def test_nobody_writes_access_policies_or_other_projects_objects(cluster: Cluster, project: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from e2e.suite.pods import (
     remove_namespace,
     start_workloads,
 )
-from e2e.suite.world import HOST, Cluster, Person, Result, eventually, with_page
+from e2e.suite.world import HOST, SYSTEM, Cluster, Person, Result, eventually, with_page
 
 ACCOUNTS = ("pipeline", "novice", "stranger")
 PIPELINE = """
@@ -96,6 +97,21 @@ def test_a_pod_pushes_and_pulls_by_its_projected_token_and_stands_as_who_pushed(
     eventually(lambda: by() == f"{namespace}/pipeline", "the push stands in the status with the ServiceAccount")
     secrets = cluster.kubectl("get", "secrets", f"--namespace={namespace}", "--output=name").must()
     assert secrets.out.strip() == ""
+
+
+def test_the_audit_log_tells_the_pods_own_address_and_not_its_nodes(
+    cluster: Cluster, workloads: Mapping[str, Workload], project: str, namespace: str
+) -> None:
+    stranger = workloads["stranger"]
+    assert not crane(stranger, "pull", f"{project}/unseen").ok
+    pod = cluster.get("pod", stranger.name, namespace) or {}
+
+    def addresses() -> set[str]:
+        logs = cluster.kubectl("logs", "deployment/berth-access", "--all-pods", f"--namespace={SYSTEM}").must()
+        lines = (line.partition("] ")[2] for line in logs.out.splitlines() if f"{project}/unseen" in line)
+        return {json.loads(line)["address"] for line in lines}
+
+    eventually(lambda: addresses() == {pod["status"]["podIP"]}, "each line about the pull has the Pod's address")
 
 
 def test_a_service_account_that_is_not_certified_is_told_so_in_its_pod_and_may_pull(

@@ -143,9 +143,13 @@ class AccessSettings(Common):
     gateway_accounts: str = Field(
         "berth-gateway", description="ServiceAccounts in Berth's namespace that may call /authz, by commas."
     )
-    service_accounts: str = Field(
-        "berth-operator,berth-catalog",
-        description="ServiceAccounts in Berth's namespace that get registry tokens, by commas.",
+    probing_accounts: str = Field(
+        "berth-operator",
+        description="ServiceAccounts in Berth's namespace that may pull and push in every project, by commas.",
+    )
+    reading_accounts: str = Field(
+        "berth-catalog",
+        description="ServiceAccounts in Berth's namespace that may pull in every project and list it, by commas.",
     )
     token_lifetime: int = Field(300, ge=60, le=3600, description="Life of a registry token in seconds.")
     token_audience: str = Field(

@@ -30,8 +30,9 @@ from berth.access.model import (
 )
 from berth.api.reasons import Reason
 
-SERVICE_LEVEL: Final = Level.EDIT_AND_DELETE
-"""What Berth's own processes have everywhere: they probe, walk and clean, and never administer."""
+SERVICE_LEVEL: Final = Level.EDIT
+"""What Berth's own processes have everywhere, as far as their scopes go: the operator probes whether a registry takes
+writes, the catalog reads. None of them deletes or administers."""
 PUBLIC_LIMIT: Final = Level.DOWNLOAD
 """What a rule for Public gives at most, whatever it says."""
 

@@ -136,7 +136,8 @@ def test_nobody_below_administer_lets_a_deleted_object_vanish(plane: ControlPlan
     other = keeper.patch("plain", {"metadata": {"finalizers": ["example.org/another"]}})
     assert "keeps refusing every request" in other.stderr
     assert keeper.delete("plain").returncode == 0
-    for finalizers in (None, []):
+    nothing: tuple[list[str] | None, ...] = (None, [])
+    for finalizers in nothing:
         refused = keeper.patch("plain", {"metadata": {"finalizers": finalizers}})
         assert refused.stderr.rstrip().endswith(
             f"The finalizer berth.dev/trash of DockerRepository {space}/plain keeps refusing every request, and is "
@@ -160,7 +161,8 @@ def test_what_is_in_the_trash_is_not_brought_back_by_deleting_its_object(
 def test_members_may_have_finalizers_of_their_own(plane: ControlPlane, space: str, member: Members) -> None:
     put(plane, space, "plain")
     editor = member(SharingLevel.EDIT)
-    for finalizers in ([names.FINALIZER, "example.org/mine"], [names.FINALIZER]):
+    with_own: tuple[list[str], ...] = ([names.FINALIZER, "example.org/mine"], [names.FINALIZER])
+    for finalizers in with_own:
         assert editor.patch("plain", {"metadata": {"finalizers": finalizers}}).returncode == 0
 
 

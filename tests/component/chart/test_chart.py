@@ -131,12 +131,10 @@ def test_only_access_mounts_the_signing_key() -> None:
 
 
 def gateway_service(*arguments: str) -> dict[str, Any]:
-    (service,) = (
-        d["spec"]
-        for d in render(CHART / "ci" / "generated-values.yaml", *arguments)
-        if d["kind"] == "Service" and d["metadata"]["name"] == "berth-gateway"
-    )
-    return service
+    documents = render(CHART / "ci" / "generated-values.yaml", *arguments)
+    services = {d["metadata"]["name"]: d for d in documents if d["kind"] == "Service"}
+    spec: dict[str, Any] = services["berth-gateway"]["spec"]
+    return spec
 
 
 def test_the_gateway_sees_the_clients_own_address_unless_told_otherwise() -> None:

@@ -32,7 +32,7 @@ def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: d
     service = identity.credential == "Service"
     level = 0
     if project is not None and not failures:
-        level = 4 if service else strongest_level(snapshot, project, wish.repository, identity)
+        level = 3 if service else strongest_level(snapshot, project, wish.repository, identity)
     if level == 0:
         found.add(Reason.NOT_AUTHENTICATED if identity.credential == "None" else Reason.NOT_FOUND)
     if level < RANKS[wish.action.value]:

@@ -24,7 +24,7 @@ from berth.access.model import (
     User,
 )
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, SECOND, SERVICE, certified, everybody, lab, person, shared
+from tests.unit.access.worlds import NOW, READER, SECOND, SERVICE, certified, everybody, lab, person, shared
 
 ALIGNER = RepositoryPolicy("aligner", has_content=True)
 
@@ -326,12 +326,23 @@ def test_no_layer_above_the_limit_is_taken(limit: int | None, layer: int | None,
 
 
 @pytest.mark.parametrize("state", list(State))
-def test_own_processes_view_pull_push_and_delete_in_every_state(state: State) -> None:
+def test_the_operator_views_pulls_and_pushes_in_every_state_and_never_deletes_or_administers(state: State) -> None:
     snapshot = with_repository(replace(ALIGNER, state=state, rules=()), state=state, creation=Creation.DECLARED)
-    for action in (Action.VIEW, Action.PULL, Action.PUSH, Action.DELETE):
+    for action in (Action.VIEW, Action.PULL, Action.PUSH):
         assert reason(snapshot, SERVICE, action) is None
         assert reason(snapshot, SERVICE, action, "probe") is None
-    assert reason(snapshot, SERVICE, Action.ADMINISTER) is Reason.LEVEL_TOO_LOW
+    for action in (Action.DELETE, Action.ADMINISTER):
+        assert reason(snapshot, SERVICE, action) is Reason.LEVEL_TOO_LOW
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_the_catalog_reads_in_every_state_and_changes_nothing(state: State) -> None:
+    snapshot = with_repository(replace(ALIGNER, state=state, rules=()), state=state)
+    for action in (Action.VIEW, Action.PULL):
+        assert reason(snapshot, READER, action) is None
+    assert reason(snapshot, READER, Action.PUSH) is Reason.TOKEN_SCOPE_MISSING
+    for action in (Action.DELETE, Action.ADMINISTER):
+        assert reason(snapshot, READER, action) is Reason.LEVEL_TOO_LOW
 
 
 def test_own_processes_find_no_project_that_does_not_exist() -> None:

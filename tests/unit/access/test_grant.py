@@ -8,7 +8,7 @@ from berth.access.grant import Grant, grant
 from berth.access.model import ANONYMOUS, CredentialKind, Identity, TokenScope
 from berth.access.scope import Scope, parse_scopes
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, SERVICE, lab, person
+from tests.unit.access.worlds import NOW, READER, SERVICE, lab, person
 
 EVERYTHING = Scope("repository", "genomics/aligner", ("pull", "push", "delete"))
 
@@ -29,7 +29,8 @@ EVERYTHING = Scope("repository", "genomics/aligner", ("pull", "push", "delete"))
         (person("former"), ()),
         (ANONYMOUS, ()),
         (Identity(CredentialKind.FAILED, "admin", failure=Reason.BAD_CREDENTIALS), ()),
-        (SERVICE, ("pull", "push", "delete")),
+        (SERVICE, ("pull", "push")),
+        (READER, ("pull",)),
     ],
 )
 def test_a_grant_is_the_intersection(identity: Identity, actions: tuple[str, ...]) -> None:
@@ -46,10 +47,11 @@ def test_the_order_and_the_number_asked_for_stay() -> None:
 
 def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
     scopes = parse_scopes(["registry:catalog:*"])
-    granted = grant(lab(), SERVICE, scopes, NOW)
-    assert granted.access == (Grant("registry", "catalog", ("*",)),)
-    assert granted.access[0].project == ""
-    assert granted.asked == {}
+    for process in (SERVICE, READER):
+        granted = grant(lab(), process, scopes, NOW)
+        assert granted.access == (Grant("registry", "catalog", ("*",)),)
+        assert granted.access[0].project == ""
+        assert granted.asked == {}
     for identity in (person("admin"), ANONYMOUS, Identity(CredentialKind.FAILED)):
         assert grant(lab(), identity, scopes, NOW).access == ()
 

@@ -27,6 +27,9 @@ PATHS = ("x", "a/b", "y")
 USERS = ("ann", "bob", "eve")
 
 SERVICE = Identity(CredentialKind.SERVICE, "berth-system/berth-operator")
+READER = Identity(
+    CredentialKind.SERVICE, "berth-system/berth-catalog", frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD})
+)
 
 
 def person(name: str, *scopes: TokenScope) -> Identity:

@@ -7,11 +7,12 @@ its credential still holds, is judged on the present policy by whoever gets it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from berth.access.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind
+from berth.access.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind, TokenScope
 from berth.access.token_format import is_token, token_sha256
 from berth.api.names import AUDIENCE_ACCESS
 from berth.api.reasons import Reason
@@ -21,6 +22,11 @@ from berth.services.access.failure_time import FailureTime
 from berth.services.access.oidc import IssuerAway, OidcLogins, unverified_issuer
 from berth.services.access.passwords import Passwords, TooBusy
 from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, TokenOver
+
+PROBING: Final = frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD, TokenScope.MODIFY})
+"""The operator uploads a small blob to each registry and reads it back."""
+READING: Final = frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD})
+"""The catalog lists repositories and tags and reads manifests."""
 
 _BUSY_SECONDS: Final = 2  # until there is room again among the passwords that wait to be verified
 
@@ -41,15 +47,15 @@ def failed(reason: Reason, name: str = "") -> Identity:
 class Authenticator:
     """Turns credentials into an identity; never raises for what a client sent.
 
-    `service_accounts` are Berth's own processes that get registry tokens, as `namespace/name`; `token_audience` is
-    what the ServiceAccount tokens of everybody else are made for.
+    `own_processes` are the ServiceAccounts of Berth's own processes that get registry tokens, as `namespace/name`, and
+    what each may use them for; `token_audience` is what the ServiceAccount tokens of everybody else are made for.
     """
 
     def __init__(
         self,
         *,
         verifier: ServiceAccountVerifier,
-        service_accounts: frozenset[str],
+        own_processes: Mapping[str, frozenset[TokenScope]],
         token_audience: str,
         oidc: OidcLogins,
         passwords: Passwords,
@@ -57,7 +63,7 @@ class Authenticator:
         failures: FailureTime,
     ) -> None:
         self._verifier = verifier
-        self._service_accounts = service_accounts
+        self._own_processes = own_processes
         self._token_audience = token_audience
         self._oidc = oidc
         self._passwords = passwords
@@ -98,9 +104,10 @@ class Authenticator:
             return failed(Reason.TOKEN_EXPIRED, over.account)
         except NotServed:
             return failed(Reason.BAD_CREDENTIALS)
-        if account not in self._service_accounts:
+        scopes = self._own_processes.get(account)
+        if scopes is None:
             return failed(Reason.BAD_CREDENTIALS)
-        return Identity(CredentialKind.SERVICE, name=account, kind=SubjectKind.SERVICE_ACCOUNT)
+        return Identity(CredentialKind.SERVICE, name=account, kind=SubjectKind.SERVICE_ACCOUNT, scopes=scopes)
 
     async def _oidc_login(self, token: str, issuer: str) -> Identity:
         try:

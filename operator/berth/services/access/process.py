@@ -21,13 +21,14 @@ import uvicorn
 import uvloop
 from prometheus_client import start_http_server
 
+from berth.access.model import TokenScope
 from berth.api.names import registry_host
 from berth.kube.client import KubeClient
 from berth.kube.resources import ACCESS_TOKENS
 from berth.services.access.app import create_app
 from berth.services.access.attempts import HOUR, MINUTE, FailedAttempts
 from berth.services.access.audit import AuditLog
-from berth.services.access.authenticator import Authenticator
+from berth.services.access.authenticator import PROBING, READING, Authenticator
 from berth.services.access.catalog_client import CatalogClient
 from berth.services.access.deps import Deps
 from berth.services.access.door import GatewayDoor
@@ -128,7 +129,7 @@ def _authenticator(
     limits = ((settings.failed_logins_per_minute, MINUTE), (settings.failed_logins_per_hour, HOUR))
     return Authenticator(
         verifier=verifier,
-        service_accounts=_accounts(settings.namespace, settings.service_accounts),
+        own_processes=_own_processes(settings),
         token_audience=settings.token_audience or settings.host,
         oidc=OidcLogins(
             settings.oidc_issuers,
@@ -233,6 +234,12 @@ def _now() -> datetime:
 
 def _registry_base(project: str, *, cluster_domain: str) -> str:
     return f"http://{registry_host(project, cluster_domain)}"
+
+
+def _own_processes(settings: AccessSettings) -> dict[str, frozenset[TokenScope]]:
+    """What each of Berth's own processes may use registry tokens for; an account on both lists may do more."""
+    reading = dict.fromkeys(_accounts(settings.namespace, settings.reading_accounts), READING)
+    return reading | dict.fromkeys(_accounts(settings.namespace, settings.probing_accounts), PROBING)
 
 
 def _accounts(namespace: str, names: str) -> frozenset[str]:

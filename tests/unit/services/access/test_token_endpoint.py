@@ -189,14 +189,22 @@ async def test_other_methods_are_not_served(world: World) -> None:
     assert (response.status, response.headers["allow"]) == (405, "GET, POST")
 
 
-async def test_berths_own_processes_get_what_they_ask_for_even_in_the_trash(world: World) -> None:
+@pytest.mark.parametrize(("process", "granted"), [("berth-operator", ["pull", "push"]), ("berth-catalog", ["pull"])])
+async def test_each_of_berths_own_processes_gets_what_it_needs_and_no_more_even_in_the_trash(
+    world: World, process: str, granted: list[str]
+) -> None:
     world.change("genomics", state=State.TRASHED)
-    account = world.service_account("berth-operator")
-    token = await world.token("anything", "repository:genomics/aligner:pull,push,delete", password=account)
+    account = world.service_account(process)
+    asked = ("registry:catalog:*", "repository:genomics/aligner:pull,push,delete")
+    token = await world.token("anything", *asked, password=account)
     found = claims(token)
-    assert found["access"][0]["actions"] == ["pull", "push", "delete"]
+    access = {(entry["type"], entry["name"]): entry["actions"] for entry in found["access"]}
+    assert access == {("registry", "catalog"): ["*"], ("repository", "genomics/aligner"): granted}
     assert found["berth"]["cred"] == "Service"
     assert (await world.ask("GET", "/v2/genomics/aligner/manifests/1", token)).status == 200
+    for method, path in (("POST", "blobs/uploads/"), ("DELETE", "manifests/v1")):
+        answer = await world.ask(method, f"/v2/genomics/aligner/{path}", token)
+        assert (answer.status == 200) is (method == "POST" and "push" in granted), (process, method)
 
 
 @pytest.mark.parametrize(("account", "audience"), [("intruder", "berth-access"), ("berth-operator", "berth-catalog")])

@@ -34,7 +34,7 @@ from berth.api.reasons import Reason
 from berth.services.access.app import create_app
 from berth.services.access.attempts import FailedAttempts
 from berth.services.access.audit import AuditLog
-from berth.services.access.authenticator import Authenticator
+from berth.services.access.authenticator import PROBING, READING, Authenticator
 from berth.services.access.deps import Deps
 from berth.services.access.door import GatewayDoor
 from berth.services.access.failure_time import FailureTime
@@ -166,7 +166,7 @@ class World:
             tokens=self.tokens,
             authenticator=Authenticator(
                 verifier=self.verifier,
-                service_accounts=frozenset({"berth-system/berth-operator"}),
+                own_processes={"berth-system/berth-operator": PROBING, "berth-system/berth-catalog": READING},
                 token_audience=HOST,
                 oidc=OidcLogins(
                     oidc_issuers, fetch_keys=self._issuer_keys, clock=lambda: self.time, monotonic=lambda: self.time
