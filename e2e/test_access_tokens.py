@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.suite.clients import CLIENTS
-from e2e.suite.clients.client import Client, Login, Pusher, Reference, Seat
-from e2e.suite.clients.refusal import TOKEN_REVOKED, with_password
+from e2e.suite.clients.refusal import TOKEN_REVOKED
+from e2e.suite.clients.roundtrip import log_in_push_and_pull
 from e2e.suite.clients.stage import Engines
-from e2e.suite.content import Kind, make
 from e2e.suite.crowd import Crowd, Projects
 from e2e.suite.http import Session, Wire
 from e2e.suite.plugin import Plugin, install_plugin
@@ -102,24 +100,9 @@ def test_docker_and_crane_log_in_with_a_token_under_any_user_name(
     words = ("--scope=download", "--scope=modify")
     secret = plugin("token", "create", name, f"--owner={crowd.curator.name}", *words).must().out.strip()
     eventually(lambda: session(wire, cluster, secret).token_answer().must(200), "the token is known")
-    holder = Person("somebody-else", secret, tmp_path)
-    with_password(holder, secret, tmp_path)
-    for client in (client for client in CLIENTS if client.name in ("docker", "crane")):
-        pushes_and_pulls(client, running, cluster, holder, f"{project}/by-{client.name}")
+    log_in_push_and_pull(cluster, running, Person("somebody-else", secret, tmp_path), project)
     found = cluster.get("dockerrepository", "by-docker", f"berth-{project}") or {}
     assert found["status"]["lastPush"]["by"] == crowd.curator.name
-
-
-def pushes_and_pulls(client: Client, running: Engines, cluster: Cluster, holder: Person, repository: str) -> None:
-    assert isinstance(client, Login)
-    assert isinstance(client, Pusher)
-    running.need(client.engine)
-    seat = Seat(cluster, holder, holder.home / client.name)
-    seat.folder.mkdir()
-    client.login(seat, holder.name, holder.password).must()
-    reference = Reference(repository, "v1")
-    pushed = client.push(seat, make(Kind.IMAGE, seat.folder / "content", "x", "1"), reference).must()
-    assert client.pull(seat, reference).must().digest == pushed.digest
 
 
 def test_a_token_that_was_used_says_so_in_its_status(

@@ -138,9 +138,9 @@ TOOLS: tuple[Tool, ...] = (
         "oidc",
         "oidc",
         "github.com/zitadel/oidc/v3",
-        ("github.com/zitadel/oidc/v3/example/server",),
+        ("berth.dev/e2e/tools/oidc",),
         TEST,
-        rename={"server": "oidc-provider"},
+        rename={"oidc": "oidc-provider"},
     ),
     Tool("cosign", "cosign", "github.com/sigstore/cosign/v3", ("github.com/sigstore/cosign/v3/cmd/cosign",), TEST),
 )

@@ -17,6 +17,7 @@ from tests.unit.services.access.world import basic
 
 CLIENT: Final = "web"
 SUBJECT: Final = "id1"
+SCOPES_PREFIX: Final = "registry:"
 _SECRET: Final = "secret"
 _USER: Final = "test-user@localhost"
 _PASSWORD: Final = "verysecure"
@@ -53,12 +54,12 @@ async def _answers(session: aiohttp.ClientSession, issuer: str) -> bool:
 
 
 async def log_in(issuer: str) -> str:
-    """The ID token that the person gets by the authorization code flow (OpenID Connect Core 1.0, 3.1)."""
+    """The access token that the person gets by the authorization code flow (OpenID Connect Core 1.0, 3.1)."""
     query = {
         "client_id": CLIENT,
         "redirect_uri": _CALLBACK,
         "response_type": "code",
-        "scope": "openid profile email",
+        "scope": f"openid profile {SCOPES_PREFIX}download",
         "state": "s",
     }
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
@@ -74,7 +75,7 @@ async def log_in(issuer: str) -> str:
         headers = {"authorization": basic(CLIENT, _SECRET)}
         async with browser.post(endpoints["token_endpoint"], data=exchange, headers=headers) as answer:
             assert answer.status == 200, await answer.text()
-            return str((await answer.json())["id_token"])
+            return str((await answer.json())["access_token"])
 
 
 async def _redirected(browser: aiohttp.ClientSession, method: str, url: str, form: dict[str, str] | None = None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.component.access.provider import CLIENT, SUBJECT, log_in, provider
+from tests.component.access.provider import CLIENT, SCOPES_PREFIX, SUBJECT, log_in, provider
 from tests.component.access.running import PASSWORD, install, namespace, policy, project, ready, started, until, user
 from tests.component.controlplane import ControlPlane, free_ports
 from tests.unit.services.access.world import basic, claims
@@ -17,7 +17,12 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
     control_plane: ControlPlane, tmp_path: Path, unique: str
 ) -> None:
     (port,) = free_ports(1)
-    issuer = {"issuer": f"http://localhost:{port}/", "audience": CLIENT, "usernamePrefix": "idp:"}
+    issuer = {
+        "issuer": f"http://localhost:{port}/",
+        "audience": CLIENT,
+        "usernamePrefix": "idp:",
+        "scopesPrefix": SCOPES_PREFIX,
+    }
     rules = [{"kind": "User", "name": f"idp:{SUBJECT}", "level": "Download", "actions": [], "source": "Sharing"}]
     scope, target = f"repository:{unique}/a:pull", f"/v2/{unique}/a/manifests/v1"
     kubeconfig = install(control_plane)

@@ -53,6 +53,12 @@ def test_the_api_server_accepts_every_object(values: Path, control_plane: Contro
         assert result.returncode == 0, (document["kind"], document["metadata"]["name"], result.stderr)
 
 
+def test_a_missing_secret_of_an_identity_providers_authorities_keeps_no_pod_from_starting() -> None:
+    documents = render(VALUES[0], "--set", "access.oidcCASecretName=identity-ca")
+    secrets = [v["secret"] for pod in pods_of(documents) for v in pod.get("volumes", []) if v["name"] == "oidc-ca"]
+    assert [(secret["secretName"], secret["optional"]) for secret in secrets] == [("identity-ca", True)]
+
+
 def test_without_a_host_the_error_says_which_value_is_missing() -> None:
     result = helm("template", "berth", str(CHART))
     assert result.returncode != 0

@@ -1,0 +1,118 @@
+"""Logins with access tokens of an identity provider: names, groups and scopes, and a provider that is away."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from e2e.suite import issuer as provider
+from e2e.suite.clients.refusal import WRONG_PASSWORD
+from e2e.suite.clients.roundtrip import log_in_push_and_pull
+from e2e.suite.clients.stage import Engines
+from e2e.suite.crowd import Projects
+from e2e.suite.http import Session, Wire
+from e2e.suite.issuer import AWAY, GUEST, HOST, PREFIX, RESEARCHER, Issuer
+from e2e.suite.world import Cluster, Person, eventually, with_page
+
+RESEARCHERS = {"kind": "Group", "name": f"{PREFIX}lab-42", "level": "Edit"}
+AWAY_SENTENCE = (
+    "The identity provider {} does not answer, so its token can not be checked; "
+    "try again in a minute, or log in with a password or another token."
+)
+
+
+@pytest.fixture(scope="module")
+def issuer(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
+    """The provider, running; a test that stops it stands after those that need it."""
+    try:
+        made = provider.set_up(cluster, tmp_path_factory.mktemp("issuer"))
+        made.start()
+        yield made
+        made.stop()
+    finally:
+        provider.remove(cluster)
+
+
+@pytest.fixture(scope="module")
+def project(cluster: Cluster, projects: Projects, curator: Session) -> Iterator[str]:
+    """Shared with a group of the provider; its researcher is certified by the RegistryUser that lists the login."""
+    user = f"researcher-{secrets.token_hex(3)}"
+    listed = {"type": "Person", "kubernetes": {"users": [f"{PREFIX}id1"]}}
+    certified = {"subject": {"kind": "User", "name": user}, "certifiedBy": "registry-office"}
+    made: list[tuple[str, dict[str, Any]]] = [("RegistryUser", listed), ("Certification", certified)]
+    for kind, spec in made:
+        cluster.apply({"apiVersion": "berth.dev/v1alpha1", "kind": kind, "metadata": {"name": user}, "spec": spec})
+    name = projects.make("identity", sharing=[*projects.crowd.sharing, RESEARCHERS])
+    curator.push(f"{name}/shelf", "v1", b"shelf").must(201)
+    yield name
+    cluster.kubectl("delete", "certification,registryuser", user).must()
+
+
+def session(cluster: Cluster, wire: Wire, token: str) -> Session:
+    """A login with the token as the password, under any user name."""
+    return Session(wire, Person("anybody", token, cluster.state))
+
+
+def test_docker_and_crane_log_in_with_an_access_token_and_the_rights_of_its_groups(
+    cluster: Cluster, running: Engines, issuer: Issuer, project: str, tmp_path: Path
+) -> None:
+    token = issuer.log_in(RESEARCHER, "download", "modify")
+    log_in_push_and_pull(cluster, running, Person("anybody", token, tmp_path), project)
+    found = cluster.get("dockerrepository", "by-crane", f"berth-{project}") or {}
+    assert found["status"]["lastPush"]["by"] == f"{PREFIX}id1"
+
+
+def test_the_scopes_and_groups_of_a_token_bound_what_it_may_do(
+    cluster: Cluster, wire: Wire, issuer: Issuer, project: str
+) -> None:
+    repository, someone = f"{project}/shelf", f"{PREFIX}id1"
+    token = issuer.log_in(RESEARCHER, "download")
+    reader = session(cluster, wire, token)
+    reader.pull(repository, "v1").must(200)
+    sentence = f"The token of {someone} lacks the scope modify, which push on {repository} needs; "
+    sentence += "use a token that has it."
+    told = reader.start_upload(repository).must(403).refusal
+    assert told == (403, "DENIED", with_page(sentence, "push", repository))
+    guest = session(cluster, wire, issuer.log_in(GUEST, "download", "modify"))
+    outside = guest.pull(repository, "v1").must(403).refusal[2]
+    assert outside.startswith(f"{repository} does not exist or is not shared with {PREFIX}id2;")
+    head, body, signature = token.split(".")
+    forged = session(cluster, wire, f"{head}.{body[:-4]}AAAA.{signature}")
+    assert forged.token_answer().must(401).refusal[2] == WRONG_PASSWORD
+
+
+def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
+    cluster: Cluster, wire: Wire, issuer: Issuer, project: str, curator: Session
+) -> None:
+    repository = f"{project}/shelf"
+    held = session(cluster, wire, issuer.log_in(RESEARCHER, "download")).hold(repository, "pull")
+    issuer.stop()
+    issuer.start()  # it has another key now, which nobody has asked for when it goes away again
+    unknown = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
+    issuer.stop()
+    told = AWAY_SENTENCE.format(HOST)
+    eventually(lambda: unknown.token_answer().refusal == (401, "UNAUTHORIZED", told), "the login says that it is away")
+    held.pull(repository, "v1").must(200)
+    curator.pull(repository, "v1").must(200)
+    issuer.start()
+    back = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
+    eventually(lambda: back.pull(repository, "v1").must(200), "the new key is found")
+
+
+def test_a_provider_that_never_answered_is_told_by_its_own_logins_and_no_other(
+    cluster: Cluster, wire: Wire, project: str, curator: Session
+) -> None:
+    key, repository = ec.generate_private_key(ec.SECP256R1()), f"{project}/shelf"
+    claims = {"iss": f"https://{AWAY}/", "sub": "ada", "aud": "web", "exp": int(time.time()) + 600}
+    login = session(cluster, wire, jwt.encode(claims, key, "ES256", headers={"kid": "first"}))
+    told = AWAY_SENTENCE.format(AWAY)
+    assert login.token_answer().refusal == (401, "UNAUTHORIZED", told)
+    assert login.pull(repository, "v1").refusal == (403, "DENIED", told)
+    curator.pull(repository, "v1").must(200)
