@@ -153,6 +153,24 @@ def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | 
     return bool(ends), max(known) if known and len(known) == len(ends) else None
 
 
+def unchanged_until(snapshot: Snapshot, actor: Actor, now: datetime) -> datetime | None:
+    """The moment from which on time alone may change what this actor may do under this snapshot.
+
+    None: only a change of the policy can. `now` where it may be any moment: a policy that is too old may be confirmed.
+    """
+    identity = actor.identity
+    record = snapshot.tokens.get(identity.token_sha256)
+    ends = [
+        identity.expires_at,
+        record.expires_at if record is not None else None,
+        snapshot.fresh_until,
+        *(snapshot.certifications.get(person) for person in actor.persons),
+    ]
+    if snapshot.fresh_until is not None and snapshot.fresh_until <= now:
+        return now
+    return min((end for end in ends if end is not None and end > now), default=None)
+
+
 def _failure(
     snapshot: Snapshot, identity: Identity, users: tuple[User, ...], now: datetime
 ) -> tuple[Reason | None, str]:

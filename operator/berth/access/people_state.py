@@ -73,15 +73,12 @@ class PeopleState:
     @property
     def changed(self) -> bool:
         """Whether anything changed since the mappings were last asked for."""
-        return any(
-            index.changed
-            for index in (
-                self._user_index,
-                self._team_index,
-                self._alias_index,
-                self._token_index,
-                self._certification_index,
-            )
+        return (
+            self._user_index.changed
+            or self._team_index.changed
+            or self._alias_index.changed
+            or self._token_index.changed
+            or self._certification_index.changed
         )
 
     def users(self) -> Mapping[str, User]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from typing import Any, Literal, TextIO
+from collections.abc import Callable
+from typing import Literal
 
 import structlog
 from structlog.typing import Processor
@@ -62,15 +64,27 @@ def _named(process: str) -> Processor:
     return add
 
 
-def decision_logger(process: str, stream: TextIO) -> Any:
-    """A structlog logger for lines that are written with each request: straight to the stream, at any level."""
-    return structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.EventRenamer("message"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.BoundLogger,
-    ).bind(process=process, logger="berth.audit")
+class LineWriter:
+    """Writes whole lines to a file descriptor, those of one turn of the event loop together, in order.
+
+    A line is on its way before anything that happens after this turn: an answer is at most that much earlier.
+    """
+
+    def __init__(self, descriptor: int, soon: Callable[[Callable[[], None]], object]) -> None:
+        """`soon` runs a function after what is ready now, as an event loop's `call_soon` does."""
+        self._descriptor = descriptor
+        self._soon = soon
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Take one line, which ends with a line feed."""
+        if not self._lines:
+            self._soon(self.flush)
+        self._lines.append(line)
+
+    def flush(self) -> None:
+        """Write what was taken. Whoever ends the process calls it last."""
+        left = "".join(self._lines).encode("utf-8")
+        self._lines = []
+        while left:
+            left = left[os.write(self._descriptor, left) :]

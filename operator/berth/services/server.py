@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 
 _ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
 
 
-def http_server(app: Any, port: int, *, grace: int) -> uvicorn.Config:
-    """How an ASGI application is served; `grace` is for how many seconds requests under way may end."""
+def http_server(
+    app: Any, port: int, *, grace: int, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
+) -> uvicorn.Config:
+    """How an ASGI application is served; `grace` is for how many seconds requests under way may end.
+
+    `http` may be a protocol of its own, made on uvicorn's.
+    """
     return uvicorn.Config(
         app,
         host=_ALL_INTERFACES,
         port=port,
         loop="none",
-        http="httptools",
+        http=http,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -119,13 +119,17 @@ class ServiceAccountVerifier:
 
     async def holder(self, token: str, audience: str) -> Holder:
         """Whose token for this audience it is, and until when. Raises as `verify`; `TokenOver` when it has expired."""
-        cache_key = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), audience)
-        known = self._cache.get(cache_key)
-        if known is not None and known.until > self._clock():
+        known = self.remembered(token, audience)
+        if known is not None:
             return known
         verified = self._read(token, await self._key_of(token), audience)
-        self._remember(cache_key, verified)
+        self._remember(_cache_key(token, audience), verified)
         return verified
+
+    def remembered(self, token: str, audience: str) -> Holder | None:
+        """What `holder` found for this token before, if it still holds."""
+        known = self._cache.get(_cache_key(token, audience))
+        return known if known is not None and known.until > self._clock() else None
 
     async def _key_of(self, token: str) -> tuple[VerificationKey, str]:
         try:
@@ -173,6 +177,10 @@ class ServiceAccountVerifier:
         self._cache.move_to_end(key)
         while len(self._cache) > _CACHE_SIZE:
             self._cache.popitem(last=False)
+
+
+def _cache_key(token: str, audience: str) -> tuple[bytes, str]:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), audience
 
 
 def _account(subject: str) -> str:

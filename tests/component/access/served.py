@@ -13,7 +13,7 @@ import uvicorn
 from yarl import URL
 
 from berth.registry.manifest import MEDIA_TYPES
-from berth.services.access.exchange import Receive, Scope, Send
+from berth.services.access.exchange import Answer, Receive, Request, Scope, Send
 from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy
 from tests.component.catalog.registries import RunningRegistry, running_registry
@@ -63,16 +63,26 @@ class Served:
         return await self.ask(method, judged.headers["berth-upstream"], headers, body)
 
 
+class _Present:
+    """The application that the world has at the time of a request."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def at_once(self, request: Request) -> Answer | None:
+        return self._world.app.at_once(request)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._world.app(scope, receive, send)
+
+
 @contextlib.asynccontextmanager
 async def serving(app_world: World, port: int) -> AsyncIterator[None]:
     """Serve the application until the block ends."""
     config = server_config(app_world.deps, port)
     config.host = "127.0.0.1"
 
-    async def present(scope: Scope, receive: Receive, send: Send) -> None:
-        await app_world.app(scope, receive, send)
-
-    config.app = present
+    config.app = _Present(app_world)
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

@@ -12,7 +12,6 @@ from berth.services.access.authz_endpoint import AuthzEndpoint
 from berth.services.access.deps import Deps
 from berth.services.access.exchange import (
     Answer,
-    App,
     ClientGone,
     Receive,
     Request,
@@ -31,12 +30,12 @@ from berth.services.access.why_page import WhyPage
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 
-def create_app(deps: Deps) -> App:
+def create_app(deps: Deps) -> Application:
     """The application made of these parts. It holds no state beyond them."""
-    return _Application(deps)
+    return Application(deps)
 
 
-class _Application:
+class Application:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._authz = AuthzEndpoint(deps)
@@ -47,22 +46,46 @@ class _Application:
         self._why = WhyPage(deps)
         self._log = structlog.get_logger("berth.access.app")
 
+    def at_once(self, request: Request) -> Answer | None:
+        """The answer to a request that has to wait for nothing, and whose body means nothing; None for any other."""
+        started = time.perf_counter()
+        endpoint = _endpoint(request.path)
+        try:
+            if endpoint == "authz":
+                answer = self._authz.at_once(request)
+            elif endpoint == "token":
+                answer = self._token.at_once(request)
+            else:
+                return None
+        except Exception:
+            answer = self._failed(endpoint, request)
+        if answer is not None:
+            self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+        return answer
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"the access service speaks HTTP alone, not {scope['type']}")
         started = time.perf_counter()
         request = read_request(scope, receive)
+        known = self.at_once(request)
+        if known is not None:
+            await send_answer(send, known, head=request.method == "HEAD")
+            return
         endpoint = _endpoint(request.path)
         try:
             answer = await self._answer(endpoint, request)
         except ClientGone:
             return
         except Exception:
-            # The target stays out of the log: a client may have put anything into it.
-            self._log.exception("request failed", endpoint=endpoint, method=request.method)
-            answer = internal_error()
+            answer = self._failed(endpoint, request)
         await send_answer(send, answer, head=request.method == "HEAD")
         self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+
+    def _failed(self, endpoint: str, request: Request) -> Answer:
+        # The target stays out of the log: a client may have put anything into it.
+        self._log.exception("request failed", endpoint=endpoint, method=request.method)
+        return internal_error()
 
     async def _answer(self, endpoint: str, request: Request) -> Answer:
         if endpoint == "authz":

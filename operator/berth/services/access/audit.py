@@ -6,27 +6,28 @@ ASCII, so that it can neither begin a line nor end one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NewType
 
 from berth.access.model import Identity
 from berth.api.reasons import Reason
 from berth.services.access.door import Caller
 
-
-class Logger(Protocol):
-    """What the audit log needs of a structlog logger."""
-
-    def info(self, event: str, **fields: Any) -> Any:
-        """Write one line."""
-        ...
+PreparedLine = NewType("PreparedLine", str)
+"""A line without its time, without whoever asked, and without its last brace."""
 
 
 class AuditLog:
-    """Writes decisions. `logger` is a structlog logger that renders JSON."""
+    """Writes decisions, each as a whole line, by `write`; `now` is the time in UTC.
 
-    def __init__(self, logger: Logger) -> None:
-        self._log = logger
+    Lines have the form of all others of the process, and are made here, because one is made for each request.
+    """
+
+    def __init__(self, write: Callable[[str], object], *, now: Callable[[], datetime]) -> None:
+        self._write = write
+        self._now = now
 
     def decided(
         self,
@@ -41,47 +42,50 @@ class AuditLog:
         generation: int,
     ) -> None:
         """One decision on one repository."""
-        self._log.info(
-            "decision",
-            endpoint=endpoint,
-            **_who(identity),
-            action=action,
-            repository=repository,
-            allowed=allowed,
-            reason=str(reason) if reason else None,
-            **_whence(caller),
-            generation=generation,
+        self.prepared(
+            self._prepared(
+                "decision",
+                endpoint=endpoint,
+                **_who(identity),
+                action=action,
+                repository=repository,
+                allowed=allowed,
+                reason=str(reason) if reason else None,
+                generation=generation,
+            ),
+            caller,
         )
 
-    def token_issued(
-        self,
-        identity: Identity,
-        *,
-        granted: Sequence[str],
-        asked: Sequence[str],
-        failure: Reason | None,
-        caller: Caller,
-        generation: int,
-    ) -> None:
-        """One token: what was asked for and what it grants, as scopes. With a failure it only carries the refusal."""
-        self._log.info(
+    def token(
+        self, identity: Identity, *, granted: str, asked: str, failure: Reason | None, generation: int
+    ) -> PreparedLine:
+        """The line of one token: what was asked for and what it grants, as scopes with spaces between them.
+
+        With a failure it only carries the refusal. `prepared` writes it, as often as such a token is issued.
+        """
+        return self._prepared(
             "token",
             endpoint="token",
             **_who(identity),
             action="token",
-            repository=" ".join(asked),
-            granted=" ".join(granted),
+            repository=asked,
+            granted=granted,
             allowed=failure is None,
             reason=failure.value if failure else None,
-            **_whence(caller),
             generation=generation,
         )
+
+    def prepared(self, line: PreparedLine, caller: Caller) -> None:
+        """Write a line that was prepared, now and for this caller."""
+        stamp = self._now().isoformat().replace("+00:00", "Z")
+        whence = f'"client": {json.dumps(caller.agent)}, "address": {json.dumps(caller.address)}'
+        self._write(f'{line}, {whence}, "timestamp": "{stamp}"}}\n')
+
+    def _prepared(self, event: str, **fields: Any) -> PreparedLine:
+        line = {"message": event, "level": "info", "process": "access", "logger": "berth.audit", **fields}
+        return PreparedLine(json.dumps(line)[:-1])
 
 
 def _who(identity: Identity) -> dict[str, str]:
     """`token` is the name of the AccessToken object, never anything of its secret."""
     return {"who": identity.name, "credential": identity.credential.value, "token": identity.token}
-
-
-def _whence(caller: Caller) -> dict[str, str]:
-    return {"client": caller.agent, "address": caller.address}

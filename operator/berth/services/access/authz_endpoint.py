@@ -7,6 +7,7 @@ from typing import Final
 from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
 from berth.services.access.answers import malformed, not_served
 from berth.services.access.deps import Deps
+from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request
 from berth.services.access.judgement import Judge, Judged
 from berth.services.serviceaccount import NotServed
@@ -24,12 +25,20 @@ class AuthzEndpoint:
         self._deps = deps
         self._judge = Judge(deps, endpoint="authz")
 
+    def at_once(self, request: Request) -> Answer | None:
+        """The answer to a question of a gateway that is known already; None for any other."""
+        caller = self._deps.gateway.recognized(request.headers)
+        return self._judged(request, caller) if caller is not None else None
+
     async def answer(self, request: Request) -> Answer:
         """The answer to one question of the gateway."""
         try:
             caller = await self._deps.gateway.admit(request.headers)
         except NotServed as refused:
             return not_served(refused.sentence)
+        return self._judged(request, caller)
+
+    def _judged(self, request: Request, caller: Caller) -> Answer:
         try:
             asked = parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
         except InvalidReference as invalid:

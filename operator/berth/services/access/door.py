@@ -12,6 +12,7 @@ from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
 _LONGEST_AGENT: Final = 200
+_ADDRESSES_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class GatewayDoor:
         self._verifier = verifier
         self._accounts = accounts
         self._trusted_hops = trusted_hops
+        self._addresses: dict[str, str] = {}  # by X-Forwarded-For: to read one takes longer than to find it here
 
     async def admit(self, headers: Mapping[str, str]) -> Caller:
         """Who is behind this call of the gateway. Raises NotServed, with one sentence, for anybody else's call."""
@@ -46,7 +48,25 @@ class GatewayDoor:
         account = await self._verifier.verify(token, AUDIENCE_ACCESS)
         if account not in self._accounts:
             raise NotServed(f"The ServiceAccount {account} is not the gateway; only the gateway may call this.")
-        address = client_address(headers.get("x-forwarded-for", ""), self._trusted_hops)
+        return self._caller(headers)
+
+    def recognized(self, headers: Mapping[str, str]) -> Caller | None:
+        """Who is behind this call of the gateway, by a token that was admitted before and still holds.
+
+        None for any other, the gateway's first call included: `admit` says what it is.
+        """
+        token = headers.get(GATEWAY_TOKEN, "")
+        holder = self._verifier.remembered(token, AUDIENCE_ACCESS) if token else None
+        return self._caller(headers) if holder is not None and holder.account in self._accounts else None
+
+    def _caller(self, headers: Mapping[str, str]) -> Caller:
+        forwarded_for = headers.get("x-forwarded-for", "")
+        address = self._addresses.get(forwarded_for)
+        if address is None:
+            address = client_address(forwarded_for, self._trusted_hops)
+            if len(self._addresses) >= _ADDRESSES_KEPT:
+                self._addresses.clear()
+            self._addresses[forwarded_for] = address
         return Caller(address, headers.get("user-agent", "")[:_LONGEST_AGENT])
 
     async def vouched(self, headers: Mapping[str, str]) -> Caller:

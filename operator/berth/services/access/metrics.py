@@ -19,6 +19,7 @@ class AccessMetrics:
         self._requests = Counter(
             "berth_access_requests", "Requests answered.", ("endpoint", "status"), registry=self.registry
         )
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._seconds = Histogram(
             "berth_access_request_seconds", "Time to answer.", ("endpoint",), buckets=_SECONDS, registry=self.registry
         )
@@ -31,8 +32,13 @@ class AccessMetrics:
 
     def answered(self, endpoint: str, status: int, seconds: float) -> None:
         """One request was answered."""
-        self._requests.labels(endpoint, str(status)).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        known = self._answered.get((endpoint, status))
+        if known is None:
+            # Endpoints and statuses are few; to find a child by its labels costs more than to count.
+            known = self._requests.labels(endpoint, str(status)), self._seconds.labels(endpoint)
+            self._answered[endpoint, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
     def refused(self, endpoint: str, reason: Reason | None) -> None:
         """One request was refused."""

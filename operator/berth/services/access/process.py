@@ -39,10 +39,11 @@ from berth.services.access.metrics import AccessMetrics
 from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
 from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
+from berth.services.access.prompt import PromptProtocol
 from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
-from berth.services.logs import configure_logs, decision_logger
+from berth.services.logs import LineWriter, configure_logs
 from berth.services.server import Server, http_server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
@@ -111,6 +112,7 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
 @contextlib.asynccontextmanager
 async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[Deps]:
     passwords = Passwords(monotonic=time.monotonic)
+    lines = LineWriter(sys.stderr.fileno(), asyncio.get_running_loop().call_soon)
     async with (
         aiohttp.ClientSession() as to_catalog,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as to_registries,
@@ -118,8 +120,9 @@ async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[D
     ):
         try:
             authenticator = _authenticator(settings, watched.verifier, passwords, to_issuers)
-            yield _deps(settings, watched, authenticator, to_catalog, to_registries)
+            yield _deps(settings, watched, authenticator, lines, to_catalog, to_registries)
         finally:
+            lines.flush()
             passwords.close()
 
 
@@ -147,6 +150,7 @@ def _deps(
     settings: AccessSettings,
     watched: _Watched,
     authenticator: Authenticator,
+    lines: LineWriter,
     to_catalog: aiohttp.ClientSession,
     to_registries: aiohttp.ClientSession,
 ) -> Deps:
@@ -177,7 +181,7 @@ def _deps(
             patience=settings.record_timeout,
         ),
         registries=RegistryProxy(to_registries, base=base),
-        audit=AuditLog(decision_logger("access", sys.stderr)),
+        audit=AuditLog(lines.write, now=_now),
         token_used=watched.last_use.used,
         metrics=AccessMetrics(),
         upstream_self=settings.upstream_self.rstrip("/"),
@@ -220,7 +224,7 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    return http_server(create_app(deps), port, grace=_GRACE_SECONDS)
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=PromptProtocol)
 
 
 async def _load_keys(verifier: ServiceAccountVerifier) -> None:

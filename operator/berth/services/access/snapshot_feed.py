@@ -45,11 +45,17 @@ class _Listening:
     def __init__(self, source: Source, clock: Callable[[], float]) -> None:
         self._source = source
         self._clock = clock
-        self.heard: dict[Selection, float] = {}
+        self._heard: dict[Selection, float] = {}
+        self.oldest = 0.0
+        """When the selection was last heard of that has been silent for longest; of those that ever were."""
+
+    def _hear(self, selection: Selection) -> None:
+        self._heard[selection] = self._clock()
+        self.oldest = min(self._heard.values())
 
     async def listing(self, selection: Selection) -> Listing:
         listing = await self._source.listing(selection)
-        self.heard[selection] = self._clock()
+        self._hear(selection)
         return listing
 
     async def watch(
@@ -57,9 +63,9 @@ class _Listening:
     ) -> AsyncGenerator[WatchEvent, None]:
         async with aclosing(self._source.watch(selection, resource_version, timeout_seconds)) as events:
             async for event in events:
-                self.heard[selection] = self._clock()
+                self._hear(selection)
                 yield event
-        self.heard[selection] = self._clock()  # it ended as the API server said it would
+        self._hear(selection)  # it ended as the API server said it would
 
 
 class SnapshotFeed:
@@ -90,6 +96,7 @@ class SnapshotFeed:
             until = datetime.fromtimestamp(stored.heard, UTC) + self._max_age
             self._stored_snapshot = replace(stored.snapshot, public_allowed=public_allowed, fresh_until=until)
         self._dated: tuple[Snapshot, Snapshot] = (_EMPTY, _EMPTY)
+        self._dated_at = 0.0
         self._listening = client = _Listening(client, clock)
         self._log = structlog.get_logger("berth.access.snapshot")
         state, people = self._state, self._state.people
@@ -135,7 +142,7 @@ class SnapshotFeed:
     def heard(self) -> float:
         """When the API server last said something about the part that it has been silent about for longest."""
         if self.listed:
-            return min(self._listening.heard[reflector.selection] for reflector in self.reflectors)
+            return self._listening.oldest
         return self._stored.heard if self._stored is not None else 0.0
 
     @property
@@ -143,9 +150,10 @@ class SnapshotFeed:
         """The present policy. Changes since the last look are worked in now, all together."""
         if not self.listed:
             return self._stored_snapshot if self._serves_stored else _EMPTY
-        present = self._state.snapshot()
-        until = datetime.fromtimestamp(self.heard, UTC) + self._max_age
-        if self._dated[0] is not present or self._dated[1].fresh_until != until:
+        present, heard = self._state.snapshot(), self.heard
+        if self._dated[0] is not present or self._dated_at != heard:
+            until = datetime.fromtimestamp(heard, UTC) + self._max_age
+            self._dated_at = heard
             # Generations go on where those of the stored policy ended: they are keys of caches.
             generation = self._stored_snapshot.generation + present.generation
             self._dated = (present, replace(present, generation=generation, fresh_until=until))

@@ -7,16 +7,17 @@ Sources: Distribution "Token Authentication Specification" and "Oauth2 Token Aut
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
-from berth.access.actor import actor_of
-from berth.access.grant import grant
-from berth.access.model import Identity, Snapshot
+from berth.access.actor import Actor, actor_of, unchanged_until
+from berth.access.grant import Grant, grant
+from berth.access.model import Snapshot
 from berth.access.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
 from berth.access.sentences import Facts, sentence
 from berth.api.base import rfc3339
@@ -25,13 +26,15 @@ from berth.services.access.answers import bad_token_request, login_refused, meth
 from berth.services.access.authenticator import Proof, failed
 from berth.services.access.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
 from berth.services.access.deps import Deps
-from berth.services.access.door import Caller
-from berth.services.access.exchange import Answer, BodyTooLarge, Request, json_answer
+from berth.services.access.door import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
+from berth.services.access.exchange import Answer, BodyTooLarge, Request
+from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests
+from berth.services.access.tokens import claims_of
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
-_NO_STORE: Final = (("cache-control", "no-store"),)
+_TOKEN_HEADERS: Final = (("content-type", "application/json"), ("cache-control", "no-store"))
 
 
 class _Unreadable(ValueError):  # noqa: N818 - named for what the client sent
@@ -53,6 +56,34 @@ class TokenEndpoint:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self._known = KnownRequests()
+        self._second = (0, "")  # the last one that a token was issued in, and how it is written
+
+    def at_once(self, request: Request) -> Answer | None:
+        """The answer to a request whose like was answered before, under the present policy; None for any other."""
+        if request.method != "GET":
+            return None
+        caller = self._deps.gateway.recognized(request.headers) if GATEWAY_TOKEN in request.headers else NOBODY_KNOWN
+        if caller is None:
+            return None
+        authorization = request.headers.get("authorization", "")
+        generation, now = self._deps.snapshot().generation, self._deps.now().timestamp()
+        query_key = self._known.key(authorization, request.query)
+        answered = self._known.answers.get(query_key)
+        if (
+            answered is not None
+            and answered.grant.generation == generation
+            and answered.until > now
+            and answered.leaf == self._deps.tokens.leaf
+        ):
+            self._used(answered.grant, caller)
+            return answered.answer
+        scopes = _raw_scopes(request.query)
+        grant = self._known.grants.get(self._known.key(authorization, scopes)) if scopes is not None else None
+        if grant is None or grant.generation != generation or grant.until <= now:
+            return None
+        self._used(grant, caller)
+        return self._signed(grant, query_key)
 
     async def answer(self, request: Request) -> Answer:
         """The answer to one token request."""
@@ -67,69 +98,92 @@ class TokenEndpoint:
             return bad_token_request(f"The form of a token request may have at most {_BODY_LIMIT} bytes.")
         except _Unreadable as unreadable:
             return bad_token_request(str(unreadable))
-        return await self._issue(wanted, request.headers)
+        return await self._issue(wanted, request)
 
-    async def _issue(self, wanted: _Wanted, headers: Mapping[str, str]) -> Answer:
-        caller = await self._deps.gateway.vouched(headers)
+    async def _issue(self, wanted: _Wanted, request: Request) -> Answer:
+        caller = await self._deps.gateway.vouched(request.headers)
         if wanted.complaint:
             proof = Proof(failed(Reason.BAD_CREDENTIALS))
         else:
             proof = await self._deps.authenticator.identify(wanted.basic, self._deps.snapshot(), caller.address)
         # To prove it took its time; what changed meanwhile counts.
-        snapshot, identity = self._deps.snapshot(), proof.identity
-        actor = actor_of(snapshot, identity, self._deps.now())
-        if actor.failure is None:
-            if identity.token:
-                self._deps.token_used(identity.token)
-        else:
+        snapshot, identity, now = self._deps.snapshot(), proof.identity, self._deps.now()
+        actor = actor_of(snapshot, identity, now)
+        if actor.failure is not None:
             self._deps.metrics.refused("token", actor.failure)
             if not wanted.scopes:
-                self._note(identity, (), (), actor.failure, caller, snapshot)
+                self._deps.audit.prepared(self._granted(snapshot, actor, (), now).line, caller)
                 text = wanted.complaint or sentence(actor.failure, Facts(who=actor.to_blame))
                 return login_refused(self._deps.host, text, retry_after=proof.retry_after).answer
-        return self._signed(identity, _understood(wanted.scopes), actor.failure, caller, snapshot)
+        found = self._granted(snapshot, actor, _understood(wanted.scopes), now)
+        self._used(found, caller)
+        if found.failure is not None or identity.credential not in KEPT or request.method != "GET":
+            return self._signed(found, None)
+        authorization = request.headers.get("authorization", "")
+        scopes = _raw_scopes(request.query)
+        if scopes is not None:
+            self._known.grants.put(self._known.key(authorization, scopes), found)
+        return self._signed(found, self._known.key(authorization, request.query))
 
-    def _signed(
-        self, identity: Identity, scopes: Sequence[Scope], failure: Reason | None, caller: Caller, snapshot: Snapshot
-    ) -> Answer:
-        granted = grant(snapshot, identity, scopes, self._deps.now())
-        projects = sorted({entry.project for entry in granted.access if entry.project})
-        token, issued = self._deps.tokens.sign(
-            identity, granted.asked, [asdict(entry) for entry in granted.access], projects
-        )
-        self._note(
-            identity,
-            [f"{entry.type}:{entry.name}:{','.join(entry.actions)}" for entry in granted.access],
-            [f"{scope.type}:{scope.name}:{','.join(scope.actions)}" for scope in scopes],
-            failure,
-            caller,
-            snapshot,
-        )
-        document = {
-            "token": token,
-            "access_token": token,
-            "expires_in": self._deps.tokens.lifetime,
-            "issued_at": rfc3339(datetime.fromtimestamp(issued, UTC)),
-        }
-        return json_answer(200, document, _NO_STORE)
+    def _signed(self, grant: Granted, key: bytes | None) -> Answer:
+        """A token with this grant; with a key it is kept, for whoever asks the same within a few seconds."""
+        tokens = self._deps.tokens
+        token, issued = tokens.sign(grant.claims)
+        life = f'"expires_in":{tokens.lifetime},"issued_at":"{self._at(issued)}"'
+        body = f'{{"token":"{token}","access_token":"{token}",{life}}}'
+        answer = Answer(200, _TOKEN_HEADERS, body.encode("ascii"))
+        if key is not None:
+            until = min(grant.until, issued + REUSED_SECONDS)
+            self._known.answers.put(key, Answered(grant, answer, tokens.leaf, until))
+        return answer
 
-    def _note(
-        self,
-        identity: Identity,
-        granted: Sequence[str],
-        asked: Sequence[str],
-        failure: Reason | None,
-        caller: Caller,
-        snapshot: Snapshot,
-    ) -> None:
-        self._deps.audit.token_issued(
-            identity,
-            granted=granted,
-            asked=asked,
-            failure=failure,
-            caller=caller,
+    def _at(self, moment: int) -> str:
+        if self._second[0] != moment:
+            self._second = (moment, rfc3339(datetime.fromtimestamp(moment, UTC)))
+        return self._second[1]
+
+    def _used(self, grant: Granted, caller: Caller) -> None:
+        if grant.identity.token and grant.failure is None:
+            self._deps.token_used(grant.identity.token)
+        self._deps.audit.prepared(grant.line, caller)
+
+    def _granted(self, snapshot: Snapshot, actor: Actor, scopes: Sequence[Scope], now: datetime) -> Granted:
+        """What this actor gets of these scopes, in every form that it is told in."""
+        found = grant(snapshot, actor.identity, scopes, now)
+        projects = sorted({entry.project for entry in found.access if entry.project})
+        until = unchanged_until(snapshot, actor, now)
+        line = self._deps.audit.token(
+            actor.identity,
+            granted=_words(found.access),
+            asked=_words(scopes),
+            failure=actor.failure,
             generation=snapshot.generation,
         )
+        return Granted(
+            identity=actor.identity,
+            claims=claims_of(actor.identity, found.asked, [asdict(entry) for entry in found.access], projects),
+            failure=actor.failure,
+            line=line,
+            generation=snapshot.generation,
+            until=until.timestamp() if until is not None else math.inf,
+        )
+
+
+def _words(scopes: Sequence[Scope | Grant]) -> str:
+    return " ".join(f"{scope.type}:{scope.name}:{','.join(scope.actions)}" for scope in scopes)
+
+
+def _raw_scopes(query: str) -> str | None:
+    """The scopes of a query as they are written there; None where a name is written in another way than usual."""
+    fields = query.split("&")
+    scopes: list[str] = []
+    for field in fields:
+        name, _, value = field.partition("=")
+        if name == "scope":
+            scopes.append(value)
+        elif not name.isidentifier():
+            return None
+    return "&".join(scopes) if len(fields) <= _MAX_FIELDS else None
 
 
 def _read_get(request: Request) -> _Wanted:

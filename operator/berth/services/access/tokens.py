@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,11 @@ import jwt
 import structlog
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from jwt.utils import base64url_encode
 
 from berth.access.model import CredentialKind, Identity, SubjectKind, TokenScope
 from berth.api.names import registry_audience
@@ -29,6 +33,7 @@ from berth.api.reasons import Reason
 
 ISSUER: Final = "berth"
 ALGORITHM: Final = "ES256"
+_ES256: Final = ec.ECDSA(hashes.SHA256())
 NO_AUDIENCE: Final = "berth"
 _CLOCK_SKEW: Final = 60  # seconds before `nbf`; the same leeway as Distribution's
 _LOOK_INTERVAL: Final = 2.0  # seconds between two looks at the key files
@@ -59,9 +64,31 @@ class GrantedToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token is to say, apart from its times and its id; made once for many tokens. See `claims_of`."""
+
+    rest: bytes  # the members of the JSON object, without its first brace
+
+
+def claims_of(
+    identity: Identity, asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]], projects: Sequence[str]
+) -> Claims:
+    """The claims of a token with this grant: `access` in Distribution's form, on these projects."""
+    claims = {
+        "iss": ISSUER,
+        "sub": identity.name,
+        "aud": [registry_audience(project) for project in projects] or [NO_AUDIENCE],
+        "access": list(access),
+        "berth": {**_identity_claims(identity), "asked": _asked_in_vain(asked, access)},
+    }
+    return Claims(json.dumps(claims, separators=(",", ":")).encode("ascii")[1:])
+
+
+@dataclass(frozen=True, slots=True)
 class _Keys:
     private: ec.EllipticCurvePrivateKey
     leaf: str  # base64 of the DER, as it stands in x5c
+    header: bytes  # of every token, as it stands in one
     until: float  # end of the leaf's validity
     authorities: tuple[x509.Certificate, ...]
 
@@ -70,7 +97,7 @@ class TokenService:
     """Signs with the key in `directory` (`tls.crt`, `tls.key`) and verifies what it signed, now or before.
 
     With `ca.crt` there (a bundle), what other replicas signed with another leaf of those authorities is verified too.
-    `clock` is seconds since the epoch, `token_id` gives a new `jti` each time.
+    `clock` is seconds since the epoch, `token_id` gives a new `jti` each time, of letters and digits, `-` and `_`.
     """
 
     def __init__(
@@ -94,14 +121,14 @@ class TokenService:
         self._look()
         return self._keys is not None
 
-    def sign(
-        self,
-        identity: Identity,
-        asked: Mapping[str, Sequence[str]],
-        access: Sequence[Mapping[str, Any]],
-        projects: Sequence[str],
-    ) -> tuple[str, int]:
-        """A token with this grant (`access` in Distribution's form, on these projects) and its `iat`.
+    @property
+    def leaf(self) -> str:
+        """The leaf that signs now, in base64; empty while no key is loaded."""
+        self._look()
+        return self._keys.leaf if self._keys is not None else ""
+
+    def sign(self, claims: Claims) -> tuple[str, int]:
+        """A token that says this, and its `iat`.
 
         Raises RuntimeError while no key is loaded: the process is not ready then and gets no requests.
         """
@@ -109,22 +136,11 @@ class TokenService:
         if self._keys is None:
             raise RuntimeError(f"no signing key could be read from {self._directory}")
         issued = int(self._clock())
-        claims = {
-            "iss": ISSUER,
-            "sub": identity.name,
-            "aud": [registry_audience(project) for project in projects] or [NO_AUDIENCE],
-            "exp": issued + self.lifetime,
-            "nbf": issued,
-            "iat": issued,
-            "jti": self._token_id(),
-            "access": list(access),
-            "berth": {
-                **_identity_claims(identity),
-                "asked": _asked_in_vain(asked, access),
-            },
-        }
-        token = jwt.encode(claims, self._keys.private, algorithm=ALGORITHM, headers={"x5c": [self._keys.leaf]})
-        return token, issued
+        times = f'{{"exp":{issued + self.lifetime},"nbf":{issued},"iat":{issued},"jti":"{self._token_id()}",'
+        signed = self._keys.header + b"." + base64url_encode(times.encode("ascii") + claims.rest)
+        r, s = decode_dss_signature(self._keys.private.sign(signed, _ES256))
+        signature = base64url_encode(r.to_bytes(32, "big") + s.to_bytes(32, "big"))  # RFC 7518, 3.4
+        return (signed + b"." + signature).decode("ascii"), issued
 
     def verify(self, token: str) -> GrantedToken:
         """What a token of ours says. Raises TokenRefused when it is forged, foreign, malformed or expired."""
@@ -236,9 +252,12 @@ def _load_keys(directory: Path) -> _Keys:
     authorities = tuple(x509.load_pem_x509_certificates(bundle.read_bytes())) if bundle.exists() else ()
     if authorities and not _issued_by(certificate, authorities):
         raise ValueError("tls.crt is not signed by a certificate of ca.crt")
+    leaf = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
+    header = {"alg": ALGORITHM, "typ": "JWT", "x5c": [leaf]}
     return _Keys(
         private=private,
-        leaf=base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii"),
+        leaf=leaf,
+        header=base64url_encode(json.dumps(header, separators=(",", ":")).encode("ascii")),
         until=certificate.not_valid_after_utc.timestamp(),
         authorities=authorities,
     )

@@ -14,6 +14,7 @@ from berth.services.access.answers import Refusal, registry_away
 from berth.services.access.deps import Deps, RegistryAway
 from berth.services.access.exchange import Answer, Request
 from berth.services.access.judgement import Judge
+from berth.services.access.tokens import claims_of
 
 _PASSED_ON: Final = ("accept", "user-agent", "host", "x-forwarded-proto")
 
@@ -32,7 +33,7 @@ class UploadCancels:
         if isinstance(judged, Refusal):
             return judged.answer
         grant = {"type": "repository", "name": asked.name, "actions": ["delete"]}
-        token, _ = self._deps.tokens.sign(judged.token.identity, {}, [grant], [asked.project])
+        token, _ = self._deps.tokens.sign(claims_of(judged.token.identity, {}, [grant], [asked.project]))
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         headers["authorization"] = f"Bearer {token}"
         try:

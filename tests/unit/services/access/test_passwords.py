@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from typing import Literal
@@ -149,3 +150,20 @@ async def test_a_verification_begins_after_the_wait_for_a_thread(
     clock.now += 7
     gate.open.set()
     assert ((await first).began, (await second).began) == (0.0, 7.0)
+
+
+async def test_hashing_gives_way_to_everything_else_in_the_process(clock: Clock) -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    class Watching(argon2.PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            seen.append(priority())
+            return True
+
+    seen: list[int] = []
+    usual = priority()
+    passwords = Passwords(monotonic=clock, hasher=Watching(time_cost=1, memory_cost=8, parallelism=1))
+    assert (await passwords.verify("ann", "right", ARGON)).fits
+    passwords.close()
+    assert (seen, priority()) == ([19], usual)

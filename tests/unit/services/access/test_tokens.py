@@ -8,7 +8,7 @@ import pytest
 
 from berth.access.model import CredentialKind, Identity
 from berth.access.scope import MAX_SCOPES, MAX_SCOPES_LENGTH
-from berth.services.access.tokens import TokenRefused, TokenService
+from berth.services.access.tokens import TokenRefused, TokenService, claims_of
 from tests.component.pki import Authority
 from tests.unit.services.access.world import AUTHORITY, LEAF, World, write_keys
 
@@ -23,7 +23,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sign(world: World) -> str:
-    return world.tokens.sign(ANN, {}, [], [])[0]
+    return world.tokens.sign(claims_of(ANN, {}, [], []))[0]
 
 
 def replica(world: World, directory: Path) -> TokenService:
@@ -61,7 +61,7 @@ def test_without_an_authority_a_replica_trusts_its_own_leaf_alone(world: World, 
     write_keys(directory, SECOND_LEAF)
     (directory / "ca.crt").unlink()
     other = replica(world, directory)
-    own = other.sign(ANN, {}, [], [])[0]
+    own = other.sign(claims_of(ANN, {}, [], []))[0]
     assert other.verify(own).identity == ANN
     with pytest.raises(TokenRefused):
         other.verify(sign(world))
@@ -87,7 +87,7 @@ def test_without_a_key_the_service_is_not_ready_and_signs_nothing(world: World, 
     empty = replica(world, directory)
     assert not empty.ready
     with pytest.raises(RuntimeError):
-        empty.sign(ANN, {}, [], [])
+        empty.sign(claims_of(ANN, {}, [], []))
     with pytest.raises(TokenRefused):
         empty.verify(sign(world))
 
@@ -121,7 +121,7 @@ def test_the_largest_token_that_can_be_asked_for_fits_into_a_header_and_is_verif
     granted = [{"type": "repository", "name": name, "actions": list(allowed)} for name in names if allowed]
     asked = dict.fromkeys(names, ("pull", "push"))
     projects = [name.partition("/")[0].ljust(50, "p") for name in names]
-    token, _ = world.tokens.sign(identity, asked, granted, projects if allowed else [])
+    token, _ = world.tokens.sign(claims_of(identity, asked, granted, projects if allowed else []))
     read = world.tokens.verify(token)
     assert read.asked == {name: {"pull", "push"} for name in names}
     assert read.granted == {name: set(allowed) for name in names if allowed}

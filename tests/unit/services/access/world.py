@@ -43,7 +43,6 @@ from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
 from berth.services.access.tokens import TokenService
 from berth.services.keyring import FetchKeys
-from berth.services.logs import decision_logger
 from berth.services.serviceaccount import ServiceAccountVerifier
 from berth.settings import OidcIssuer
 from tests.component.pki import Authority
@@ -178,7 +177,7 @@ class World:
             gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
             catalog=self.catalog,
             registries=self.registries,
-            audit=AuditLog(decision_logger("access", self.log)),
+            audit=AuditLog(self.log.write, now=lambda: datetime.fromtimestamp(self.time, UTC)),
             token_used=self.tokens_used.append,
             metrics=AccessMetrics(),
             upstream_self="http://access",

@@ -1,0 +1,86 @@
+"""Token requests that were answered before: what they are granted, and for a few seconds the answer itself.
+
+The key is a digest of the credential and of what was asked, so that no secret is kept. What is found holds for one
+generation of the policy alone, and not beyond the moment from which on time may change it: a cache never delays
+a revocation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from berth.access.model import CredentialKind, Identity
+from berth.api.reasons import Reason
+from berth.services.access.audit import PreparedLine
+from berth.services.access.exchange import Answer
+from berth.services.access.tokens import Claims
+
+REUSED_SECONDS: Final = 5.0
+"""How long an answer is given again. Whoever reckons its token's end from when it came is late by that at most."""
+KEPT: Final = frozenset({CredentialKind.NONE, CredentialKind.ACCESS_TOKEN, CredentialKind.SERVICE_ACCOUNT})
+"""Credentials whose requests are kept: those that the policy and their own end say everything about. What an identity
+provider says of its tokens may change with its keys, and passwords are held against the limits each time."""
+_GRANTS: Final = 10_000
+_ANSWERS: Final = 2_000  # of about 4 KiB each
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What was found out about one credential and its scopes. `until` is seconds since the epoch."""
+
+    identity: Identity
+    claims: Claims
+    failure: Reason | None
+    line: PreparedLine  # of the audit log
+    generation: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, the grant that it is for, the leaf that signed it, and how long it is given again."""
+
+    grant: Granted
+    answer: Answer
+    leaf: str
+    until: float
+
+
+class KnownRequests:
+    """Keeps grants by credential and scopes, and answers by credential and query."""
+
+    def __init__(self, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._salt = random_bytes(32)
+        self.grants: Bounded[Granted] = Bounded(_GRANTS)
+        self.answers: Bounded[Answered] = Bounded(_ANSWERS)
+
+    def key(self, authorization: str, asked: str) -> bytes:
+        """The key of a credential, as its header says it, together with what is asked."""
+        # No header holds a line feed, so the two can not run into each other.
+        text = f"{authorization}\n{asked}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
+
+
+class Bounded(Generic[_Value]):
+    """A mapping that forgets what was put in first when it is full."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[bytes, _Value] = OrderedDict()
+
+    def get(self, key: bytes) -> _Value | None:
+        """What was put in for this key, unless it was forgotten."""
+        return self._values.get(key)
+
+    def put(self, key: bytes, value: _Value) -> None:
+        """Keep this value for this key."""
+        self._values[key] = value
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)

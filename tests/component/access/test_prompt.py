@@ -1,0 +1,75 @@
+"""What is answered at once, over the wire: the same answers, in order, on connections that stay as they should."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlencode
+
+from tests.component.access.served import Served
+from tests.unit.services.access.test_tokens_as_passwords import LAPTOP, give_token
+from tests.unit.services.access.world import HOST, basic
+
+TARGET = "/token?" + urlencode({"service": HOST, "scope": "repository:genomics/aligner:pull"})
+
+
+def request(target: str = TARGET, *headers: str, method: str = "GET", version: str = "1.1", body: str = "") -> bytes:
+    lines = [f"{method} {target} HTTP/{version}", "Host: x", f"Authorization: {basic('x', LAPTOP)}", *headers, "", body]
+    return "\r\n".join(lines).encode()
+
+
+async def exchange(service: Served, sent: bytes) -> list[tuple[int, dict[str, str], bytes]]:
+    """Send bytes on a connection of their own and close this half; every answer that comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+    writer.write(sent)
+    found: list[tuple[int, dict[str, str], bytes]] = []
+    async with asyncio.timeout(30):
+        for _ in range(sent.count(b"Host: x")):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+            length = 0 if sent.startswith(b"HEAD") else int(headers["content-length"])
+            found.append((int(head[0].split(" ")[1]), headers, await reader.readexactly(length)))
+        if "close" in found[-1][1].get("connection", ""):
+            assert await reader.read() == b""
+    writer.close()
+    return found
+
+
+async def test_what_is_known_is_answered_as_it_was_at_first(service: Served) -> None:
+    give_token(service.world)
+    (first,) = await exchange(service, request())
+    (again,) = await exchange(service, request())
+    assert first == again
+    assert first[0] == 200
+    assert first[1] == {
+        "content-type": "application/json",
+        "cache-control": "no-store",
+        "content-length": str(len(first[2])),
+    }
+
+
+async def test_requests_in_one_go_are_answered_in_their_order(service: Served) -> None:
+    give_token(service.world)
+    await exchange(service, request())
+    sent = request() + request("/healthz") + request() + request("/nowhere") + request()
+    assert [status for status, _, _ in await exchange(service, sent)] == [200, 200, 200, 404, 200]
+    bodies = [body for _, _, body in await exchange(service, sent)]
+    assert bodies[0] == bodies[2] == bodies[4]
+    assert bodies[1] == b'{"healthy":true}'
+
+
+async def test_unusual_requests_get_what_they_always_got(service: Served) -> None:
+    give_token(service.world)
+    ((_, _, token),) = await exchange(service, request())
+    for sent in (
+        request(TARGET, "Connection: close"),
+        request(version="1.0"),
+        request(f"http://elsewhere{TARGET}"),
+        request(TARGET, "Expect: 100-continue"),
+        request(TARGET, "Content-Length: 4", body="body"),
+    ):
+        ((status, _, body),) = await exchange(service, sent)
+        assert (status, body) == (200, token)
+    ((status, _, _),) = await exchange(service, request(method="HEAD"))
+    assert status == 405
+    ((status, headers, _),) = await exchange(service, request(TARGET, "Connection: close"))
+    assert (status, headers["connection"]) == (200, "close")

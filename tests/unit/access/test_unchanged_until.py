@@ -1,0 +1,31 @@
+"""Until when a decision holds that was made once: on random worlds, against deciding anew at every later moment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from berth.access.actor import actor_of, unchanged_until
+from berth.access.decide import allows
+from tests.unit.access.random_worlds import cases
+from tests.unit.access.worlds import NOW, SECOND
+
+FAR = timedelta(days=10_000)
+
+
+def test_before_that_moment_time_changes_nothing() -> None:
+    limited = 0
+    for case in cases(seed=81, count=3000):
+        found = unchanged_until(case.snapshot, actor_of(case.snapshot, case.identity, NOW), NOW)
+        last = (found or NOW + FAR) - timedelta(microseconds=1)
+        limited += found is not None
+        at_first = allows(case.snapshot, case.identity, case.request, NOW)
+        for moment in (NOW + SECOND, NOW + (last - NOW) / 2, last):
+            if NOW <= moment <= last:
+                assert allows(case.snapshot, case.identity, case.request, moment) == at_first, case
+    assert limited > 300
+
+
+def test_a_policy_that_is_too_old_may_be_confirmed_at_any_moment() -> None:
+    for case in cases(seed=82, count=300):
+        if case.snapshot.fresh_until is not None and case.snapshot.fresh_until <= NOW:
+            assert unchanged_until(case.snapshot, actor_of(case.snapshot, case.identity, NOW), NOW) == NOW

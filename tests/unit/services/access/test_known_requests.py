@@ -1,0 +1,178 @@
+"""Token requests whose like was answered before: the answer comes at once, and no revocation is later for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from berth.access.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.access.token_format import make_token, token_sha256
+from berth.api.reasons import Reason
+from berth.services.access.exchange import Answer, Request
+from berth.services.access.known_requests import REUSED_SECONDS, Bounded
+from tests.unit.services.access.test_tokens_as_passwords import change, give_token, pod_token
+from tests.unit.services.access.world import AUTHORITY as TOKEN_AUTHORITY
+from tests.unit.services.access.world import HOST, World, basic, claims, write_keys
+
+SCOPE = "repository:genomics/aligner:pull,push"
+LAPTOP = make_token(b"1" * 32)
+
+
+async def unread() -> dict[str, Any]:
+    """The body of a request that must not be read."""
+    raise AssertionError("what is answered at once reads no body")
+
+
+def at_once(
+    world: World, query: str = "", password: str = LAPTOP, method: str = "GET", **headers: str
+) -> Answer | None:
+    """What the service answers without waiting for anything."""
+    target = "/token?" + (query or urlencode({"service": HOST, "scope": SCOPE}))
+    sent = {"authorization": basic("x", password), **headers}
+    return world.app.at_once(Request(method, target, sent, unread))
+
+
+async def ask(world: World, *scopes: str, password: str = LAPTOP) -> dict[str, Any]:
+    """The document that a client gets."""
+    response = await world.ask_token("x", *(scopes or (SCOPE,)), password=password)
+    assert response.status == 200
+    return dict(response.document)
+
+
+def actions(token: str) -> list[str]:
+    return [action for entry in claims(token)["access"] for action in entry["actions"]]
+
+
+async def test_the_same_request_gets_the_same_token_for_a_few_seconds_and_then_a_new_one(world: World) -> None:
+    give_token(world)
+    first = await ask(world)
+    world.time += REUSED_SECONDS - 1
+    assert await ask(world) == first
+    world.time += 1
+    later = await ask(world)
+    assert later["token"] != first["token"]
+    assert later["issued_at"] > first["issued_at"]
+    assert claims(later["token"])["exp"] == world.time + 300
+
+
+async def test_what_was_answered_before_is_answered_at_once_and_anything_else_is_not(world: World) -> None:
+    give_token(world)
+    assert at_once(world) is None
+    await ask(world)
+    assert at_once(world) is not None
+    other = urlencode({"service": HOST, "scope": SCOPE, "client_id": "docker"})
+    assert at_once(world, other) is not None
+    for query in ("scope=repository:genomics/other:pull", f"sc%6fpe=x&scope={SCOPE}", f"scope={SCOPE}&scope={SCOPE}"):
+        assert at_once(world, query) is None
+    assert at_once(world, password=make_token(b"2" * 32)) is None
+    assert at_once(world, method="POST") is None
+    assert at_once(world, **{"berth-gateway-token": "never seen"}) is None
+
+
+async def test_a_different_request_for_the_same_has_a_token_of_its_own(world: World) -> None:
+    give_token(world)
+    first = await ask(world)
+    again = at_once(world, urlencode({"scope": SCOPE, "client_id": "docker"}))
+    assert again is not None
+    assert first["token"].encode() not in again.body
+
+
+async def test_a_change_of_the_policy_counts_for_the_next_request(world: World) -> None:
+    give_token(world)
+    assert actions((await ask(world))["token"]) == ["pull", "push"]
+    world.certify({})
+    assert actions((await ask(world))["token"]) == ["pull"]
+    change(world, tokens={})
+    assert claims((await ask(world))["token"])["berth"]["failure"] == Reason.TOKEN_REVOKED
+
+
+async def test_the_end_of_a_certification_and_of_a_token_counts_at_its_second(world: World) -> None:
+    now = datetime.fromtimestamp(world.time, UTC)
+    give_token(world, expires_at=now + timedelta(seconds=4))
+    world.certify({"ann": now + timedelta(seconds=2)})
+    assert actions((await ask(world))["token"]) == ["pull", "push"]
+    world.time += 1.5
+    assert actions((await ask(world))["token"]) == ["pull", "push"]
+    world.time += 0.5
+    assert actions((await ask(world))["token"]) == ["pull"]
+    world.time += 2
+    assert actions((await ask(world))["token"]) == []
+
+
+async def test_a_policy_that_becomes_too_old_counts_at_its_second_and_so_does_a_word_that_confirms_it(
+    world: World,
+) -> None:
+    give_token(world)
+    until = datetime.fromtimestamp(world.time + 2, UTC)
+    world.snapshot = replace(world.snapshot, fresh_until=until)
+    assert actions((await ask(world))["token"]) == ["pull", "push"]
+    world.time += 2
+    assert actions((await ask(world))["token"]) == ["pull"]
+    world.snapshot = replace(world.snapshot, fresh_until=until + timedelta(seconds=900))
+    assert actions((await ask(world))["token"]) == ["pull", "push"]
+
+
+async def test_a_new_signing_key_counts_for_the_next_request_that_sees_it(world: World) -> None:
+    give_token(world)
+    before = (await ask(world))["token"]
+    write_keys(world.signing_dir, TOKEN_AUTHORITY.issue("another leaf"))
+    world.time += 3
+    after = (await ask(world))["token"]
+    assert after.split(".")[0] != before.split(".")[0]
+
+
+async def test_passwords_and_refusals_are_judged_each_time(world: World) -> None:
+    for user, password in (("ann", None), ("ann", "wrong"), ("x", make_token(b"9" * 32))):
+        tokens = {await world.token(user, SCOPE, password=password) for _ in range(2)}
+        assert len(tokens) == 2, user
+
+
+async def test_a_pod_is_answered_at_once_until_its_token_ends(world: World) -> None:
+    pod = pod_token(world, exp=world.time + 3)
+    await ask(world, password=pod)
+    assert at_once(world, password=pod) is not None
+    world.time += 20
+    assert claims((await ask(world, password=pod))["token"])["berth"]["failure"] == Reason.TOKEN_EXPIRED
+
+
+async def test_every_answer_is_in_the_audit_log_with_who_asked_from_where_and_counts_as_a_use(world: World) -> None:
+    give_token(world)
+    await ask(world)
+    gateway = {"berth-gateway-token": world.service_account("berth-gateway")}
+    sources = ["198.51.100.7", "203.0.113.9"]
+    for source in sources:
+        headers = {**gateway, "authorization": basic("x", LAPTOP), "x-forwarded-for": source, "user-agent": 'a"\n'}
+        await world.call("GET", "/token?" + urlencode({"service": HOST, "scope": SCOPE}), headers)
+    lines = world.audit
+    assert [line["address"] for line in lines] == ["", *sources]
+    assert [line["client"] for line in lines] == ["", 'a"\n', 'a"\n']
+    assert all(line["token"] == "ann-laptop" and line["granted"] == SCOPE and line["allowed"] for line in lines)
+    assert world.tokens_used == ["ann-laptop"] * 3
+
+
+async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
+    give_token(world)
+    await ask(world)
+    endpoint = world.app._token
+    kept = f"{list(endpoint._known.grants._values.items())}{list(endpoint._known.answers._values)}"
+    assert "ann-laptop" in kept
+    assert LAPTOP not in kept
+    assert basic("x", LAPTOP) not in kept
+
+
+def test_what_is_kept_is_bounded_and_the_first_is_forgotten_first() -> None:
+    kept: Bounded[int] = Bounded(2)
+    for number in range(3):
+        kept.put(bytes([number]), number)
+    assert [kept.get(bytes([number])) for number in range(3)] == [None, 1, 2]
+
+
+@pytest.mark.parametrize("kind", [SubjectKind.USER, SubjectKind.ROBOT])
+async def test_an_owner_of_the_wrong_kind_gets_nothing_however_often_it_asks(world: World, kind: SubjectKind) -> None:
+    change(world, tokens={token_sha256(LAPTOP): AccessTokenRecord("t", Subject(kind, "ann"), frozenset(TokenScope))})
+    for _ in range(2):
+        assert bool(actions((await ask(world))["token"])) is (kind is SubjectKind.USER)

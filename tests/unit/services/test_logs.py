@@ -1,0 +1,24 @@
+"""Lines that are written with each request: whole, in order, and together with those of the same turn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from berth.services.logs import LineWriter
+
+
+def test_lines_of_one_turn_are_written_together_in_order_and_once() -> None:
+    reading, writing = os.pipe()
+    later: list[Callable[[], None]] = []
+    lines = LineWriter(writing, later.append)
+    for text in ("first\n", "zweite ä\n"):
+        lines.write(text)
+    assert len(later) == 1
+    later.pop()()
+    lines.write("third\n")
+    later.pop()()
+    lines.flush()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as everything:
+        assert everything.read().decode() == "first\nzweite ä\nthird\n"
