@@ -145,6 +145,14 @@ async def test_a_scope_that_can_not_be_read_grants_nothing_and_is_no_error(world
     assert [entry["name"] for entry in claims(response.document["token"])["access"]] == ["genomics/aligner"]
 
 
+async def test_scopes_that_are_too_long_together_are_left_out_and_are_no_error(world: World) -> None:
+    others = [f"repository:other/{letter * 240}:pull" for letter in "abcdef"]
+    query = urlencode([("scope", scope) for scope in ("repository:genomics/aligner:pull", *others)])
+    response = await world.call("GET", f"/token?{query}", {"authorization": basic("bob", PASSWORDS["bob"])})
+    assert response.status == 200
+    assert [entry["name"] for entry in claims(response.document["token"])["access"]] == ["genomics/aligner"]
+
+
 async def test_the_oauth2_password_grant_gives_the_same_token(world: World) -> None:
     fields = {
         "grant_type": "password",
