@@ -65,7 +65,7 @@ scene_why() {
 scene_expired_certification() {
     title "The visitor's certification is over since the end of 2025: the refusal names the date; pulls go on"
     refused visitor "crane push $images/hello.tar $host/pipelines/aligner:v2" "2025-12-31"
-    explained visitor push pipelines/aligner:v2
+    explained visitor push pipelines/aligner:v2 2025-12-31
     allowed visitor "crane digest $host/pipelines/aligner:v1"
 }
 
