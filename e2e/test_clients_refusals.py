@@ -105,7 +105,7 @@ def test_a_push_of_an_index_that_is_refused_pushes_nothing_and_says_why_or_nothi
         assert (refused.digest, "denied" in refused.said) == ("", False)
     else:
         assert not refused.result.ok
-        assert sentence in refused.said
+        assert with_page(sentence, "push", reference.path) in refused.said
 
 
 @each(CLIENTS)
