@@ -65,6 +65,8 @@ class Case:
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
     standing: Standing | None
+    concealed: bool = False
+    """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
 
     @property
     def service(self) -> bool:
@@ -125,6 +127,17 @@ def permits(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datet
     return not any(isinstance(check.judge(case), Denial) for check in CHAIN)
 
 
+def hangs_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
+    """Whether the answer hangs on what no policy says: whether anything was ever pushed under this name.
+
+    So it is for somebody who sees the project, may not create the repository, and knows of no object of that name. Of
+    a concealed one they know nothing either, and whoever asks for `AccessRequest.absent` then does so for both.
+    """
+    case = _case(snapshot, actor, request, now)
+    unknown = bool(request.repository) and case.repository is None and case.standing is not None
+    return unknown and not case.service and request.action is not Action.PUSH and not _may_create(case)
+
+
 def credential_failure(snapshot: Snapshot, identity: Identity, now: datetime) -> Reason | None:
     """Why this identity may nothing at all, whatever it asks for: the `credential` check alone; None if it holds.
 
@@ -149,14 +162,17 @@ def visible_repositories(snapshot: Snapshot, identity: Identity, now: datetime) 
 def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> Case:
     project = snapshot.projects.get(request.project)
     repository = project.repositories.get(request.repository) if project is not None else None
+    standing = standing_of(project, repository, actor)
+    as_if_absent = standing_of(project, None, actor) if standing is None and repository is not None else None
     return Case(
         snapshot=snapshot,
         actor=actor,
         request=request,
         now=now,
         project=project,
-        repository=repository,
-        standing=standing_of(project, repository, actor),
+        repository=repository if as_if_absent is None else None,
+        standing=standing if as_if_absent is None else as_if_absent,
+        concealed=as_if_absent is not None,
     )
 
 
@@ -188,9 +204,35 @@ def _credential(case: Case) -> Denial | str:
 
 
 def _visible(case: Case) -> Denial | str:
-    if case.standing is None:
-        return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
-    return standing_text(case.standing)
+    return _not_found(case) if case.standing is None else standing_text(case.standing)
+
+
+def _not_found(case: Case) -> Denial:
+    return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
+
+
+def _exists(case: Case) -> Denial | str:
+    """Of an absent repository nobody is told but whoever may create it, whose client needs the registry's own answers
+    on the way to a push; and of a concealed one nobody at all."""
+    if case.service or case.repository is not None or not case.request.repository:
+        return "there is such a name"
+    if case.request.action is Action.PUSH or _may_create(case):
+        return "a push may create the repository"
+    if case.concealed or case.request.absent:
+        return _not_found(case)
+    return "something may have been pushed"
+
+
+def _not_anothers(case: Case) -> Denial | str:
+    """A concealed repository is refused as an absent one would be. Only whoever could create that learns, by trying,
+    that the name is taken."""
+    return _not_found(case) if case.concealed else "no sharing of its own leaves the asker out"
+
+
+def _may_create(case: Case) -> bool:
+    """Whether the actor's push of the first image would be accepted, as far as the policy says."""
+    push = replace(case, request=replace(case.request, action=Action.PUSH, largest_layer=None))
+    return not any(isinstance(judge(push), Denial) for judge in _OF_A_FIRST_PUSH)
 
 
 def standing_text(standing: Standing) -> str:
@@ -290,10 +332,13 @@ def _fresh(case: Case) -> Denial | str:
 
 _ON_CONTENT: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
 
+_OF_A_FIRST_PUSH: Final = (_not_in_trash, _running, _creation, _level, _certified, _scope, _fresh)
+
 CHAIN: Final = (
     Check("understood", _understood),
     Check("credential", _credential),
     Check("visible", _visible),
+    Check("exists", _exists),
     Check("trash", _not_in_trash),
     Check("suspended", _running),
     Check("hosted", _hosted),
@@ -303,5 +348,6 @@ CHAIN: Final = (
     Check("token scope", _scope),
     Check("layer size", _layer_size),
     Check("freshness", _fresh),
+    Check("local sharing", _not_anothers),
 )
 """Every check, in the order in which reasons are told. A request is allowed when none of them refuses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -39,13 +39,18 @@ class TokenGrant:
     asked: Mapping[str, tuple[str, ...]]
 
 
-def grant(snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: datetime) -> TokenGrant:
+def grant(
+    snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: datetime, *, absent: Collection[str] = ()
+) -> TokenGrant:
     """The part of `scopes` that `identity` may have. What may not be had is left out; that is never an error.
 
+    `absent` are the full names of which it is known that nothing was ever pushed (`AccessRequest.absent`).
     `registry:catalog:*` goes to Berth's own processes alone: a project's registry would list every repository in it.
     """
     actor = actor_of(snapshot, identity, now)
-    granted = (Grant(scope.type, scope.name, _allowed(snapshot, actor, scope, now)) for scope in scopes)
+    granted = (
+        Grant(scope.type, scope.name, _allowed(snapshot, actor, scope, now, scope.name in absent)) for scope in scopes
+    )
     return TokenGrant(
         access=tuple(entry for entry in granted if entry.actions),
         asked={scope.name: _spelt_out(scope) for scope in scopes if scope.type == REPOSITORY},
@@ -58,7 +63,7 @@ def _spelt_out(scope: Scope) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*(action for action in scope.actions if action != _ANY), *every)))
 
 
-def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime) -> tuple[str, ...]:
+def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime, absent: bool) -> tuple[str, ...]:
     if scope.type == REGISTRY and scope.name == CATALOG:
         return tuple(action for action in scope.actions if action == _ANY and actor.service)
     parts = split_name(scope.name) if scope.type == REPOSITORY else None
@@ -67,5 +72,5 @@ def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime) -> t
     return tuple(
         action
         for action in _spelt_out(scope)
-        if action in _ACTIONS and permits(snapshot, actor, AccessRequest(_ACTIONS[action], *parts), now)
+        if action in _ACTIONS and permits(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
     )

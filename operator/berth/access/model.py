@@ -253,12 +253,17 @@ ANONYMOUS: Final = Identity(credential=CredentialKind.NONE)
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One wish: this action on this repository of this project. `repository` is empty for the project itself."""
+    """One wish: this action on this repository of this project. `repository` is empty for the project itself.
+
+    `absent`: nothing of the repository's name was ever pushed, as far as whoever decides could find out. Counts for
+    names alone of which the policy has no object; without it, such a repository may be there.
+    """
 
     action: Action
     project: str
     repository: str = ""
     largest_layer: int | None = None  # bytes; known at the manifest only
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

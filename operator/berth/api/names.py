@@ -52,6 +52,7 @@ RESERVED_PROJECT_IDS: Final = frozenset(
         "v1",
         "v2",
         "token",
+        "why",
         "authz",
         "healthz",
         "readyz",

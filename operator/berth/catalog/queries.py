@@ -95,6 +95,17 @@ async def referrers(
     return [Referrer(row.media_type, row.digest, row.manifest_size, row.artifact_type, row.annotations) for row in rows]
 
 
+async def has_content(session: AsyncSession, key: RepositoryKey) -> bool:
+    """Whether the repository holds a manifest."""
+    found = await session.scalar(
+        select(ManifestRow.id)
+        .join(RepositoryRow, RepositoryRow.id == ManifestRow.repository_id)
+        .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
+        .limit(1)
+    )
+    return found is not None
+
+
 async def repository_view(session: AsyncSession, key: RepositoryKey) -> RepositoryView | None:
     """What a repository's object shows; None when nothing was ever recorded of it."""
     row = await session.scalar(

@@ -41,6 +41,8 @@ class StandIn:
             return web.json_response({"id": "w1"}, status=201)
         if "/referrers/" in request.path:
             return web.json_response({"referrers": [{"digest": "sha256:" + "b" * 64}]})
+        if request.path.endswith("/content"):
+            return web.json_response({"content": request.path.endswith("/viewer/content")})
         return web.json_response({})
 
 
@@ -118,6 +120,20 @@ async def test_referrers_are_asked_for_by_full_path(stand_in: tuple[StandIn, Cat
     digest = "sha256:" + "a" * 64
     assert await client.referrers("genomics", "tools/viewer", digest) == [{"digest": "sha256:" + "b" * 64}]
     assert server.calls[0][0] == f"GET /v1/projects/genomics/repositories/tools/viewer/referrers/{digest}"
+
+
+async def test_whether_there_is_content_is_asked_by_full_path_and_once(
+    stand_in: tuple[StandIn, CatalogClient],
+) -> None:
+    server, client = stand_in
+    assert await client.has_content("genomics", "tools/viewer") is True
+    assert await client.has_content("genomics", "tools/other") is False
+    assert server.calls[0][0] == "GET /v1/projects/genomics/repositories/tools/viewer/content"
+    for failure in (503, 401, 404, 0):
+        server.calls, server.statuses = [], [failure]
+        with pytest.raises(CatalogAway):
+            await client.has_content("genomics", "tools/viewer")
+        assert len(server.calls) == 1
 
 
 async def test_a_catalog_that_stays_away_is_given_up(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -71,6 +71,18 @@ async def test_a_moved_tag_shows_its_new_digest_at_once(both: Both) -> None:
     assert await both.tags() == {"v1": (digest_of(moved), "ann")}
 
 
+async def test_a_repository_of_which_no_object_is_known_yet_is_pulled_by_readers_once_its_first_push_is_answered(
+    both: Both,
+) -> None:
+    world = both.service.world
+    world.change("genomics", repositories={})
+    early = await world.token("bob", "repository:genomics/aligner:pull")
+    assert (await both.service.through_gateway("GET", f"{NAME}/manifests/v1", early)).status == 403
+    await push_image(both.service, await world.token("ann", SCOPE), "v1")
+    reader = await world.token("bob", "repository:genomics/aligner:pull")
+    assert (await both.service.through_gateway("GET", f"{NAME}/manifests/v1", reader)).status == 200
+
+
 async def test_what_the_registry_refuses_is_not_recorded(both: Both) -> None:
     editor = await both.service.world.token("ann", SCOPE)
     absent = image(b"{}", b"absent")

@@ -264,6 +264,7 @@ async def test_nobody_but_access_is_served(api: Api, bearer: str | None, said: s
         ("POST", "/v1/writes/x/commit"),
         ("POST", "/v1/writes/x/abandon"),
         ("GET", "/v1/projects/genomics/repositories"),
+        ("GET", f"{REPOSITORY}/content"),
         ("GET", f"{REPOSITORY}/tags"),
         ("GET", f"{REPOSITORY}/history"),
         ("GET", f"{REPOSITORY}/referrers/{digest(b'')}"),
@@ -271,6 +272,17 @@ async def test_nobody_but_access_is_served(api: Api, bearer: str | None, said: s
         status, answer = await api.call(method, path, {} if method == "POST" else None, bearer=bearer)
         assert status == 401, path
         assert said in answer["error"], path
+
+
+async def test_a_repository_has_content_from_the_commit_of_its_first_push(api: Api) -> None:
+    body = image()
+    status, _ = await api.announce(body)
+    assert status == 201
+    assert await api.call("GET", f"{REPOSITORY}/content") == (200, {"content": False})
+    await api.push(body)
+    assert await api.call("GET", f"{REPOSITORY}/content") == (200, {"content": True})
+    assert await api.call("GET", f"{REPOSITORY}/x/content") == (200, {"content": False})
+    assert await api.call("GET", "/v1/projects/other/repositories/aligner/content") == (200, {"content": False})
 
 
 async def test_an_unknown_call_is_told_in_one_sentence(api: Api) -> None:

@@ -6,9 +6,10 @@ It answers every reason against a wish, in no order; the chain must tell the fir
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
-from berth.access.model import AccessRequest, CredentialKind, Identity, ProjectPolicy, Snapshot
+from berth.access.model import AccessRequest, Action, CredentialKind, Identity, ProjectPolicy, Snapshot
 from berth.api.reasons import Reason
 
 RANKS = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}
@@ -25,7 +26,28 @@ PEOPLE = {"Password", "AccessToken", "ServiceAccount", "OIDC"}
 
 
 def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> set[Reason]:
-    """Every reason against the wish; none when it is allowed."""
+    """Every reason against the wish; none when it is allowed.
+
+    A repository whose own sharing leaves somebody out of their project is refused as if it were not there.
+    """
+    project = snapshot.projects.get(wish.project)
+    if project is None or wish.repository not in project.repositories or identity.credential == "Service":
+        return reasons(snapshot, identity, wish, now)
+    others = {path: found for path, found in project.repositories.items() if path != wish.repository}
+    without = replace(project, repositories=others)
+    by_project = strongest_level(snapshot, without, wish.repository, identity)
+    if strongest_level(snapshot, project, wish.repository, identity) or not by_project:
+        return reasons(snapshot, identity, wish, now)
+    world = replace(snapshot, projects={**snapshot.projects, wish.project: without})
+    return reasons(world, identity, replace(wish, absent=True), now) or {_nothing_there(identity)}
+
+
+def _nothing_there(identity: Identity) -> Reason:
+    return Reason.NOT_AUTHENTICATED if identity.credential == "None" else Reason.NOT_FOUND
+
+
+def reasons(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> set[Reason]:
+    """The same where no repository is hidden from somebody who sees the project."""
     found = set(_of_the_name(wish))
     failures = set(_of_the_credential(snapshot, identity, now))
     project = snapshot.projects.get(wish.project)
@@ -33,8 +55,8 @@ def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: d
     level = 0
     if project is not None and not failures:
         level = 3 if service else strongest_level(snapshot, project, wish.repository, identity)
-    if level == 0:
-        found.add(Reason.NOT_AUTHENTICATED if identity.credential == "None" else Reason.NOT_FOUND)
+    if level == 0 or (not service and _is_absent(snapshot, identity, wish, now)):
+        found.add(_nothing_there(identity))
     if level < RANKS[wish.action.value]:
         found.add(Reason.LEVEL_TOO_LOW)
     if project is not None:
@@ -44,6 +66,15 @@ def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: d
     if not SCOPES.get(wish.action.value, {"modify"}) <= allowed_scopes(snapshot, identity):
         found.add(Reason.TOKEN_SCOPE_MISSING)
     return found | failures
+
+
+def _is_absent(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> bool:
+    """Whether this asks for what is not there, and the asker may not be the one to push it."""
+    known = wish.repository in snapshot.projects[wish.project].repositories
+    if known or not wish.absent or not wish.repository or wish.action.value == "push":
+        return False
+    first_push = AccessRequest(Action.PUSH, wish.project, wish.repository)
+    return bool(reasons(snapshot, identity, first_push, now))
 
 
 def strongest_level(snapshot: Snapshot, project: ProjectPolicy, path: str, identity: Identity) -> int:

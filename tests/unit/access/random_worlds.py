@@ -142,7 +142,7 @@ def random_request(dice: Dice) -> AccessRequest:
     repository = dice.pick(PATHS) if luck < 0.8 else "new" if luck < 0.9 else "" if luck < 0.98 else "Not/A/Name"
     project = dice.pick(PROJECTS) if dice.chance(0.97) else "absent"
     layer = dice.pick((5, 10, 11)) if dice.chance(0.6) else None
-    return AccessRequest(dice.pick(ACTIONS), project, repository, layer)
+    return AccessRequest(dice.pick(ACTIONS), project, repository, layer, absent=dice.chance(0.5))
 
 
 def _project(dice: Dice, name: str) -> ProjectPolicy:

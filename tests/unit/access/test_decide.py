@@ -357,6 +357,7 @@ def test_the_checks_stand_in_the_order_in_which_reasons_are_told() -> None:
         "understood",
         "credential",
         "visible",
+        "exists",
         "trash",
         "suspended",
         "hosted",
@@ -366,13 +367,14 @@ def test_the_checks_stand_in_the_order_in_which_reasons_are_told() -> None:
         "token scope",
         "layer size",
         "freshness",
+        "local sharing",
     ]
 
 
 def test_the_trace_shows_every_check_up_to_the_one_that_refuses() -> None:
     decision = decide(lab(), person("novice"), AccessRequest(Action.PUSH, "genomics", "aligner"), NOW)
-    assert [step.check for step in decision.trace] == [check.name for check in CHAIN[:9]]
-    assert [step.passed for step in decision.trace] == [True] * 8 + [False]
+    assert [step.check for step in decision.trace] == [check.name for check in CHAIN[:10]]
+    assert [step.passed for step in decision.trace] == [True] * 9 + [False]
     assert decision.trace[-1].detail == decision.sentence
 
 

@@ -82,7 +82,7 @@ def test_whoever_acts_as_a_user_can_what_the_user_can() -> None:
 
 def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> None:
     for case in cases(20, 1500):
-        wish = replace(case.request, largest_layer=None)
+        wish = replace(case.request, largest_layer=None, absent=False)
         listed = {
             entry.subject: entry.when_certified
             for entry in who_can(case.snapshot, wish.action, wish.project, wish.repository, NOW)

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from berth.access.decide import allows, decide, visible_repositories
+from berth.access.actor import actor_of
+from berth.access.decide import allows, decide, hangs_on_content, visible_repositories
 from berth.access.grant import grant
 from berth.access.model import (
     ALL_SCOPES,
@@ -140,11 +141,43 @@ def test_whoever_may_not_view_gets_the_answer_of_an_empty_installation() -> None
     seen = 0
     for case in cases(8, 3000):
         decision = decide(case.snapshot, case.identity, case.request, NOW)
-        if decision.reason in (Reason.NOT_FOUND, Reason.NOT_AUTHENTICATED):
+        if decision.reason in (Reason.NOT_FOUND, Reason.NOT_AUTHENTICATED) and decision.standing is None:
             seen += 1
             empty = replace(case.snapshot, projects={})
             assert decision == decide(empty, case.identity, case.request, NOW)
     assert seen > 500
+
+
+def test_a_hidden_repository_is_an_absent_one_to_whoever_could_not_create_it() -> None:
+    seen, dice = Counter[bool](), Dice(120)
+    for case in cases(12, 20_000):
+        project = case.snapshot.projects.get(case.request.project)
+        if project is None or case.request.repository not in project.repositories:
+            continue
+        wish = replace(case.request, absent=dice.chance(0.5))
+        hidden = replace(project.repositories[wish.repository], rules=())
+        others = {path: found for path, found in project.repositories.items() if path != wish.repository}
+        worlds = [
+            replace(
+                case.snapshot,
+                projects={**case.snapshot.projects, wish.project: replace(project, repositories=repositories)},
+            )
+            for repositories in ({**others, wish.repository: hidden}, others)
+        ]
+        if case.identity.credential is CredentialKind.SERVICE:
+            continue
+        there = decide(worlds[0], case.identity, wish, NOW)
+        absent = decide(worlds[1], case.identity, replace(wish, absent=True), NOW)
+        first_push = AccessRequest(Action.PUSH, wish.project, wish.repository)
+        creates = allows(worlds[1], case.identity, first_push, NOW)
+        seen[creates] += 1
+        assert not there.allowed
+        if not creates:
+            assert there == absent
+        actors = [actor_of(world, case.identity, NOW) for world in worlds]
+        questions = {hangs_on_content(world, actor, wish, NOW) for world, actor in zip(worlds, actors, strict=True)}
+        assert len(questions) == 1
+    assert min(seen.values()) > 100, seen
 
 
 def test_every_refusal_has_a_short_plain_sentence() -> None:

@@ -256,6 +256,7 @@ def test_the_chain_is_printed_as_it_was_decided() -> None:
         "  ok   understood: the name is well formed\n"
         "  ok   credential: the credential holds\n"
         "  ok   visible: User reviewer has View by Sharing\n"
+        "  ok   exists: something may have been pushed\n"
         "  ok   trash: not in the trash\n"
         "  ok   suspended: not suspended\n"
         "  ok   hosted: nothing is asked of another registry\n"

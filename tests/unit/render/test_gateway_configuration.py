@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from berth.api.names import PROJECT_ID_PATTERN, RESERVED_PROJECT_IDS
 from berth.render.gateway import GatewayConfig, GatewayToken, render_nginx, render_token
 from berth.render.nginx_errors import NGINX_ERRORS, errors_body
 
@@ -33,6 +34,14 @@ def test_blobs_are_never_buffered_on_disk_and_never_limited_in_size() -> None:
 def test_the_configuration_does_not_depend_on_how_many_projects_there_are() -> None:
     assert render_nginx(CONFIG) == render_nginx(CONFIG)
     assert "genomics" not in render_nginx(CONFIG)
+
+
+def test_every_path_that_the_gateway_answers_itself_is_reserved_and_names_no_project() -> None:
+    served = set(re.findall(r"location (?:= |\^~ )?/([^\s/]+)", render_nginx(CONFIG)))
+    served |= set(re.findall(r'location ~ "\^/([a-z0-9]+)', render_nginx(CONFIG)))
+    assert {"token", "why", "authz", "v2", "healthz"} <= served
+    ids = {path for path in served if re.fullmatch(PROJECT_ID_PATTERN, path)}
+    assert ids - RESERVED_PROJECT_IDS == set()
 
 
 def test_every_file_that_nginx_writes_lies_in_the_output_folder() -> None:

@@ -137,7 +137,7 @@ async def ask(action: str, image: str, somebody: Somebody, connection: Connectio
     except UnknownSubject as problem:
         unread = [resource for resource in ("registryusers", "accesstokens") if resource in world.unread]
         raise UnknownSubject(_untellable(unread, world.host) or problem.sentence) from None
-    request = AccessRequest(Action(action), named.project, named.repository)
+    request = AccessRequest(Action(action), named.project, named.repository, absent=_is_absent(named, world))
     decision = decide(world.snapshot, identity, request, datetime.now(UTC))
     return Answer(identity, request, decision, world.unread, world.host)
 
@@ -233,6 +233,13 @@ def _untellable(missing: Sequence[str], host: str) -> str:
         f"That can not be told, because you may not read {' and '.join(missing)} in this cluster; open "
         f"https://{host or 'HOST'}/why instead, or ask whoever runs the registry."
     )
+
+
+def _is_absent(named: ImageName, world: World) -> bool:
+    """Whether the cluster has no object of that name; of what could not be read nothing is said."""
+    project = world.snapshot.projects.get(named.project)
+    unread = "dockerrepositories" in world.unread
+    return project is not None and not unread and named.repository not in project.repositories
 
 
 def _check_host(named: ImageName, world: World) -> None:

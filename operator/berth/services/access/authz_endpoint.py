@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
-from berth.services.access.answers import malformed, not_served
+from berth.services.access.answers import Refusal, malformed, not_served
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request
-from berth.services.access.judgement import Judge, Judged
+from berth.services.access.judgement import Judge, Judged, Unsure
 from berth.services.serviceaccount import NotServed
 
 _METHOD: Final = "berth-original-method"
@@ -28,7 +28,13 @@ class AuthzEndpoint:
     def at_once(self, request: Request) -> Answer | None:
         """The answer to a question of a gateway that is known already; None for any other."""
         caller = self._deps.gateway.recognized(request.headers)
-        return self._judged(request, caller) if caller is not None else None
+        if caller is None:
+            return None
+        asked = self._read(request, caller)
+        if isinstance(asked, Answer):
+            return asked
+        verdict = self._judge.at_once(asked, request.headers.get("authorization", ""), caller)
+        return None if isinstance(verdict, Unsure) else self._answered(asked, verdict)
 
     async def answer(self, request: Request) -> Answer:
         """The answer to one question of the gateway."""
@@ -36,15 +42,20 @@ class AuthzEndpoint:
             caller = await self._deps.gateway.admit(request.headers)
         except NotServed as refused:
             return not_served(refused.sentence)
-        return self._judged(request, caller)
+        asked = self._read(request, caller)
+        if isinstance(asked, Answer):
+            return asked
+        return self._answered(asked, await self._judge.judge(asked, request.headers.get("authorization", ""), caller))
 
-    def _judged(self, request: Request, caller: Caller) -> Answer:
+    def _read(self, request: Request, caller: Caller) -> RegistryRequest | Answer:
+        """What the client asks for, or what to answer when that means nothing."""
         try:
-            asked = parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
+            return parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
         except InvalidReference as invalid:
             self._judge.not_understood(caller)
             return malformed(invalid.sentence).gateway_answer
-        verdict = self._judge.judge(asked, request.headers.get("authorization", ""), caller)
+
+    def _answered(self, asked: RegistryRequest, verdict: Judged | Refusal) -> Answer:
         if not isinstance(verdict, Judged):
             return verdict.gateway_answer
         return Answer(200, (("berth-upstream", self._upstream(asked, verdict)),))

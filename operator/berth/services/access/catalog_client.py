@@ -80,6 +80,14 @@ class CatalogClient:
         found = document.get("referrers")
         return found if isinstance(found, list) else []
 
+    async def has_content(self, project: str, repository: str) -> bool:
+        """Whether the repository holds a manifest. Tried once: a pull waits for it."""
+        try:
+            document = await self._attempt("GET", f"/v1/projects/{project}/repositories/{repository}/content", None)
+        except _TryAgain as error:
+            raise CatalogAway("the catalog does not answer") from error
+        return document.get("content") is True
+
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),

@@ -62,6 +62,10 @@ class Catalog(Protocol):
         """OCI descriptors of the manifests whose subject is this digest."""
         ...
 
+    async def has_content(self, project: str, repository: str) -> bool:
+        """Whether the repository holds a manifest: true from the moment at which its first push is answered."""
+        ...
+
 
 class Registries(Protocol):
     """What this service needs of the projects' registries."""

@@ -14,6 +14,7 @@ from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.tokens import GrantedToken, TokenRefused
+from berth.services.access.unknown_names import is_unknown, with_content
 
 _NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
 
@@ -26,6 +27,14 @@ class Judged:
     snapshot: Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A request that can not be judged before the catalog was asked about its repository."""
+
+    token: GrantedToken
+    wish: AccessRequest
+
+
 class Judge:
     """Judges requests on the present policy and writes each judgement to the audit log.
 
@@ -36,7 +45,7 @@ class Judge:
         self._deps = deps
         self._endpoint = endpoint
 
-    def judge(
+    async def judge(
         self,
         request: RegistryRequest,
         authorization: str,
@@ -49,6 +58,22 @@ class Judge:
 
         With `final=False` more of the request is still to be judged: that it may go on is not written to the log.
         """
+        verdict = self.at_once(request, authorization, caller, largest_layer=largest_layer, final=final)
+        if not isinstance(verdict, Unsure):
+            return verdict
+        wish = await with_content(self._deps.catalog, verdict.wish)
+        return self._decided(request, verdict.token, wish, caller, final)
+
+    def at_once(
+        self,
+        request: RegistryRequest,
+        authorization: str,
+        caller: Caller,
+        *,
+        largest_layer: int | None = None,
+        final: bool = True,
+    ) -> Judged | Refusal | Unsure:
+        """The judgement, unless it hangs on what only the catalog knows; then nothing is written to the log yet."""
         snapshot = self._deps.snapshot()
         token = self._token(request, authorization)
         if isinstance(token, Refusal):
@@ -59,8 +84,15 @@ class Judge:
             return Judged(token, snapshot)
         if request.route is Route.CATALOG:
             return self._catalog(request, token, snapshot, caller)
-        now = self._deps.now()
         wish = request.wish(largest_layer)
+        if is_unknown(snapshot, token.identity, wish, self._deps.now()):
+            return Unsure(token, wish)
+        return self._decided(request, token, wish, caller, final)
+
+    def _decided(
+        self, request: RegistryRequest, token: GrantedToken, wish: AccessRequest, caller: Caller, final: bool
+    ) -> Judged | Refusal:
+        snapshot, now = self._deps.snapshot(), self._deps.now()
         if not allows(snapshot, token.identity, wish, now):
             decision = decide(snapshot, token.identity, wish, now)
             return self._refused(
@@ -89,6 +121,10 @@ class Judge:
             generation=self._deps.snapshot().generation,
         )
 
+    def nothing_public(self, request: RegistryRequest, judged: Judged, caller: Caller) -> Refusal:
+        """The refusal of a list to somebody without a login for whom nothing would stand in it."""
+        return self._no_list(request, judged.token, judged.snapshot, caller, Reason.NOT_AUTHENTICATED)
+
     def may_mount(self, request: RegistryRequest, judged: Judged) -> bool:
         """Whether the registry may take the blob from where the client says it is.
 
@@ -113,13 +149,18 @@ class Judge:
     def _catalog(
         self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller
     ) -> Judged | Refusal:
-        """The list itself holds only what the bearer may View; here it is enough to be somebody."""
+        """The list itself holds only what the bearer may View; without a login, where something may be public."""
         reason = credential_failure(snapshot, token.identity, self._deps.now())
-        if reason is None and token.identity.credential is CredentialKind.NONE:
+        if token.identity.credential is CredentialKind.NONE and not snapshot.public_allowed:
             reason = Reason.NOT_AUTHENTICATED
         if reason is None:
             self._note(request, token, snapshot, caller, allowed=True, reason=None)
             return Judged(token, snapshot)
+        return self._no_list(request, token, snapshot, caller, reason)
+
+    def _no_list(
+        self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller, reason: Reason
+    ) -> Refusal:
         facts = Facts(who=token.identity.name, project="the list of repositories")
         return self._refused(request, token, snapshot, caller, reason, sentence(reason, facts))
 

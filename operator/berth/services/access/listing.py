@@ -12,13 +12,14 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
 from berth.access.decide import visible_repositories
-from berth.access.model import Identity
+from berth.access.model import CredentialKind, Identity
 from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
 from berth.registry.manifest import OCI_INDEX
 from berth.services.access.answers import Refusal, denied
 from berth.services.access.deps import CatalogAway, Deps
+from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request, json_answer
 from berth.services.access.judgement import Judge, Judged
 
@@ -38,17 +39,19 @@ class Listings:
     async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
         """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
         caller = await self._deps.gateway.vouched(request.headers)
-        judged = self._judge.judge(asked, request.headers.get("authorization", ""), caller)
+        judged = await self._judge.judge(asked, request.headers.get("authorization", ""), caller)
         if isinstance(judged, Refusal):
             return judged.answer
         if asked.route is Route.BASE:
             return json_answer(200, {}, (("docker-distribution-api-version", "registry/2.0"),))
         if asked.route is Route.CATALOG:
-            return self._catalog(asked, judged)
+            return self._catalog(asked, judged, caller)
         return await self._referrers(asked, judged)
 
-    def _catalog(self, asked: RegistryRequest, judged: Judged) -> Answer:
+    def _catalog(self, asked: RegistryRequest, judged: Judged, caller: Caller) -> Answer:
         names = self._visible(judged)
+        if not names and judged.token.identity.credential is CredentialKind.NONE:
+            return self._judge.nothing_public(asked, judged, caller).answer
         size = min(_PAGE if asked.n is None else asked.n, _LARGEST_PAGE)
         start = bisect_right(names, asked.last) if asked.last else 0
         page = names[start : start + size]

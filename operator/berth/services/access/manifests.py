@@ -87,7 +87,7 @@ class ManifestWrites:
         authorization = request.headers.get("authorization", "")
         caller = await self._deps.gateway.vouched(request.headers)
         is_delete = asked.method == "DELETE"
-        judged = self._judge.judge(asked, authorization, caller, final=is_delete)
+        judged = await self._judge.judge(asked, authorization, caller, final=is_delete)
         if isinstance(judged, Refusal):
             return judged
         if is_delete:
@@ -99,7 +99,7 @@ class ManifestWrites:
             return manifest_too_large(self._deps.manifest_size_limit)
         except InvalidManifest as invalid:
             return invalid_manifest(str(invalid))
-        judged = self._judge.judge(asked, authorization, caller, largest_layer=manifest.largest_layer)
+        judged = await self._judge.judge(asked, authorization, caller, largest_layer=manifest.largest_layer)
         if isinstance(judged, Refusal):
             return judged
         return _Write(asked, judged, request.headers, caller, body, manifest)

@@ -8,7 +8,7 @@ Sources: Distribution "Token Authentication Specification" and "Oauth2 Token Aut
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from berth.services.access.door import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request
 from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests
 from berth.services.access.tokens import claims_of
+from berth.services.access.unknown_names import content_of
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES
@@ -115,14 +116,21 @@ class TokenEndpoint:
                 self._deps.audit.prepared(self._granted(snapshot, actor, (), now).line, caller)
                 text = wanted.complaint or sentence(actor.failure, Facts(who=actor.to_blame))
                 return login_refused(self._deps.host, text, retry_after=proof.retry_after).answer
-        found = self._granted(snapshot, actor, _understood(wanted.scopes), now)
+        scopes = _understood(wanted.scopes)
+        content = await content_of(self._deps.catalog, snapshot, actor, scopes, now)
+        if content:
+            snapshot, now = self._deps.snapshot(), self._deps.now()
+            actor = actor_of(snapshot, identity, now)
+        absent = [name for name, there in content.items() if not there]
+        found = self._granted(snapshot, actor, scopes, now, absent)
         self._used(found, caller)
-        if found.failure is not None or identity.credential not in KEPT or request.method != "GET":
+        kept = found.failure is None and identity.credential in KEPT and request.method == "GET"
+        if not kept or content:  # what the catalog was asked for may be otherwise in a moment
             return self._signed(found, None)
         authorization = request.headers.get("authorization", "")
-        scopes = _raw_scopes(request.query)
-        if scopes is not None:
-            self._known.grants.put(self._known.key(authorization, scopes), found)
+        written = _raw_scopes(request.query)
+        if written is not None:
+            self._known.grants.put(self._known.key(authorization, written), found)
         return self._signed(found, self._known.key(authorization, request.query))
 
     def _signed(self, grant: Granted, key: bytes | None) -> Answer:
@@ -147,9 +155,16 @@ class TokenEndpoint:
             self._deps.token_used(grant.identity.token)
         self._deps.audit.prepared(grant.line, caller)
 
-    def _granted(self, snapshot: Snapshot, actor: Actor, scopes: Sequence[Scope], now: datetime) -> Granted:
+    def _granted(
+        self,
+        snapshot: Snapshot,
+        actor: Actor,
+        scopes: Sequence[Scope],
+        now: datetime,
+        absent: Collection[str] = (),
+    ) -> Granted:
         """What this actor gets of these scopes, in every form that it is told in."""
-        found = grant(snapshot, actor.identity, scopes, now)
+        found = grant(snapshot, actor.identity, scopes, now, absent=absent)
         projects = sorted({entry.project for entry in found.access if entry.project})
         until = unchanged_until(snapshot, actor, now)
         line = self._deps.audit.token(

@@ -29,7 +29,7 @@ class UploadCancels:
     async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
         """The answer to a DELETE of an upload session: the registry's own (204, or 404 for an unknown one)."""
         caller = await self._deps.gateway.vouched(request.headers)
-        judged = self._judge.judge(asked, request.headers.get("authorization", ""), caller)
+        judged = await self._judge.judge(asked, request.headers.get("authorization", ""), caller)
         if isinstance(judged, Refusal):
             return judged.answer
         grant = {"type": "repository", "name": asked.name, "actions": ["delete"]}

@@ -28,6 +28,7 @@ from berth.services.access.credentials import MalformedCredentials, parse_basic
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request, json_answer
+from berth.services.access.unknown_names import informed
 
 _MAX_FIELDS: Final = 8
 _USAGE: Final = "Say what to explain: /why?action=push&image=project/repository, and as=WHO for somebody else."
@@ -87,7 +88,7 @@ class WhyPage:
         asked = Asked()
         try:
             asked = read_question(request.query)
-            return self._explained(caller, identity, asked, html)
+            return await self._explained(caller, identity, asked, html)
         except (_Unreadable, UnknownSubject) as problem:
             return self._complaint(400, str(problem), asked, html)
 
@@ -112,16 +113,16 @@ class WhyPage:
             self._deps.token_used(identity.token)
         return identity
 
-    def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Answer:
-        snapshot = self._deps.snapshot()
-        now = self._deps.now()
+    async def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Answer:
+        snapshot, now = self._deps.snapshot(), self._deps.now()
         wish = AccessRequest(Action(asked.action), asked.name.project, asked.name.repository)
         identity = asker
         if asked.subject:
-            refused = self._may_not_ask(snapshot, asker, wish)
+            refused = await self._may_not_ask(snapshot, asker, wish)
             if refused is not None:
                 return self._complaint(*refused, asked, html)
             identity = identity_of(snapshot, subject_named(asked.subject, snapshot))
+        wish = await informed(self._deps.catalog, snapshot, identity, wish, now)
         decision = decide(snapshot, identity, wish, now)
         self._note(caller, asker, wish, decision, snapshot)
         if not html:
@@ -130,7 +131,7 @@ class WhyPage:
         who = subject_text(identity.subject) if identity.name else asked.subject
         return self._page(200, {"decision": decision, "request": wish, "name": name, "who": who}, asked)
 
-    def _may_not_ask(self, snapshot: Snapshot, asker: Identity, wish: AccessRequest) -> tuple[int, str] | None:
+    async def _may_not_ask(self, snapshot: Snapshot, asker: Identity, wish: AccessRequest) -> tuple[int, str] | None:
         """Why the asker gets no answer about others here: status and sentence; None if they administer the project.
 
         Their level counts, whatever keeps them from using it at the moment, such as the trash.
@@ -139,7 +140,8 @@ class WhyPage:
         standing = decide(snapshot, asker, AccessRequest(Action.ADMINISTER, wish.project), now).standing
         if standing is not None and standing.level >= Level.ADMINISTER:
             return None
-        own = decide(snapshot, asker, AccessRequest(Action.VIEW, wish.project, wish.repository), now)
+        view = AccessRequest(Action.VIEW, wish.project, wish.repository)
+        own = decide(snapshot, asker, await informed(self._deps.catalog, snapshot, asker, view, now), now)
         if own.standing is None:
             return 404, own.sentence
         return 403, phrase(

@@ -44,6 +44,7 @@ def create_app(deps: Deps) -> Starlette:
             route("/v1/writes/{id}/abandon", "abandon", api.abandon, "POST"),
             route("/v1/projects/{project}/repositories", "repositories", api.repositories),
             route(f"{repository}/referrers/{{digest}}", "referrers", api.referrers),
+            route(f"{repository}/content", "content", api.content),
             route(f"{repository}/tags", "tags", api.tags),
             route(f"{repository}/history", "history", api.history),
             Route("/healthz", api.healthz),
@@ -113,6 +114,12 @@ class _Api:
         async with self._deps.database.reading() as session:
             paths = await queries.repositories(session, page.project, page.after, page.limit)
         return JSONResponse(documents.repositories_document(paths, page.limit))
+
+    async def content(self, request: Request) -> Response:
+        query = read_query(requests.ContentQuery, _values(request))
+        async with self._deps.database.reading() as session:
+            there = await queries.has_content(session, RepositoryKey(query.project, query.repository))
+        return JSONResponse({"content": there})
 
     async def tags(self, request: Request) -> Response:
         page = read_query(requests.TagPage, _values(request))

@@ -76,6 +76,13 @@ class RepositoryPage(_Call):
     limit: Limit = 100
 
 
+class ContentQuery(_Call):
+    """Query of whether a repository holds anything."""
+
+    project: Project
+    repository: Repository
+
+
 class TagPage(_Call):
     """Query of a list of tags."""
 

@@ -18,6 +18,8 @@ class MemoryCatalog:
     away: bool = False
     away_for_commits: bool = False
     writes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pushed: set[tuple[str, str]] = field(default_factory=set)  # what no object of the policy shows yet
+    asked_for: list[str] = field(default_factory=list)
     attached: list[dict[str, Any]] = field(default_factory=list)
 
     async def announce(self, intent: WriteIntent) -> str:
@@ -39,6 +41,12 @@ class MemoryCatalog:
         if self.away:
             raise CatalogAway
         return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
+
+    async def has_content(self, project: str, repository: str) -> bool:
+        self.asked_for.append(f"{project}/{repository}")
+        if self.away:
+            raise CatalogAway
+        return (project, repository) in self.pushed
 
     @property
     def states(self) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from berth.access.model import ProjectPolicy, RepositoryPolicy, State
+from berth.access.model import Level, ProjectPolicy, RepositoryPolicy, Rule, State, SubjectKind
 from berth.api.reasons import Reason
 from tests.unit.services.access.world import Response, World, told
 
@@ -75,6 +77,29 @@ async def test_nobody_lists_nothing_and_is_told_why(
     response = await get(world, "/v2/_catalog", token)
     assert (response.status, response.code) == (403, "DENIED")
     assert world.audit[-1]["reason"] == reason.value
+
+
+async def test_without_a_login_the_list_has_what_is_public(world: World) -> None:
+    public = Rule(SubjectKind.PUBLIC, "", Level.VIEW)
+    shared = world.snapshot.projects["genomics"].rules
+    world.change("genomics", rules=(*shared, public))
+    nobody = await world.token(None, "registry:catalog:*")
+    assert (await get(world, "/v2/_catalog", nobody)).status == 403  # the installation does not allow Public
+    world.snapshot = replace(world.snapshot, generation=world.snapshot.generation + 1, public_allowed=True)
+    answered = await world.ask("GET", "/v2/_catalog", nobody)
+    assert (answered.status, answered.headers["berth-upstream"]) == (200, "http://access/v2/_catalog")
+    listed = await get(world, "/v2/_catalog", nobody)
+    assert (listed.status, listed.document["repositories"]) == (200, ["genomics/aligner", "genomics/tools/viewer"])
+
+
+async def test_without_a_login_and_with_nothing_public_the_list_is_refused_with_the_next_step(world: World) -> None:
+    world.snapshot = replace(world.snapshot, public_allowed=True)
+    response = await get(world, "/v2/_catalog", await world.token(None, "registry:catalog:*"))
+    assert (response.status, response.code) == (403, "DENIED")
+    assert response.sentence == (
+        "Nobody is logged in, and the list of repositories is not public; log in (docker login) and try again."
+    )
+    assert world.audit[-1]["reason"] == Reason.NOT_AUTHENTICATED.value
 
 
 async def test_referrers_are_an_index_of_what_the_catalog_knows(world: World) -> None:

@@ -27,7 +27,7 @@ async def test_a_program_gets_the_whole_chain_as_json(world: World) -> None:
     assert (document["who"], document["action"], document["name"]) == ("dora", "push", "genomics/aligner")
     assert (document["allowed"], document["reason"]) == (False, "NotCertified")
     assert document["standing"] == {"level": "Edit", "subject": "User dora", "source": "Sharing"}
-    assert [check["passed"] for check in document["checks"]] == [True] * 8 + [False]
+    assert [check["passed"] for check in document["checks"]] == [True] * 9 + [False]
     assert document["checks"][-1]["detail"] == document["sentence"]
 
 
@@ -86,9 +86,8 @@ async def test_a_disabled_user_is_told_so_and_nothing_else(world: World) -> None
 def administered(world: World) -> World:
     """bob administers `mine`, where dora may edit and `mine/own` is dora's alone."""
     shared = (*rules(("bob", Level.ADMINISTER), ("dora", Level.EDIT)), Rule(SubjectKind.GROUP, "idp:lab", Level.VIEW))
-    mine = ProjectPolicy(
-        "mine", shared, repositories={"own": RepositoryPolicy("own", rules=rules(("dora", Level.VIEW)))}
-    )
+    own = RepositoryPolicy("own", rules=rules(("dora", Level.VIEW)))
+    mine = ProjectPolicy("mine", shared, repositories={"own": own, "x": RepositoryPolicy("x")})
     world.change("other", rules=())
     world.snapshot = type(world.snapshot)(
         world.snapshot.generation + 1,

@@ -1,0 +1,61 @@
+"""Whether something was pushed under a name of which the policy has no object.
+
+A repository's object appears a moment after its first push, and not before the API server is back when that is away.
+The catalog knows of it before the push is answered. It is asked as well where the policy conceals a repository, so
+that the answer takes as long as for one that is not there (ADR 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from berth.access.actor import Actor, actor_of
+from berth.access.decide import hangs_on_content
+from berth.access.model import AccessRequest, Action, Identity, Snapshot
+from berth.access.reference import split_name
+from berth.access.scope import REPOSITORY, Scope
+from berth.access.sentences import full_name
+from berth.services.access.deps import Catalog, CatalogAway
+
+
+async def informed(
+    catalog: Catalog, snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime
+) -> AccessRequest:
+    """The wish, with what the catalog knows of its repository where the decision hangs on that."""
+    return await with_content(catalog, wish) if is_unknown(snapshot, identity, wish, now) else wish
+
+
+def is_unknown(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> bool:
+    """Whether the decision hangs on what only the catalog knows."""
+    project = snapshot.projects.get(wish.project)
+    known = project.repositories.get(wish.repository) if project is not None else None
+    if known is not None and known.rules is None:
+        return False  # as nearly always: it is there and has no sharing of its own that could conceal it
+    return hangs_on_content(snapshot, actor_of(snapshot, identity, now), wish, now)
+
+
+async def with_content(catalog: Catalog, wish: AccessRequest) -> AccessRequest:
+    """The wish, with what the catalog knows of its repository."""
+    return replace(wish, absent=not await _has_content(catalog, wish))
+
+
+async def content_of(
+    catalog: Catalog, snapshot: Snapshot, actor: Actor, scopes: Sequence[Scope], now: datetime
+) -> Mapping[str, bool]:
+    """What the catalog had to be asked for: by full name, whether anything was pushed there."""
+    names = {scope.name: split_name(scope.name) for scope in scopes if scope.type == REPOSITORY}
+    wishes = [AccessRequest(Action.PULL, *parts) for parts in names.values() if parts is not None]
+    asked = [wish for wish in wishes if hangs_on_content(snapshot, actor, wish, now)]
+    found = await asyncio.gather(*(_has_content(catalog, wish) for wish in asked))
+    return {full_name(wish.project, wish.repository): there for wish, there in zip(asked, found, strict=True)}
+
+
+async def _has_content(catalog: Catalog, wish: AccessRequest) -> bool:
+    """While the catalog is away, what the policy does not know counts as absent: nobody can push meanwhile."""
+    try:
+        return await catalog.has_content(wish.project, wish.repository)
+    except CatalogAway:
+        return False
