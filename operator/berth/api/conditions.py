@@ -39,7 +39,7 @@ class ConditionType(_Word):
         "The project's claim is bound, has the size asked for, and the registry wrote to it.",
     )
     REGISTRY_AVAILABLE = "RegistryAvailable", "The project's registry answers."
-    ACCESS_READY = "AccessReady", "Sharing is in force: the policy is written and the token CA reached the registry."
+    ACCESS_READY = "AccessReady", "Sharing is in force at the gateway, and the registry takes Berth's tokens."
     TRASHED = "Trashed", "Every operation is refused; nothing is lost; the name stays reserved."
     SUSPENDED = "Suspended", "The registry is scaled to zero because spec.suspend asks for it; present only when True."
     PUSHABLE = "Pushable", "The repository takes pushes from whoever may Edit and is certified."
@@ -89,7 +89,7 @@ class ConditionReason(_Word):
 
     # access
     POLICY_APPLIED = "PolicyApplied", "The policy is written and in force."
-    POLICY_PENDING = "PolicyPending", "The policy is not written yet."
+    POLICY_PENDING = "PolicyPending", "The policy is not written yet, or not known to every pod of the access service."
     USER_NOT_FOUND = "UserNotFound", "No RegistryUser of that name and type exists."
     SUBJECTS_FOUND = "SubjectsFound", "Every user, robot and team that is named exists."
     SUBJECTS_NOT_FOUND = "SubjectsNotFound", "Some that are named do not exist yet; the message names them."

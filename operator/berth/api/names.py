@@ -45,6 +45,9 @@ PROJECT_POLICY_NAME: Final = "project"
 AUDIENCE_ACCESS: Final = "berth-access"
 AUDIENCE_CATALOG: Final = "berth-catalog"
 
+PATH_SEEN: Final = "/seen"
+"""Where a replica of access says how far its policy has come, to Berth's own processes alone."""
+
 PROJECT_ID_MAX_LENGTH: Final = 50
 PROJECT_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
 RESERVED_PROJECT_IDS: Final = frozenset(

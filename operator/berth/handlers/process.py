@@ -20,11 +20,13 @@ from berth.desired.installation import PUBLIC_CA
 from berth.handlers.embedded import watch_with_kopf
 from berth.handlers.health import Metrics, serve_health
 from berth.handlers.prober import RegistryProber
+from berth.handlers.replicas import AccessReplicas
 from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
 from berth.reconcile.caches import Caches
 from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
+from berth.reconcile.enforcement import Ask, Enforcement
 from berth.reconcile.probes import Prober, Probes
 from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.queue import KeyedQueue
@@ -56,15 +58,19 @@ async def _until_signalled(settings: OperatorSettings) -> None:
     async with KubeClient.connect(user_agent="berth-operator") as client, aiohttp.ClientSession() as session:
         tokens = AccessTokens(session, settings.access_url, lambda: _read(settings.access_token_file))
         prober = RegistryProber(session, tokens, lambda project: f"http://{_registry(project, settings)}")
-        await operate(settings, client, prober, stop)
+        replicas = AccessReplicas(session, lambda: _read(settings.access_token_file))
+        await operate(settings, client, prober, replicas, stop)
 
 
-async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober, stop: asyncio.Event) -> None:
+async def operate(
+    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: Ask, stop: asyncio.Event
+) -> None:
     """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
     queue = KeyedQueue()
     consent = settings.pull_secret_cluster_role
+    access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     waker = Waker(settings.namespace, consent, queue.add)
-    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, waker.changed, waker.learned)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, waker.changed, waker.learned)
     probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
     applier = Applier(client, caches)
     version = distribution_version("berth")
@@ -75,7 +81,7 @@ async def operate(settings: OperatorSettings, client: KubeClient, prober: Prober
         caches=caches,
         waker=waker,
         applier=applier,
-        statuses=StatusWriter(client, caches),
+        statuses=StatusWriter(client, caches, Enforcement(caches, replicas).problem, now=_now),
         probes=probes,
         pull_secrets=PullSecrets(client, caches, applier, settings, version, now=_now),
         now=_now,

@@ -82,11 +82,22 @@ class Reflector:
         self._own: set[tuple[ObjectKey, int]] = set()  # own writes whose events are still to come
         self._version = ""
         self._lost = False  # the last list could not be followed
+        self._newest = 0
+        self._deleting: set[ObjectKey] = set()  # own deletions whose events are still to come
 
     @property
     def objects(self) -> Mapping[ObjectKey, Manifest]:
         """The present objects by (namespace or "", name), as far as they are kept. A live view: do not change it."""
         return MappingProxyType(self._objects)
+
+    @property
+    def newest(self) -> int | None:
+        """The resource version that another watch must have reached to know every change that is known here.
+
+        0: nothing changed that it could lack. None: a deletion of one's own has not been told by the API server yet,
+        so its version is not known. Deletions from before the first list count for nothing.
+        """
+        return None if self._deleting else self._newest
 
     def grouped(self, word: str) -> Mapping[ObjectKey, Manifest]:
         """The present objects of one group, found without looking at the others.
@@ -102,6 +113,7 @@ class Reflector:
         the answer already contains has an event of its own, and is told when that comes.
         """
         key = key_of(written)
+        self._newest = max(self._newest, _version(written))
         told = self._told.get(key)
         if told is None or _version(told) < _version(written):
             self._own.add((key, _version(written)))
@@ -112,6 +124,7 @@ class Reflector:
         """Drop an object that one has deleted oneself, unless another of that name stands there already."""
         present = self._objects.get(key)
         if present is not None and present["metadata"]["uid"] == uid:
+            self._deleting.add(key)
             self._store(key, None)
 
     async def run(self) -> None:
@@ -157,7 +170,12 @@ class Reflector:
         fresh = {key_of(item): self._lean(item) for item in listing.items}
         known = int(listing.resource_version)
         self._own = {(key, version) for key, version in self._own if version > known}
-        for key in [key for key in {**self._objects, **self._told} if key not in fresh]:
+        gone = [key for key in {**self._objects, **self._told} if key not in fresh]
+        # What is gone without an event went at a version that nobody told, but not after this list.
+        seen = [known] if gone or self._deleting else [_version(item) for item in fresh.values()]
+        self._newest = max(self._newest, *seen, 0)
+        self._deleting.clear()
+        for key in gone:
             present = self._objects.get(key)
             if present is not None and _version(present) <= known:  # else it was written after this list was made
                 self._store(key, None)
@@ -172,6 +190,7 @@ class Reflector:
         if event.type != "BOOKMARK":
             key = key_of(event.object)
             new = None if event.type == "DELETED" else self._lean(event.object)
+            self._newest = max(self._newest, _version(event.object))
             self._keep(key, new, event.object)
             self._tell(key, new)
         self._version = event.object["metadata"]["resourceVersion"]
@@ -185,6 +204,7 @@ class Reflector:
         old = self._told.get(key)
         if new is None:
             self._told.pop(key, None)
+            self._deleting.discard(key)
         else:
             self._told[key] = new
             if (key, _version(new)) in self._own:

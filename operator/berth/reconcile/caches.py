@@ -8,12 +8,13 @@ Which watch covers what:
   the operator has no right to Secrets of the whole cluster (docs/adr/0002-watching-secrets.md).
 - PersistentVolumes: all, because they carry no label of Berth's.
 - RoleBindings by which namespaces agree to their pull secrets: everywhere, by the name that the manual gives them.
+- The pods of the access service, in Berth's own namespace.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from berth.api import names
@@ -71,6 +72,17 @@ LABELLED: Final = (
     ACCESS_POLICIES,
     PODS,
 )
+POLICY: Final = (
+    PROJECTS,
+    DOCKER_REPOSITORIES,
+    ACCESS_POLICIES,
+    REGISTRY_USERS,
+    REGISTRY_TEAMS,
+    ACCESS_TOKENS,
+    CERTIFICATIONS,
+    SECRETS,
+)
+"""What the access service decides by, and watches too (Secrets: those of Berth's own namespace)."""
 OF_PROJECTS: Final = (REGISTRY_USERS, ACCESS_TOKENS)
 """Kinds without a namespace of which the operator makes some for projects (pull secrets), found by their label."""
 NOT_HELM: Final = "type!=helm.sh/release.v1"
@@ -79,8 +91,9 @@ NOT_HELM: Final = "type!=helm.sh/release.v1"
 class Caches:
     """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`.
 
-    `consent` is the name of the RoleBindings by which namespaces agree to pull secrets.
-    `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which nobody else tells.
+    `consent` is the name of the RoleBindings by which namespaces agree to pull secrets, `access` the label selector of
+    the access service's pods. `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which
+    nobody else tells.
     """
 
     def __init__(
@@ -89,6 +102,7 @@ class Caches:
         namespace: str,
         public_ca: str,
         consent: str,
+        access: str,
         on_change: Change,
         on_write: Change,
     ) -> None:
@@ -101,6 +115,7 @@ class Caches:
         own_maps = self._reflector(CONFIG_MAPS, namespace=namespace, fields=f"metadata.name={public_ca}")
         self._cluster[CONFIG_MAPS] = own_maps
         self._consents = self._reflector(ROLE_BINDINGS, fields=f"metadata.name={consent}")
+        self._access = Reflector(client, PODS, namespace, access)
         self._secrets = {namespace: self._reflector(SECRETS, namespace=namespace, fields=NOT_HELM)}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -172,6 +187,23 @@ class Caches:
         """All known objects of a resource (Secrets: of Berth's own namespace)."""
         return (self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]).objects
 
+    def access_pods(self) -> Iterable[Manifest]:
+        """The pods of the access service."""
+        return self._access.objects.values()
+
+    def policy_versions(self) -> Mapping[str, int] | None:
+        """By plural of `POLICY`: the resource version at which another watch knows everything that is known here.
+
+        None while that of a deletion of one's own is not known yet: it will be in a moment.
+        """
+        versions: dict[str, int] = {}
+        for resource in POLICY:
+            newest = (self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]).newest
+            if newest is None:
+                return None
+            versions[resource.plural] = newest
+        return versions
+
     def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
         """The known objects of a resource in one namespace."""
         reflector = self._of(resource, namespace)
@@ -214,10 +246,10 @@ class Caches:
 
     def _needed(self) -> tuple[Reflector, ...]:
         """Those that must have listed before reconciling may begin."""
-        return (*self._cluster.values(), self._consents, self._secrets[self._namespace])
+        return (*self._cluster.values(), self._consents, self._access, self._secrets[self._namespace])
 
     def _all_reflectors(self) -> Iterator[Reflector]:
-        yield from (*self._cluster.values(), self._consents)
+        yield from (*self._cluster.values(), self._consents, self._access)
         yield from self._secrets.values()
 
 

@@ -41,5 +41,5 @@ async def tell_unreadable(context: Context, live: Manifest, error: Unreadable) -
         context.now(),
         needs_person=True,
     )
-    await context.statuses.write(live, status)
-    return Stalled(str(error))
+    held_back = await context.statuses.write(live, status)
+    return Stalled(str(error)) if held_back is None else Stalled(str(error), held_back)

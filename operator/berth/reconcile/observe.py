@@ -19,6 +19,7 @@ async def observe_project(
     *,
     space: NamespaceSeen | None,
     keys_ready: bool,
+    policy_written: bool,
     failure: ApplyFailure | None,
     inventory: tuple[InventoryEntry, ...],
     pull_secrets: tuple[PullSecretStatus, ...],
@@ -42,7 +43,8 @@ async def observe_project(
             project_id, gather.ready_pods(pods), said_ready=said is not None and said.status == "True"
         ),
         access=AccessSeen(
-            policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME), signing_ready=keys_ready
+            policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME) if policy_written else None,
+            signing_ready=keys_ready,
         ),
         people=people_seen(
             sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public

@@ -36,4 +36,9 @@ class Stalled:
     after: float = 300.0
 
 
+def sooner(*pauses: float | None) -> float | None:
+    """The shortest of some pauses in seconds; None is none at all."""
+    return min((pause for pause in pauses if pause is not None), default=None)
+
+
 Outcome: TypeAlias = Done | Waiting | Retrying | Stalled

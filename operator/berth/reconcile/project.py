@@ -17,6 +17,7 @@ from berth.desired.registry_secret import SECRET_NAME
 from berth.kube.apply import PRUNABLE, ChangeSet, Reference
 from berth.kube.errors import Invalid
 from berth.kube.resources import (
+    ACCESS_POLICIES,
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
@@ -28,7 +29,7 @@ from berth.reconcile import finalizer, gather
 from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
 from berth.reconcile.observe import observe_project
-from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
+from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting, sooner
 from berth.reconcile.pull_secrets import PULL_KINDS, Served
 from berth.reconcile.statuses import is_true
 from berth.status.observed import ApplyFailure, NamespaceSeen
@@ -48,6 +49,7 @@ class _Applied:
     failure: ApplyFailure | None = None
     keys_ready: bool = True
     ground: bool = True  # the namespace is there and the project's
+    policy: bool = False  # the AccessPolicy says what the spec says
 
 
 async def reconcile_project(context: Context, name: str) -> Outcome:
@@ -107,7 +109,8 @@ async def _apply(context: Context, project: Project, space: NamespaceSeen | None
     rest = await context.applier.apply_all(desired[_GROUND:])
     pruned = await context.applier.prune(_candidates(context, project), desired)
     kept = [*references, *(refusal.reference for refusal in pruned.refusals)]
-    return _Applied(_inventory(kept, ()), first_failure(rest) or first_failure(pruned))
+    policy = all(refusal.reference.kind != ACCESS_POLICIES.kind for refusal in rest.refusals)
+    return _Applied(_inventory(kept, ()), first_failure(rest) or first_failure(pruned), policy=policy)
 
 
 def first_failure(changes: ChangeSet) -> ApplyFailure | None:
@@ -201,6 +204,7 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: _Ap
         project,
         space=_namespace(context, project),
         keys_ready=applied.keys_ready,
+        policy_written=applied.policy,
         failure=applied.failure,
         inventory=_with_pull_secrets(applied.inventory, served),
         pull_secrets=served.statuses,
@@ -209,9 +213,9 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: _Ap
     held_back = await context.statuses.write(live, status)
     probe_due = min(context.probes.next_due(project.project_id), served.look_again)
     if is_true(status, ConditionType.STALLED):
-        return Stalled("the status says what a person must do", min(STALLED_AGAIN, probe_due))
+        return Stalled("the status says what a person must do", min(STALLED_AGAIN, probe_due, held_back or probe_due))
     if applied.failure is not None:
         return Retrying(applied.failure.message)
     if is_true(status, ConditionType.READY):
-        return Done(probe_due)
+        return Done(sooner(probe_due, held_back))
     return Waiting("the status says what is under way", min(LOOK_AGAIN, probe_due, held_back or LOOK_AGAIN))

@@ -119,7 +119,7 @@ async def _tell(
     )
     status = compute_repository_status(repository, observed, context.now())
     held_back = await context.statuses.write(live, status)
-    if is_true(status, ConditionType.STALLED):
+    if held_back is None and is_true(status, ConditionType.STALLED):
         return Stalled("the status says what a person must do")
     if failure is not None:
         return Retrying(failure.message)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from berth.api import names
-from berth.api.conditions import ConditionType
+from berth.api.conditions import ConditionReason, ConditionType
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, NotFound
 from berth.kube.resources import ACCESS_TOKENS, DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
 from berth.reconcile.caches import Caches
+from berth.reconcile.enforcement import AGAIN
+from berth.status.conditions import failed_status
 from berth.status.repository import OWNED_CONDITIONS
 
 SETTLE: Final = 5.0  # seconds for which news of mere progress are held back after a write
@@ -25,12 +28,26 @@ class StatusWriter:
 
     While an object is on its way to Ready, each step would be a write of its own (claim pending, pod starting, probe
     running); news of that sort wait until the last write is `SETTLE` seconds old. News of success, of an obstacle, or
-    of another generation never wait.
+    of another generation never wait for that.
+
+    What it says counts at the gateway already: no status is written before `unenforced` is content. It gives an empty
+    text when every replica of access decides by what is known here, else one sentence that says why not; whoever waits
+    for a new generation then reads that.
     """
 
-    def __init__(self, client: KubeClient, caches: Caches, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        caches: Caches,
+        unenforced: Callable[[], Awaitable[str]],
+        *,
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._caches = caches
+        self._unenforced = unenforced
+        self._now = now
         self._clock = clock
         self._written: dict[tuple[str, ObjectKey], float] = {}
 
@@ -43,6 +60,22 @@ class StatusWriter:
         age = self._clock() - self._written.get(mark, float("-inf"))
         if age < SETTLE and _mere_progress(present, status):
             return SETTLE - age
+        problem = await self._unenforced()
+        if not problem:
+            await self._store(live, status)
+            return None
+        if present.get("observedGeneration") != live["metadata"]["generation"]:
+            await self._store(live, self._pending(live, present, problem))
+        return AGAIN
+
+    def _pending(self, live: Manifest, present: Mapping[str, Any], problem: str) -> dict[str, Any]:
+        """The status of before, with a summary that says what it waits for."""
+        generation, reason = live["metadata"]["generation"], ConditionReason.POLICY_PENDING
+        message = f"Not in force everywhere yet: {problem[0].lower()}{problem[1:]}"
+        return failed_status(present, generation, reason, message, self._now(), needs_person=False)
+
+    async def _store(self, live: Manifest, status: Mapping[str, Any]) -> None:
+        mark = (live["kind"], key_of(live))
         metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid") if key in live["metadata"]}
         body = {"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": metadata, "status": _filled(status)}
         try:
@@ -51,10 +84,9 @@ class StatusWriter:
             )
         except (NotFound, Conflict):
             self._written.pop(mark, None)  # deleted, or replaced by another of its name: there is nothing to tell
-            return None
+            return
         self._caches.observe(written)
         self._written[mark] = self._clock()
-        return None
 
     def forget(self, kind: str, key: ObjectKey) -> None:
         """The object is gone."""

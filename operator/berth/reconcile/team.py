@@ -23,5 +23,4 @@ async def reconcile_team(context: Context, name: str) -> Outcome:
         return await tell_unreadable(context, live, error)
     members = ((member.kind.value, member.name) for member in team.spec.members)
     people = people_seen(members, context.caches, public_allowed=context.settings.allow_public)
-    await context.statuses.write(live, compute_team_status(team, people, context.now()))
-    return Done()
+    return Done(await context.statuses.write(live, compute_team_status(team, people, context.now())))

@@ -8,7 +8,7 @@ from berth.kube.resources import ACCESS_TOKENS
 from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
-from berth.reconcile.outcome import Done, Outcome, Stalled
+from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
 from berth.reconcile.people import user_seen
 from berth.reconcile.statuses import is_true
 from berth.status.observed import TokenObserved
@@ -35,8 +35,8 @@ async def reconcile_token(context: Context, name: str) -> Outcome:
     )
     now = context.now()
     status = compute_token_status(token, observed, now)
-    await context.statuses.write(live, status)
-    if is_true(status, ConditionType.STALLED):
+    held_back = await context.statuses.write(live, status)
+    if held_back is None and is_true(status, ConditionType.STALLED):
         return Stalled("the status says what a person must do")
     until = token.spec.expires_at
-    return Done(gather.seconds_until(until, now) if until else None)
+    return Done(sooner(gather.seconds_until(until, now) if until else None, held_back))

@@ -11,7 +11,7 @@ from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
 from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.models import Unreadable, read, tell_unreadable
-from berth.reconcile.outcome import Done, Outcome, Stalled
+from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
 from berth.reconcile.statuses import is_true
 from berth.status.observed import CertificationSeen, UserObserved
 from berth.status.user import compute_user_status, next_change
@@ -35,9 +35,9 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
     )
     now = context.now()
     status = compute_user_status(user, observed, now)
-    await context.statuses.write(live, status)
+    held_back = await context.statuses.write(live, status)
     change = next_change(certifications, now)
-    pause = gather.seconds_until(change, now) if change else None
+    pause = sooner(gather.seconds_until(change, now) if change else None, held_back)
     if is_true(status, ConditionType.STALLED):
         stalled = Stalled("the status says what a person must do")
         return stalled if pause is None else replace(stalled, after=min(stalled.after, pause))

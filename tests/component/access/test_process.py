@@ -145,3 +145,28 @@ async def test_while_the_api_server_is_away_tokens_are_issued_and_requests_judge
             token = await process.token("ann", PASSWORD, scope)
             assert (await process.authz("GET", target, token, gateway))[0] == 200
             assert (await process.get("/readyz"))[0] == 200
+
+
+async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decides_by_it(
+    running: Running, unique: str
+) -> None:
+    await ready(running)
+    plane, name, target = running.plane, f"u{unique}", f"/v2/{unique}/a/manifests/v1"
+    rules = [{"kind": "User", "name": name, "level": "Download", "actions": ["view", "pull"], "source": "Sharing"}]
+    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(name))
+
+    async def may_pull() -> bool:
+        return bool(claims(await running.token(name, PASSWORD, f"repository:{unique}/a:pull"))["access"])
+
+    await until(may_pull, "the user may pull")
+    token = await running.token(name, PASSWORD, f"repository:{unique}/a:pull")
+    gateway = plane.token(BERTH, "berth-gateway", "berth-access")
+    operator = f"Bearer {plane.token(BERTH, 'berth-operator', 'berth-access')}"
+    for wanted in [[], rules] * 10:
+        patch = json.dumps({"spec": {"rules": wanted}})
+        where = ("-n", f"berth-{unique}", "accesspolicy", "project", "-p", patch, "--type=merge")
+        written = json.loads(plane.kubectl("patch", *where, "-o", "json", check=True).stdout)
+        version = int(written["metadata"]["resourceVersion"])
+        status, told, _ = await running.get(f"/seen?accesspolicies={version}", authorization=operator)
+        assert (status, told["seen"]["accesspolicies"] >= version) == (200, True)
+        assert (await running.authz("GET", target, token, gateway))[0] == (200 if wanted else 403)

@@ -169,3 +169,16 @@ def test_the_notes_say_when_clients_share_one_address(
     notes = result.stdout.partition("NOTES:")[2]
     assert told in notes
     assert ("all clients" in notes) is bool(told), notes
+
+
+@pytest.mark.parametrize(("replicas", "parts"), [(1, ("10", "100")), (3, ("3", "33")), (20, ("1", "5"))])
+def test_all_replicas_of_access_together_let_through_no_more_failed_logins_than_the_values_say(
+    replicas: int, parts: tuple[str, str]
+) -> None:
+    for document in render(VALUES[0], "--set", f"access.replicas={replicas}"):
+        if document["kind"] == "Deployment" and document["metadata"]["name"] == "berth-access":
+            container = document["spec"]["template"]["spec"]["containers"][0]
+            told = {entry["name"]: entry.get("value") for entry in container["env"]}
+            assert (told["BERTH_FAILED_LOGINS_PER_MINUTE"], told["BERTH_FAILED_LOGINS_PER_HOUR"]) == parts
+            return
+    raise AssertionError("the chart has no Deployment berth-access")

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,19 @@ class Registries:
         return self.answer
 
 
+class Replicas:
+    """Stands for the replicas of access, by the names of their pods' addresses: what each says it has reached."""
+
+    def __init__(self) -> None:
+        self.behind: set[str] = set()  # addresses that know nothing
+        self.silent: set[str] = set()  # addresses that do not answer
+
+    async def __call__(self, address: str, _port: int, wanted: Mapping[str, int]) -> Mapping[str, int] | None:
+        if address in self.silent:
+            return None
+        return {} if address in self.behind else wanted
+
+
 @dataclass
 class Cluster:
     """What a test sees of the cluster, as its administrator."""
@@ -72,6 +85,7 @@ class Cluster:
     admin: KubeClient
     operator_kubeconfig: Path
     registries: Registries = field(default_factory=Registries)
+    replicas: Replicas = field(default_factory=lambda: Replicas())
     user: str = f"system:serviceaccount:{BERTH}:{ACCOUNT}"
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest:
@@ -246,7 +260,7 @@ async def running_operator(cluster: Cluster, **changed: Any) -> AsyncIterator[Ru
     settings = operator_settings(health_port=port, **changed)
     stop = asyncio.Event()
     async with KubeClient.connect(cluster.operator_kubeconfig, user_agent="berth-operator") as client:
-        task = asyncio.create_task(operate(settings, client, cluster.registries, stop))
+        task = asyncio.create_task(operate(settings, client, cluster.registries, cluster.replicas, stop))
         operator = RunningOperator(port)
         try:
             waiting = asyncio.create_task(operator.ready())

@@ -27,7 +27,7 @@ async def test_a_part_that_ends_ends_the_operator(cluster: Cluster) -> None:
         settings = operator_settings(health_port=taken.getsockname()[1])
         async with KubeClient.connect(cluster.operator_kubeconfig) as client, asyncio.timeout(30):
             with pytest.raises(ExceptionGroup):
-                await operate(settings, client, cluster.registries, asyncio.Event())
+                await operate(settings, client, cluster.registries, cluster.replicas, asyncio.Event())
 
 
 async def test_an_error_in_berth_is_told_as_unknown_and_healed_by_the_next_pass(

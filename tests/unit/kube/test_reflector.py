@@ -222,3 +222,34 @@ async def test_one_namespace_is_found_without_the_others() -> None:
     run = await Run(script).to_the_end()
     assert run.reflector.grouped("n") == {}
     assert set(run.reflector.grouped("m")) == {("m", "b")}
+
+
+async def test_newest_is_the_latest_change_that_another_watch_must_know_and_no_bookmark_counts() -> None:
+    bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
+    listing = Listing([deployment("a", 1), deployment("b", 2)], "5")
+    assert (await Run(Script([listing], [])).to_the_end()).reflector.newest == 2
+    script = Script([listing], [[event("DELETED", "b", 7), bookmark]])
+    run = await Run(script).to_the_end()
+    assert run.reflector.newest == 7
+    run.reflector.observe(deployment("a", 8))
+    assert run.reflector.newest == 8
+
+
+async def test_a_deletion_without_an_event_happened_no_later_than_the_list_that_lacks_it() -> None:
+    lists: list[Listing | Exception] = [
+        Listing([deployment("a", 1), deployment("b", 2)], "5"),
+        Listing([deployment("b", 9)], "20"),
+    ]
+    run = await Run(Script(lists, [[Gone("too old")]])).to_the_end()
+    assert run.reflector.newest == 20
+
+
+async def test_newest_is_not_known_between_an_own_deletion_and_its_event() -> None:
+    script = Script([Listing([deployment("a", 1)], "5")], [[event("DELETED", "a", 7)]])
+    run = Run(script)
+    run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
+    run.reflector.forget(("n", "a"), "uid-a")
+    assert run.reflector.newest is None
+    script.lists.clear()
+    await run.to_the_end()
+    assert run.reflector.newest == 7

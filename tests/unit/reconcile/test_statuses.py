@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, Forbidden, NotFound
 from berth.kube.resources import Manifest
 from berth.reconcile.caches import Caches
+from berth.reconcile.enforcement import AGAIN
 from berth.reconcile.statuses import SETTLE, StatusWriter, own_part
 
 
@@ -21,6 +23,7 @@ def status(*conditions: dict[str, str], generation: int = 1, **more: Any) -> dic
     return {"observedGeneration": generation, "conditions": list(conditions), **more}
 
 
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 STARTING = status(condition("Ready", "False"), condition("Reconciling"))
 PROBING = status(condition("Ready", "False", "Other"), condition("Reconciling", reason="Other"))
 READY = status(condition("Ready"))
@@ -34,13 +37,16 @@ class Bench:
         self.now = 0.0
         self.bodies: list[Manifest] = []
         self.error: Exception | None = None
+        self.problem = ""
         self.live: Manifest = {
             "apiVersion": "berth.dev/v1alpha1",
             "kind": kind,
-            "metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "labels": {"x": "y"}},
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "generation": 1, "labels": {"x": "y"}},
             "status": {"observedGeneration": -1},
         }
-        self.writer = StatusWriter(cast(KubeClient, self), cast(Caches, self), clock=lambda: self.now)
+        self.writer = StatusWriter(
+            cast(KubeClient, self), cast(Caches, self), self.unenforced, now=lambda: NOW, clock=lambda: self.now
+        )
 
     async def apply(self, _resource: object, body: Manifest, **how: Any) -> Manifest:
         assert how == {"field_manager": "berth-operator", "subresource": "status"}
@@ -48,6 +54,9 @@ class Bench:
             raise self.error
         self.bodies.append(body)
         return {**self.live, "status": body["status"]}
+
+    async def unenforced(self) -> str:
+        return self.problem
 
     def observe(self, written: Manifest) -> None:
         self.live = written
@@ -63,6 +72,40 @@ async def test_a_status_is_written_once_with_nothing_but_itself() -> None:
     assert len(bench.bodies) == 1
     assert set(bench.bodies[0]) == {"apiVersion", "kind", "metadata", "status"}
     assert bench.bodies[0]["metadata"] == {"name": "a", "uid": "u"}
+
+
+async def test_no_status_is_written_before_every_replica_of_access_decides_by_what_it_says() -> None:
+    bench = Bench()
+    bench.live["status"] = READY
+    bench.live["metadata"]["generation"] = 1
+    bench.problem = "Pod access-1 of the access service does not answer."
+    assert await bench.write(status(condition("Ready"), condition("Certified", "False"))) == AGAIN
+    assert bench.bodies == []
+    bench.problem = ""
+    assert await bench.write(status(condition("Ready"), condition("Certified", "False"))) is None
+    assert len(bench.bodies) == 1
+
+
+async def test_whoever_waits_for_a_new_generation_reads_which_replica_is_behind_and_what_held_before() -> None:
+    bench = Bench()
+    at = "2026-11-20T00:00:00Z"
+    trashed: dict[str, Any] = {
+        **condition("Trashed", "False"),
+        "message": "No.",
+        "lastTransitionTime": at,
+        "observedGeneration": 1,
+    }
+    bench.live["status"] = status(trashed)
+    bench.live["metadata"]["generation"] = 2
+    bench.problem = "Pod access-1 of the access service does not answer."
+    assert await bench.write(status(condition("Ready"), condition("Trashed"), generation=2)) == AGAIN
+    told = {found["type"]: found for found in bench.bodies[0]["status"]["conditions"]}
+    assert bench.bodies[0]["status"]["observedGeneration"] == 2
+    assert (told["Ready"]["status"], told["Reconciling"]["reason"]) == ("False", "PolicyPending")
+    assert told["Ready"]["message"] == (
+        "Not in force everywhere yet: pod access-1 of the access service does not answer."
+    )
+    assert told["Trashed"] == trashed
 
 
 async def test_the_order_of_conditions_is_no_difference() -> None:

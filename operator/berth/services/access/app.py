@@ -7,6 +7,7 @@ import time
 import structlog
 
 from berth.access.reference import InvalidReference, Route, parse_request
+from berth.api.names import PATH_SEEN
 from berth.services.access.answers import internal_error, malformed, method_not_allowed, not_found
 from berth.services.access.authz_endpoint import AuthzEndpoint
 from berth.services.access.deps import Deps
@@ -94,6 +95,8 @@ class Application:
             return await self._token.answer(request)
         if endpoint == "registry":
             return await self._registry(request)
+        if endpoint == "seen":
+            return await self._deps.seen.answer(request)
         if endpoint == "why":
             return await self._why.answer(request)
         if endpoint in ("healthz", "readyz"):
@@ -128,6 +131,8 @@ def _endpoint(path: str) -> str:
         return "authz"
     if path == "/token":
         return "token"
+    if path == PATH_SEEN:
+        return "seen"
     if path == "/why":
         return "why"
     if path == "/v2" or path.startswith("/v2/"):

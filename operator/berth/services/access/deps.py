@@ -14,6 +14,7 @@ from berth.services.access.authenticator import Authenticator
 from berth.services.access.door import GatewayDoor
 from berth.services.access.exchange import Answer
 from berth.services.access.metrics import AccessMetrics
+from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.tokens import TokenService
 
 
@@ -88,6 +89,7 @@ class Deps:
     tokens: TokenService
     authenticator: Authenticator
     gateway: GatewayDoor
+    seen: SeenEndpoint
     catalog: Catalog
     registries: Registries
     audit: AuditLog

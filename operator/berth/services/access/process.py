@@ -41,6 +41,7 @@ from berth.services.access.passwords import Passwords
 from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
 from berth.services.access.prompt import PromptProtocol
 from berth.services.access.registry_proxy import RegistryProxy
+from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
 from berth.services.logs import LineWriter, configure_logs
@@ -173,6 +174,9 @@ def _deps(
             verifier=verifier,
             accounts=_accounts(settings.namespace, settings.gateway_accounts),
             trusted_hops=settings.trusted_hops,
+        ),
+        seen=SeenEndpoint(
+            verifier=verifier, accounts=_accounts(settings.namespace, settings.service_accounts), reach=feed.reach
         ),
         catalog=CatalogClient(
             to_catalog,

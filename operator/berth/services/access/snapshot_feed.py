@@ -7,7 +7,8 @@ it a list, a change, or the bookmark that comes about once a minute when nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +41,8 @@ _EMPTY: Final = Snapshot(generation=0)
 
 
 class _Listening:
-    """A source that remembers when it last heard of each selection, in seconds since the epoch."""
+    """A source that remembers when it last heard of each selection, in seconds since the epoch, and how far whoever
+    follows it has come: the resource version up to which every change was taken in."""
 
     def __init__(self, source: Source, clock: Callable[[], float]) -> None:
         self._source = source
@@ -48,6 +50,8 @@ class _Listening:
         self._heard: dict[Selection, float] = {}
         self.oldest = 0.0
         """When the selection was last heard of that has been silent for longest; of those that ever were."""
+        self.reached: dict[Selection, int] = {}
+        self._moved = asyncio.Event()
 
     def _hear(self, selection: Selection) -> None:
         self._heard[selection] = self._clock()
@@ -61,11 +65,22 @@ class _Listening:
     async def watch(
         self, selection: Selection, resource_version: str, timeout_seconds: int
     ) -> AsyncGenerator[WatchEvent, None]:
+        self._reach(selection, resource_version)  # the list, or the watch before this one, was taken in
         async with aclosing(self._source.watch(selection, resource_version, timeout_seconds)) as events:
             async for event in events:
                 self._hear(selection)
                 yield event
+                self._reach(selection, event.object["metadata"]["resourceVersion"])  # asked for more: it is taken in
         self._hear(selection)  # it ended as the API server said it would
+
+    async def moved(self) -> None:
+        """Wait until somebody has come further."""
+        await self._moved.wait()
+
+    def _reach(self, selection: Selection, resource_version: str) -> None:
+        self.reached[selection] = int(resource_version)
+        self._moved.set()
+        self._moved = asyncio.Event()
 
 
 class SnapshotFeed:
@@ -144,6 +159,22 @@ class SnapshotFeed:
         if self.listed:
             return self._listening.oldest
         return self._stored.heard if self._stored is not None else 0.0
+
+    async def reach(self, wanted: Mapping[str, int], patience: float) -> Mapping[str, int]:
+        """Wait until the policy holds every change up to these resource versions (by plural of the kind), at most
+        `patience` seconds; how far it has come. Nothing, as long as it is not the cluster's own policy that serves."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while any(self.reached.get(plural, -1) < version for plural, version in wanted.items()):
+                    await self._listening.moved()
+        return self.reached
+
+    @property
+    def reached(self) -> Mapping[str, int]:
+        """The resource version up to which the policy holds every change, by plural of the kind; see `reach`."""
+        if not self.listed:
+            return {}
+        return {found.resource.plural: version for found, version in self._listening.reached.items()}
 
     @property
     def snapshot(self) -> Snapshot:

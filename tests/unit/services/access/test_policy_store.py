@@ -258,3 +258,21 @@ async def test_the_same_policy_is_the_same_object_so_that_caches_hold() -> None:
     start = Start()
     await start.until(lambda: start.feed.ready)
     assert start.feed.snapshot is start.feed.snapshot
+
+
+async def test_the_feed_says_how_far_it_has_come_once_everything_is_the_clusters_own() -> None:
+    start = Start(STORED)
+    assert await start.feed.reach({"projects": 1}, 0) == {}
+    await start.until(lambda: start.feed.listed)
+    wanted = start.server.version + 50
+    start.server.bookmark.set()
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(start.feed.run())
+        assert (await start.feed.reach({"projects": wanted, "secrets": wanted}, 30))["projects"] >= wanted
+        running.cancel()
+
+
+async def test_whoever_asks_for_more_than_is_known_is_told_what_is_known_when_the_patience_ends() -> None:
+    start = Start()
+    await start.until(lambda: start.feed.listed and "projects" in start.feed.reached)
+    assert (await start.feed.reach({"projects": 10**9}, 0.01))["projects"] < 10**9

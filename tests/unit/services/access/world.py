@@ -41,6 +41,7 @@ from berth.services.access.failure_time import FailureTime
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
+from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.tokens import TokenService
 from berth.services.keyring import FetchKeys
 from berth.services.serviceaccount import ServiceAccountVerifier
@@ -145,6 +146,7 @@ class World:
         self.log = io.StringIO()
         self.ready = {"policy": True}
         self.tokens_used: list[str] = []
+        self.reached = {"projects": 7}  # resource version by plural
         self.issuers: dict[str, dict[str, Any]] = {}  # by issuer: its keys by id; one that is not there is away
         self.issuer_reads: list[str] = []
         self.signing_dir = directory
@@ -175,6 +177,9 @@ class World:
                 failures=failures or FailureTime(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
             ),
             gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
+            seen=SeenEndpoint(
+                verifier=self.verifier, accounts=frozenset({"berth-system/berth-operator"}), reach=self._reach
+            ),
             catalog=self.catalog,
             registries=self.registries,
             audit=AuditLog(self.log.write, now=lambda: datetime.fromtimestamp(self.time, UTC)),
@@ -191,6 +196,9 @@ class World:
         """The application made of other parts."""
         self.deps = deps
         self.app = create_app(deps)
+
+    async def _reach(self, _wanted: Mapping[str, int], _patience: float) -> Mapping[str, int]:
+        return self.reached
 
     async def _keys(self) -> Mapping[str, Any]:
         public = jwt.algorithms.RSAAlgorithm.to_jwk(CLUSTER_KEY.public_key(), as_dict=True)

@@ -1,0 +1,48 @@
+"""`GET /seen`: how far this replica's policy has come, for the operator, which tells people that a change counts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl
+
+from berth.api.names import AUDIENCE_ACCESS
+from berth.services.access.answers import method_not_allowed, not_served
+from berth.services.access.exchange import Answer, Request, json_answer
+from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
+
+Reach: TypeAlias = Callable[[Mapping[str, int], float], Awaitable[Mapping[str, int]]]
+"""Waits until the policy holds what was written up to these resource versions (by plural of the kind), at most so many
+seconds, and returns how far it has come."""
+
+PATIENCE: Final = 2.0  # seconds
+_BEARER: Final = "bearer "
+
+
+class SeenEndpoint:
+    """Answers Berth's own processes. `accounts` are their ServiceAccounts, as `namespace/name`."""
+
+    def __init__(self, *, verifier: ServiceAccountVerifier, accounts: frozenset[str], reach: Reach) -> None:
+        self._verifier = verifier
+        self._accounts = accounts
+        self._reach = reach
+
+    async def answer(self, request: Request) -> Answer:
+        """`{"seen": {plural: resource version}}`, at once when it is as far as the query asks, else a moment later."""
+        if request.method != "GET":
+            return method_not_allowed("GET")
+        try:
+            await self._admit(request.headers.get("authorization", ""))
+        except NotServed as refused:
+            return not_served(refused.sentence)
+        try:
+            wanted = {plural: int(version) for plural, version in parse_qsl(request.query, strict_parsing=True)}
+        except ValueError:
+            return json_answer(400, {"error": "The query is not a list of kinds with the resource version of each."})
+        return json_answer(200, {"seen": dict(await self._reach(wanted, PATIENCE))})
+
+    async def _admit(self, authorization: str) -> None:
+        token = authorization[len(_BEARER) :] if authorization.lower().startswith(_BEARER) else ""
+        account = await self._verifier.verify(token.strip(), AUDIENCE_ACCESS)
+        if account not in self._accounts:
+            raise NotServed(f"The ServiceAccount {account} is none of Berth's that may ask this.")

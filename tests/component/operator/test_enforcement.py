@@ -1,0 +1,91 @@
+"""What statuses say while a replica of access does not know a change yet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from berth.kube.resources import PODS, PROJECTS, REGISTRY_USERS, Manifest
+from tests.component.operator.harness import BERTH, Cluster, RunningOperator
+
+ADDRESSES = ("192.0.2.1", "192.0.2.2")
+
+
+@pytest.fixture
+async def replicas(cluster: Cluster) -> AsyncIterator[None]:
+    """Two pods of access that run."""
+    labels = {"app.kubernetes.io/instance": "berth", "app.kubernetes.io/component": "access"}
+    container = {"name": "access", "image": "berth", "ports": [{"name": "http", "containerPort": 8080}]}
+    for number, address in enumerate(ADDRESSES):
+        metadata = {"name": f"access-{number}", "namespace": BERTH, "labels": labels}
+        pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+        pod["spec"] = {"containers": [container], "automountServiceAccountToken": False}
+        await cluster.admin.apply(PODS, pod, field_manager="kube-controller-manager")
+        ready = [{"type": "Ready", "status": "True"}]
+        cluster.status(
+            PODS,
+            f"access-{number}",
+            BERTH,
+            {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": ready},
+        )
+    yield
+    for number in range(len(ADDRESSES)):
+        cluster.plane.kubectl("-n", BERTH, "delete", "pod", f"access-{number}", "--force", check=True)
+
+
+def says(live: Manifest | None, kind: str) -> tuple[str, str, int]:
+    """Status, message and observed generation of a condition."""
+    found = [c for c in (live or {}).get("status", {}).get("conditions", ()) if c["type"] == kind]
+    return (found[0]["status"], found[0]["message"], found[0]["observedGeneration"]) if found else ("", "", -1)
+
+
+@pytest.mark.usefixtures("replicas", "operator")
+async def test_a_user_is_said_to_be_disabled_only_when_every_replica_refuses_them(cluster: Cluster) -> None:
+    user: Manifest = {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "RegistryUser",
+        "metadata": {"name": "leaver"},
+        "spec": {"type": "Person"},
+    }
+    await cluster.admin.apply(REGISTRY_USERS, user, field_manager="test")
+    await cluster.condition(REGISTRY_USERS, "leaver", Ready="True")
+    cluster.replicas.behind = {ADDRESSES[1]}
+    user["spec"]["disabled"] = True
+    await cluster.admin.apply(REGISTRY_USERS, user, field_manager="test")
+    waits = (
+        "False",
+        "Not in force everywhere yet: pod access-1 of the access service does not know the latest change yet.",
+        2,
+    )
+    await cluster.until(REGISTRY_USERS, "leaver", lambda live: says(live, "Ready") == waits)
+    cluster.replicas.behind = set()
+    done = ("True", "spec.disabled is true: every request of this user is refused.", 2)
+    await cluster.until(REGISTRY_USERS, "leaver", lambda live: says(live, "Ready") == done)
+
+
+@pytest.mark.usefixtures("replicas", "operator")
+async def test_the_sharing_of_a_project_is_said_to_be_in_force_when_every_replica_knows_it(cluster: Cluster) -> None:
+    await cluster.ready_project("enforced")
+    cluster.replicas.silent = {ADDRESSES[0]}
+    patch = '{"spec":{"sharing":[{"kind":"User","name":"nobody","level":"View"}],"trashed":true}}'
+    cluster.plane.kubectl("patch", "project", "enforced", "--type=merge", "-p", patch, check=True)
+    waits = ("False", "Not in force everywhere yet: pod access-0 of the access service does not answer.", 2)
+    live = await cluster.until(PROJECTS, "enforced", lambda live: says(live, "Ready") == waits)
+    assert (says(live, "AccessReady")[2], says(live, "Trashed")[0]) == (1, "False")
+    cluster.replicas.silent = set()
+    await cluster.until(PROJECTS, "enforced", lambda live: says(live, "Trashed")[0] == "True")
+    live = await cluster.get(PROJECTS, "enforced")
+    assert says(live, "AccessReady")[2] == 2
+
+
+@pytest.mark.usefixtures("replicas")
+async def test_at_rest_no_replica_is_asked_anything(cluster: Cluster, operator: RunningOperator) -> None:
+    await cluster.ready_project("at-rest")
+    await operator.idle()
+    cluster.replicas.silent = set(ADDRESSES)
+    before = await operator.passes("Project")
+    cluster.plane.kubectl("label", "project", "at-rest", "touched=yes", check=True)
+    await operator.passed_again("Project", before)
+    assert says(await cluster.get(PROJECTS, "at-rest"), "Ready")[0] == "True"
