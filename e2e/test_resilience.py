@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from e2e.suite.clients.stage import json_items
-from e2e.suite.crowd import Projects
+from e2e.suite.crowd import Crowd, Projects
 from e2e.suite.http import Answer, Headers, NoAnswer, Session, digest_of, image, location, open_wire, with_query
 from e2e.suite.world import SYSTEM, Cluster, await_ready, eventually
 
 MIB = 1024 * 1024
 API_SERVER_AWAY_SECONDS = 60.0
 PAUSE_SECONDS = 0.02
+SERVED_PULLS = 20
 BYTES: Headers = (("Content-Type", "application/octet-stream"),)
 
 
@@ -220,6 +221,47 @@ def test_without_the_operator_pushes_and_pulls_go_on_and_the_repository_appears(
     cluster.kubectl(
         "wait", wanted, "dockerrepository/unattended", f"--namespace=berth-{project}", "--timeout=60s"
     ).must()
+
+
+def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_policy_that_it_stored(
+    cluster: Cluster, project: str, curator: Session, crowd: Crowd
+) -> None:
+    repository, outsider = f"{project}/steady", Session(curator.wire, crowd.outsider)
+    held = curator.hold(repository)
+    before = access_processes(cluster)
+    assert len(before) >= 2
+    cluster.component("kill", "kube-apiserver")
+    try:
+        cluster.run("kill", "-KILL", *before).must()
+
+        def all_new() -> bool:
+            present = access_processes(cluster)
+            return len(present) == len(before) and present.isdisjoint(before)
+
+        eventually(all_new, "the kubelet has started access again, in place", every=0.05)
+        eventually(lambda: served(curator, repository), "every replica serves, with new tokens")
+        assert served(held, repository), "with a token of before"
+        curator.push(f"{project}/stored", "v1", b"by the stored policy").must(201)
+        outsider.pull(repository, "v1").must(403)  # nobody gets more than before
+    finally:
+        cluster.bring_back_api_server()
+    cluster.kubectl("rollout", "status", "deployment/berth-access", f"--namespace={SYSTEM}", "--timeout=90s").must()
+    sharing = [*crowd.sharing, {"kind": "AuthenticatedUsers", "level": "Download"}]
+    cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
+    eventually(lambda: outsider.pull(repository, "v1").must(200), "the cluster's own policy counts again")
+
+
+def access_processes(cluster: Cluster) -> set[str]:
+    """Process ids of access."""
+    return set(cluster.run("pgrep", "--full", "berth access$").out.split())
+
+
+def served(session: Session, repository: str) -> bool:
+    """Whether many pulls in a row, which meet every replica, are served."""
+    try:
+        return all(session.pull(repository, "v1").status == 200 for _ in range(SERVED_PULLS))
+    except (AssertionError, NoAnswer):
+        return False
 
 
 def test_pulls_and_pushes_go_on_while_the_api_server_is_away_for_a_minute(
