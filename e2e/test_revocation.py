@@ -77,7 +77,12 @@ class Traffic:
 
 
 def let_through_after(
-    change: Callable[[], object], in_force: Callable[[], object], session: Session, repository: str, *, push: bool
+    change: Callable[[], object],
+    in_force: Callable[[], object],
+    session: Session,
+    repository: str,
+    *,
+    push: bool = False,
 ) -> list[int]:
     """The requests that were let through after `in_force` came true, which `change` brings about."""
     traffic = Traffic(session, repository, push)
@@ -199,17 +204,14 @@ def scene(
 def test_a_member_who_is_taken_out_of_a_projects_sharing(scene: Scene) -> None:
     held = scene.hold("member", scene.shelf)
     assert (
-        let_through_after(
-            lambda: scene.share(scene.people["member"].name), scene.project_says, held, scene.shelf, push=False
-        )
-        == []
+        let_through_after(lambda: scene.share(scene.people["member"].name), scene.project_says, held, scene.shelf) == []
     )
 
 
 def test_a_rule_for_a_group_that_is_taken_away(scene: Scene, tmp_path: Path) -> None:
     held = Session(scene.wire, None, token_of_a_group(scene.cluster, scene.shelf, tmp_path))
     held.pull(scene.shelf, "v1").must(200)
-    assert let_through_after(lambda: scene.share(GROUP), scene.project_says, held, scene.shelf, push=False) == []
+    assert let_through_after(lambda: scene.share(GROUP), scene.project_says, held, scene.shelf) == []
 
 
 def token_of_a_group(cluster: Cluster, repository: str, folder: Path) -> str:
@@ -232,7 +234,6 @@ def test_a_member_who_is_taken_out_of_a_team(scene: Scene) -> None:
             lambda: says(scene.cluster, "registryteam", TEAM, "Ready", "True"),
             held,
             scene.shelf,
-            push=False,
         )
         == []
     )
@@ -295,9 +296,7 @@ def test_an_access_token_that_is_deleted(scene: Scene) -> None:
         scene.cluster.patch("accesstoken", other, {"spec": {"scopes": ["view"]}}).must()
 
     assert (
-        let_through_after(
-            change, lambda: says(scene.cluster, "accesstoken", other, "Ready", "True"), held, scene.shelf, push=False
-        )
+        let_through_after(change, lambda: says(scene.cluster, "accesstoken", other, "Ready", "True"), held, scene.shelf)
         == []
     )
 
@@ -311,7 +310,7 @@ def test_an_access_token_that_ends_at_its_second(scene: Scene) -> None:
         conditions = (scene.cluster.get("accesstoken", name) or {}).get("status", {}).get("conditions", [])
         return any(found["reason"] == "TokenExpired" for found in conditions)
 
-    assert let_through_after(lambda: None, in_force, held, scene.shelf, push=False) == []
+    assert let_through_after(lambda: None, in_force, held, scene.shelf) == []
 
 
 def test_a_user_who_is_disabled(scene: Scene) -> None:
@@ -322,15 +321,33 @@ def test_a_user_who_is_disabled(scene: Scene) -> None:
             lambda: says(scene.cluster, "registryuser", name, "Ready", "True", "Disabled"),
             held,
             scene.shelf,
-            push=False,
         )
         == []
     )
 
 
+def test_no_status_says_so_while_one_replica_of_access_does_not_answer(scene: Scene) -> None:
+    team, cluster = f"frozen-{SUFFIX}", scene.cluster
+    cluster.apply({"apiVersion": API, "kind": "RegistryTeam", "metadata": {"name": team}, "spec": {"members": []}})
+    eventually(lambda: says(cluster, "registryteam", team, "Ready", "True"), "the team is Ready")
+    frozen = cluster.run("pgrep", "--newest", "--full", "berth access$").must().out.strip()
+    cluster.run("kill", "-STOP", frozen).must()
+    try:
+        cluster.patch("registryteam", team, {"spec": {"displayName": "Changed"}}).must()
+        eventually(
+            lambda: says(cluster, "registryteam", team, "Ready", "False", "PolicyPending"), "it says what it waits for"
+        )
+        assert cluster.condition("registryteam", team, "Ready")["message"].endswith(
+            " of the access service does not answer."
+        )
+    finally:
+        cluster.run("kill", "-CONT", frozen).must()
+    eventually(lambda: says(cluster, "registryteam", team, "Ready", "True"), "every replica knows it")
+
+
 def test_local_sharing_that_shuts_somebody_out_and_its_removal_that_shuts_out_whom_it_let_in(scene: Scene) -> None:
     held = scene.hold("outlocal", scene.nook)
     local = [{"kind": "User", "name": scene.people["inlocal"].name, "level": "Download"}]
-    assert let_through_after(lambda: scene.share_locally(local), scene.nook_says, held, scene.nook, push=False) == []
+    assert let_through_after(lambda: scene.share_locally(local), scene.nook_says, held, scene.nook) == []
     held = scene.hold("inlocal", scene.nook)
-    assert let_through_after(lambda: scene.share_locally(None), scene.nook_says, held, scene.nook, push=False) == []
+    assert let_through_after(lambda: scene.share_locally(None), scene.nook_says, held, scene.nook) == []

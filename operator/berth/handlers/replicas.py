@@ -10,7 +10,7 @@ import aiohttp
 
 from berth.api.names import PATH_SEEN
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)  # a replica waits two seconds of them for its watches
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)  # seconds; for two of them a replica waits for its watches
 _ANSWER_LIMIT: Final = 64 * 1024  # bytes
 
 

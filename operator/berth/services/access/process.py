@@ -176,7 +176,7 @@ def _deps(
             trusted_hops=settings.trusted_hops,
         ),
         seen=SeenEndpoint(
-            verifier=verifier, accounts=_accounts(settings.namespace, settings.service_accounts), reach=feed.reach
+            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), reach=feed.reach
         ),
         catalog=CatalogClient(
             to_catalog,
