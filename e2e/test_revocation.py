@@ -22,7 +22,7 @@ import pytest
 from berth.access.model import CredentialKind, Identity
 from berth.access.token_format import make_token, token_sha256
 from berth.api.names import repository_object_name
-from berth.services.access.tokens import TokenService
+from berth.services.access.tokens import TokenService, claims_of
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Projects
 from e2e.suite.http import NoAnswer, Session, Wire
@@ -222,7 +222,8 @@ def token_of_a_group(cluster: Cluster, repository: str, folder: Path) -> str:
     signer = TokenService(directory=folder, lifetime=300, clock=time.time, token_id=lambda: secrets.token_hex(8))
     somebody = Identity(CredentialKind.OIDC, name=f"idp:somebody-{SUFFIX}", groups=frozenset({GROUP}))
     grant = {"type": "repository", "name": repository, "actions": ["pull"]}
-    token, _issued = signer.sign(somebody, {repository: ["pull"]}, [grant], [repository.partition("/")[0]])
+    claims = claims_of(somebody, {repository: ["pull"]}, [grant], [repository.partition("/")[0]])
+    token, _issued = signer.sign(claims)
     return token
 
 

@@ -84,6 +84,7 @@ class Reflector:
         self._lost = False  # the last list could not be followed
         self._newest = 0
         self._deleting: set[ObjectKey] = set()  # own deletions whose events are still to come
+        self._all_told = asyncio.Event()  # of those
 
     @property
     def objects(self) -> Mapping[ObjectKey, Manifest]:
@@ -98,6 +99,11 @@ class Reflector:
         so its version is not known. Deletions from before the first list count for nothing.
         """
         return None if self._deleting else self._newest
+
+    async def deletions_told(self) -> None:
+        """Wait until the API server has told every deletion of one's own, so that `newest` is known."""
+        while self._deleting:
+            await self._all_told.wait()
 
     def grouped(self, word: str) -> Mapping[ObjectKey, Manifest]:
         """The present objects of one group, found without looking at the others.
@@ -125,6 +131,7 @@ class Reflector:
         present = self._objects.get(key)
         if present is not None and present["metadata"]["uid"] == uid:
             self._deleting.add(key)
+            self._all_told.clear()
             self._store(key, None)
 
     async def run(self) -> None:
@@ -174,7 +181,8 @@ class Reflector:
         # What is gone without an event went at a version that nobody told, but not after this list.
         seen = [known] if gone or self._deleting else [_version(item) for item in fresh.values()]
         self._newest = max(self._newest, *seen, 0)
-        self._deleting.clear()
+        for key in tuple(self._deleting):
+            self._deletion_told(key)
         for key in gone:
             present = self._objects.get(key)
             if present is not None and _version(present) <= known:  # else it was written after this list was made
@@ -204,7 +212,7 @@ class Reflector:
         old = self._told.get(key)
         if new is None:
             self._told.pop(key, None)
-            self._deleting.discard(key)
+            self._deletion_told(key)
         else:
             self._told[key] = new
             if (key, _version(new)) in self._own:
@@ -221,6 +229,11 @@ class Reflector:
         """What stays of an object: never managedFields, which nobody here reads and which are half of its size."""
         metadata = {name: value for name, value in item["metadata"].items() if name != "managedFields"}
         return self._kept({**item, "metadata": metadata})
+
+    def _deletion_told(self, key: ObjectKey) -> None:
+        self._deleting.discard(key)
+        if not self._deleting:
+            self._all_told.set()
 
     def _store(self, key: ObjectKey, new: Manifest | None) -> None:
         present = self._objects.pop(key, None)

@@ -194,15 +194,23 @@ class Caches:
     def policy_versions(self) -> Mapping[str, int] | None:
         """By plural of `POLICY`: the resource version at which another watch knows everything that is known here.
 
-        None while that of a deletion of one's own is not known yet: it will be in a moment.
+        None while that of a deletion of one's own is not known yet; see `deletions_told`.
         """
         versions: dict[str, int] = {}
         for resource in POLICY:
-            newest = (self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]).newest
+            newest = self._policy(resource).newest
             if newest is None:
                 return None
             versions[resource.plural] = newest
         return versions
+
+    async def deletions_told(self) -> None:
+        """Wait until the API server has told every deletion of one's own in `POLICY`: a moment, as a rule."""
+        for resource in POLICY:
+            await self._policy(resource).deletions_told()
+
+    def _policy(self, resource: Resource) -> Reflector:
+        return self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]
 
     def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
         """The known objects of a resource in one namespace."""

@@ -9,6 +9,7 @@ versions are comparable numbers for one kind of object, so one question covers a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Ask: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, 
 wait a moment for that. Returns how far it has come; None: it did not answer."""
 
 AGAIN: Final = 1.0  # seconds after which a replica that is behind, or does not answer, is asked again
+TOLD_WITHIN: Final = 2.0  # seconds; how long a status waits for the events of Berth's own deletions
 _PORT: Final = "http"  # name of the port that the chart gives to access
 
 
@@ -51,9 +53,12 @@ class Enforcement:
 
         A pod that is not ready and does not answer serves nobody and is not waited for.
         """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TOLD_WITHIN):
+                await self._caches.deletions_told()
         wanted = self._caches.policy_versions()
         if wanted is None:
-            return "An AccessPolicy is being removed."
+            return "The API server has not told yet that something is deleted."
         async with self._round:
             behind = self._behind(wanted)
             if not behind:

@@ -250,6 +250,8 @@ async def test_newest_is_not_known_between_an_own_deletion_and_its_event() -> No
     run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
     run.reflector.forget(("n", "a"), "uid-a")
     assert run.reflector.newest is None
+    told = asyncio.create_task(run.reflector.deletions_told())
     script.lists.clear()
     await run.to_the_end()
+    await told
     assert run.reflector.newest == 7

@@ -42,6 +42,10 @@ class Service:
     def access_pods(self) -> list[Manifest]:
         return self.pods
 
+    async def deletions_told(self) -> None:
+        if self.versions is None:
+            raise TimeoutError
+
     def policy_versions(self) -> Mapping[str, int] | None:
         return self.versions
 
