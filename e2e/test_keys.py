@@ -181,7 +181,7 @@ def test_the_authority_is_rotated_under_traffic_and_costs_one_restart_of_each_re
     times = [at - started for at, _, _ in failed]
     print(f"authority: {going}; failed from {min(times, default=0):.2f} s to {max(times, default=0):.2f} s")
     # The registry of a claim for one node is away while it restarts: that is said, and no right is denied.
-    assert {status for _, _, status in failed} <= {502, 503}
+    assert {status for _, _, status in failed} <= {502, 503, 504}
     assert registry_pods(cluster, project).isdisjoint(before)
     await_ready(cluster, project)
     curator.push(f"{project}/pushed", "after", b"layer").must(201)
