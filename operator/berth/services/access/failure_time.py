@@ -38,8 +38,8 @@ class FailureTime:
         pauses = max(1, math.ceil(spent / self._pause))
         if pauses > 1:
             self._log.warning(
-                "a password took longer to verify than a failed login lasts: raise BERTH_FAILED_LOGIN_SECONDS, or make "
-                "the slowest password hashes again with fewer rounds",
+                "a password took longer to verify than a failed login lasts: raise BERTH_FAILED_LOGIN_SECONDS, give "
+                "this process more of a processor, or make the slowest password hashes again with fewer rounds",
                 seconds=round(spent, 2),
                 failed_login_seconds=self._pause,
             )
