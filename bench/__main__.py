@@ -25,6 +25,7 @@ from bench.machine import cores, describe
 from bench.table import Row, failed, markdown, missed, plain, put_into
 from bench.tokens import hammer_rows, token_rows
 from bench.transfers import blob_rows, pull_rows
+from berth.services.logs import configure_logs
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 ON_LOOPBACK: Final = ("tokens", "hammer", "pull", "blobs")
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-page", action="store_true", help="print the table alone")
     parser.add_argument("--strict", action="store_true", help="end with 1 when a target is missed")
     options = parser.parse_args(arguments)
+    configure_logs("bench", "error")
     machine = describe()
     rows = _measured(options.only)
     print(plain(rows), end="")

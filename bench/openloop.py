@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 _PATIENCE: Final = 60.0  # seconds for one answer
+_IDLE_SECONDS: Final = 2.0  # the server closes a connection after five
 
 
 async def latencies(
@@ -20,18 +21,17 @@ async def latencies(
     host, _, port = address.rpartition(":")
     lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     request = "\r\n".join(lines).encode("latin-1")
-    idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    idle: list[_Connection] = []
 
     async def one(due: float) -> float:
-        reader, writer = idle.pop() if idle else await asyncio.open_connection(host, int(port))
+        reader, writer, _ = await _open(idle, host, int(port))
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200 "):
             raise RuntimeError(f"a token request was answered {head[:40].decode('latin-1')}")
         await reader.readexactly(_length(head))
-        taken = time.perf_counter() - due
-        idle.append((reader, writer))
-        return taken
+        idle.append(_Connection(reader, writer, time.perf_counter()))
+        return idle[-1].used - due
 
     tasks: list[asyncio.Task[float]] = []
     began = time.perf_counter()
@@ -41,9 +41,22 @@ async def latencies(
         tasks.append(asyncio.create_task(one(due)))
     async with asyncio.timeout(_PATIENCE):
         found = await asyncio.gather(*tasks)
-    for _, writer in idle:
-        writer.close()
+    for connection in idle:
+        connection.writer.close()
     return found
+
+
+class _Connection(NamedTuple):
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    used: float
+
+
+async def _open(idle: list[_Connection], host: str, port: int) -> _Connection:
+    """The connection that was used last, unless the server may have closed it since; else a new one."""
+    if idle and time.perf_counter() - idle[-1].used < _IDLE_SECONDS:
+        return idle.pop()
+    return _Connection(*await asyncio.open_connection(host, port), used=time.perf_counter())
 
 
 def _length(head: bytes) -> int:

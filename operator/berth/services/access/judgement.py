@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
+from berth.access.actor import actor_of, unchanged_until
 from berth.access.decide import allows, credential_failure, decide
 from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
 from berth.access.reference import RegistryRequest, Route
@@ -13,9 +15,12 @@ from berth.api.reasons import Reason
 from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
+from berth.services.access.known_requests import Bounded
 from berth.services.access.tokens import GrantedToken, TokenRefused
 from berth.services.access.unknown_names import is_unknown, with_content
 
+_ALLOWED_KEPT: Final = 2_000
+_Question: TypeAlias = tuple[str, AccessRequest]  # an Authorization header, and what its bearer wants
 _NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
 
 
@@ -44,6 +49,7 @@ class Judge:
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
         self._endpoint = endpoint
+        self._allowed: Bounded[_Question, tuple[int, float]] = Bounded(_ALLOWED_KEPT)
 
     async def judge(
         self,
@@ -85,15 +91,26 @@ class Judge:
         if request.route is Route.CATALOG:
             return self._catalog(request, token, snapshot, caller)
         wish = request.wish(largest_layer)
-        if is_unknown(snapshot, token.identity, wish, self._deps.now()):
+        remembered = self._remembers((authorization, wish), snapshot)
+        if not remembered and is_unknown(snapshot, token.identity, wish, self._deps.now()):
             return Unsure(token, wish)
-        return self._decided(request, token, wish, caller, final)
+        verdict = self._decided(request, token, wish, caller, final, remembered=remembered)
+        if not remembered and isinstance(verdict, Judged):
+            self._remember((authorization, wish), token, verdict.snapshot)
+        return verdict
 
     def _decided(
-        self, request: RegistryRequest, token: GrantedToken, wish: AccessRequest, caller: Caller, final: bool
+        self,
+        request: RegistryRequest,
+        token: GrantedToken,
+        wish: AccessRequest,
+        caller: Caller,
+        final: bool,
+        *,
+        remembered: bool = False,
     ) -> Judged | Refusal:
         snapshot, now = self._deps.snapshot(), self._deps.now()
-        if not allows(snapshot, token.identity, wish, now):
+        if not remembered and not allows(snapshot, token.identity, wish, now):
             decision = decide(snapshot, token.identity, wish, now)
             return self._refused(
                 request, token, snapshot, caller, decision.reason, _told(self._deps.host, request, decision)
@@ -136,6 +153,20 @@ class Judge:
         return judged.token.grants("/".join(request.mount_from), ("pull",)) and allows(
             judged.snapshot, judged.token.identity, source, self._deps.now()
         )
+
+    def _remembers(self, key: _Question, snapshot: Snapshot) -> bool:
+        """Whether this was allowed before, and neither the policy nor time has changed anything since.
+
+        A client asks the same for each layer of an image. Worked out each time: refusals, which have more to say, and
+        what hangs on the catalog.
+        """
+        generation, until = self._allowed.get(key) or (-1, 0.0)
+        return generation == snapshot.generation and self._deps.now().timestamp() < until
+
+    def _remember(self, key: _Question, token: GrantedToken, snapshot: Snapshot) -> None:
+        now = self._deps.now()
+        end = unchanged_until(snapshot, actor_of(snapshot, token.identity, now), now)
+        self._allowed.put(key, (snapshot.generation, end.timestamp() if end is not None else math.inf))
 
     def _token(self, request: RegistryRequest, authorization: str) -> GrantedToken | Refusal:
         bearer = bearer_token(authorization)

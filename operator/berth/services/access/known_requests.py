@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -28,6 +28,7 @@ provider says of its tokens may change with its keys, and passwords are held aga
 _GRANTS: Final = 10_000
 _ANSWERS: Final = 2_000  # of about 4 KiB each
 
+_Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
@@ -58,8 +59,8 @@ class KnownRequests:
 
     def __init__(self, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._salt = random_bytes(32)
-        self.grants: Bounded[Granted] = Bounded(_GRANTS)
-        self.answers: Bounded[Answered] = Bounded(_ANSWERS)
+        self.grants: Bounded[bytes, Granted] = Bounded(_GRANTS)
+        self.answers: Bounded[bytes, Answered] = Bounded(_ANSWERS)
 
     def key(self, authorization: str, asked: str) -> bytes:
         """The key of a credential, as its header says it, together with what is asked."""
@@ -68,18 +69,18 @@ class KnownRequests:
         return hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
 
 
-class Bounded(Generic[_Value]):
+class Bounded(Generic[_Key, _Value]):
     """A mapping that forgets what was put in first when it is full."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._values: OrderedDict[bytes, _Value] = OrderedDict()
+        self._values: OrderedDict[_Key, _Value] = OrderedDict()
 
-    def get(self, key: bytes) -> _Value | None:
+    def get(self, key: _Key) -> _Value | None:
         """What was put in for this key, unless it was forgotten."""
         return self._values.get(key)
 
-    def put(self, key: bytes, value: _Value) -> None:
+    def put(self, key: _Key, value: _Value) -> None:
         """Keep this value for this key."""
         self._values[key] = value
         if len(self._values) > self._size:

@@ -165,7 +165,7 @@ async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
 
 
 def test_what_is_kept_is_bounded_and_the_first_is_forgotten_first() -> None:
-    kept: Bounded[int] = Bounded(2)
+    kept: Bounded[bytes, int] = Bounded(2)
     for number in range(3):
         kept.put(bytes([number]), number)
     assert [kept.get(bytes([number])) for number in range(3)] == [None, 1, 2]
@@ -176,3 +176,21 @@ async def test_an_owner_of_the_wrong_kind_gets_nothing_however_often_it_asks(wor
     change(world, tokens={token_sha256(LAPTOP): AccessTokenRecord("t", Subject(kind, "ann"), frozenset(TokenScope))})
     for _ in range(2):
         assert bool(actions((await ask(world))["token"])) is (kind is SubjectKind.USER)
+
+
+async def test_what_the_gateway_was_told_before_is_told_anew_when_policy_or_time_change_it(world: World) -> None:
+    now = datetime.fromtimestamp(world.time, UTC)
+    world.certify({"ann": now + timedelta(seconds=2)})
+    token = await world.token("ann", SCOPE)
+    upload = "/v2/genomics/aligner/blobs/uploads/"
+
+    async def may(method: str, target: str) -> list[bool]:
+        return [(await world.authz(method, target, token)).status == 200 for _ in range(2)]
+
+    assert await may("POST", upload) == [True, True]
+    world.time += 2
+    assert await may("POST", upload) == [False, False]
+    assert await may("GET", "/v2/genomics/aligner/blobs/sha256:" + "1" * 64) == [True, True]
+    world.change("genomics", rules=())
+    assert await may("GET", "/v2/genomics/aligner/blobs/sha256:" + "1" * 64) == [False, False]
+    assert await may("GET", "/v2/genomics/private/blobs/sha256:" + "1" * 64) == [False, False]
