@@ -11,7 +11,7 @@ import pytest
 
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Answer, Session, Wire
-from e2e.suite.world import Cluster, Person, certification, eventually, now
+from e2e.suite.world import Cluster, Person, certification, eventually, now, with_page
 
 LASTS_SECONDS = 8
 
@@ -84,10 +84,11 @@ def pushes_until(push: Callable[[], Answer], end: datetime) -> list[tuple[dateti
 
 
 def ended(person: Person, repository: str, until: datetime) -> str:
-    return (
+    sentence = (
         f"{person.name} may edit {repository}, but the certification to push ended at "
         f"{until.strftime('%Y-%m-%d %H:%M:%S UTC')}; ask your registry office for a new Certification."
     )
+    return with_page(sentence, "push", repository)
 
 
 def test_a_push_shortly_before_the_end_is_answered_with_a_warning_that_names_the_day(

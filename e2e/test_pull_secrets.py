@@ -19,7 +19,7 @@ from e2e.suite.clients.refusal import TOKEN_REVOKED, assert_refused
 from e2e.suite.content import Kind, make
 from e2e.suite.crowd import Crowd, Projects
 from e2e.suite.http import Session, Wire
-from e2e.suite.world import HOST, SYSTEM, Cluster, Person, Result, eventually
+from e2e.suite.world import HOST, SYSTEM, Cluster, Person, Result, eventually, with_page
 
 CONSENT = "berth-pull-secret-writer"
 ROTATE = "berth.dev/rotate-pull-secrets"
@@ -136,7 +136,9 @@ def test_a_pull_secret_pulls_from_its_project_and_does_nothing_else(
     eventually(lambda: login.pull(shop.repository, TAG).must(200), "the Secret pulls")
     robot = f"{shop.project}.pull.{namespace}"
     refused = login.start_upload(shop.repository).must(403).refusal[2]
-    assert refused.startswith(f"{robot} has Download on {shop.repository}, and push needs Edit;")
+    sentence = f"{robot} has Download on {shop.repository}, and push needs Edit; "
+    sentence += f"ask somebody with Administer on project {shop.project} for Edit."
+    assert refused == with_page(sentence, "push", shop.repository)
     other = login.pull("nobodys/app", TAG).must(403).refusal[2]
     assert other.startswith(f"nobodys/app does not exist or is not shared with {robot};")
 
