@@ -56,7 +56,6 @@ class ConditionReason(_Word):
     # any kind
     READY = "Ready", "Everything is as the spec says."
     PROGRESSING = "Progressing", "Objects were written and have not taken effect yet."
-    DEPENDENCY_NOT_READY = "DependencyNotReady", "Another condition of this object, named in the message, is not True."
     INVALID_SPEC = "InvalidSpec", "The stored object breaks a rule of this version; the message names the field."
     APPLY_REFUSED = "ApplyRefused", "The API server refused an object that Berth wrote; the message is its answer."
     INTERNAL_ERROR = "InternalError", "An error in Berth; it is tried again and the log has the details."
@@ -139,8 +138,6 @@ class ConditionReason(_Word):
     # catalog
     IN_SYNC = "InSync", "The catalog saw the registry's present state."
     NEVER_PUSHED = "NeverPushed", "Nothing was pushed yet."
-    CATALOG_BEHIND = "CatalogBehind", "The catalog has work left for this object."
-    CATALOG_UNREACHABLE = "CatalogUnreachable", "The catalog can not be reached."
     CONTENT_MISSING = (
         "ContentMissing",
         "The registry lacks most of what the catalog knows, as after the loss of a volume; nothing was corrected.",

@@ -31,7 +31,8 @@ from berth.catalog.records import Cause, WriteKind, WriteState
 DIGEST_LENGTH: Final = 135  # sha512: and 128 hexadecimal digits
 TAG_LENGTH: Final = 128
 PATH_LENGTH: Final = 255
-PERSON_LENGTH: Final = 253
+PERSON_LENGTH: Final = 320  # as in statuses; 63, a slash and 253 for a ServiceAccount
+_PERSON_LENGTH_ON_SQLITE: Final = 253
 MEDIA_TYPE_LENGTH: Final = 255
 CLIENT_LENGTH: Final = 256
 
@@ -61,6 +62,14 @@ def text(length: int) -> String:
     """A string that is compared byte by byte."""
     plain: String = String(length).with_variant(String(length, collation="C"), "postgresql")
     return plain
+
+
+def person() -> String:
+    """The name of somebody who pushed.
+
+    SQLite keeps any length, whatever is declared, so what is declared there stays: to change it would copy every table.
+    """
+    return text(PERSON_LENGTH).with_variant(String(_PERSON_LENGTH_ON_SQLITE), "sqlite")
 
 
 def word(kind: type[StrEnum]) -> Enum:
@@ -112,7 +121,7 @@ class RepositoryRow(Base):
     last_push_tag: Mapped[str | None] = mapped_column(text(TAG_LENGTH))
     last_push_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
     last_push_at: Mapped[datetime | None] = mapped_column(UtcTime)
-    last_push_by: Mapped[str | None] = mapped_column(text(PERSON_LENGTH))
+    last_push_by: Mapped[str | None] = mapped_column(person())
 
 
 class ManifestRow(Base):
@@ -131,7 +140,7 @@ class ManifestRow(Base):
     subject: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
     annotations: Mapped[dict[str, Any]] = mapped_column(JSON)
     pushed_at: Mapped[datetime] = mapped_column(UtcTime)
-    pushed_by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    pushed_by: Mapped[str] = mapped_column(person())
 
 
 class TagRow(Base):
@@ -144,7 +153,7 @@ class TagRow(Base):
     name: Mapped[str] = mapped_column(text(TAG_LENGTH), primary_key=True)
     digest: Mapped[str] = mapped_column(text(DIGEST_LENGTH))
     pushed_at: Mapped[datetime] = mapped_column(UtcTime)
-    pushed_by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    pushed_by: Mapped[str] = mapped_column(person())
 
 
 class TagEventRow(Base):
@@ -157,7 +166,7 @@ class TagEventRow(Base):
     repository_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("repositories.id"))
     tag: Mapped[str] = mapped_column(text(TAG_LENGTH))
     at: Mapped[datetime] = mapped_column(UtcTime)
-    by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    by: Mapped[str] = mapped_column(person())
     client: Mapped[str] = mapped_column(text(CLIENT_LENGTH))
     from_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
     to_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
@@ -177,7 +186,7 @@ class WriteRow(Base):
     reference: Mapped[str] = mapped_column(text(DIGEST_LENGTH))
     digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
     media_type: Mapped[str] = mapped_column(text(MEDIA_TYPE_LENGTH))
-    by: Mapped[str] = mapped_column(text(PERSON_LENGTH))
+    by: Mapped[str] = mapped_column(person())
     client: Mapped[str] = mapped_column(text(CLIENT_LENGTH))
     created_at: Mapped[datetime] = mapped_column(UtcTime)
     settled_at: Mapped[datetime | None] = mapped_column(UtcTime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from berth.api.project import Project
 from berth.desired.access_policy import build_project_policy
@@ -14,9 +14,6 @@ from berth.desired.network_policy import build_default_deny, build_registry_poli
 from berth.desired.rbac import build_member_rbac, build_operator_binding
 from berth.desired.registry_secret import build_registry_secret
 from berth.desired.service import build_service
-
-NEVER_PRUNED: Final = frozenset({"Namespace", "PersistentVolumeClaim", "Secret"})
-"""Kinds that hold data or names. They leave with a purge alone, never because a set of manifests lacks them."""
 
 
 def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:

@@ -16,24 +16,27 @@ import kopf
 
 from berth.handlers.registration import register
 from berth.kube.client import KubeClient, Login
-from berth.reconcile.queue import Key
+from berth.reconcile.news import News
 
 
-async def watch_with_kopf(client: KubeClient, add: Callable[[Key], None]) -> None:
-    """Run Kopf until cancelled. Raises when it ends by itself: since 1.45 it does when one of its watches is dead."""
+async def watch_with_kopf(client: KubeClient, heard: Callable[[News], None]) -> None:
+    """Run Kopf until cancelled; what it sees is `heard` in the caller's loop.
+
+    Raises when Kopf ends by itself: since 1.45 it does when one of its watches is dead.
+    """
     loop = asyncio.get_running_loop()
     stop: Future[None] = Future()
     ended: asyncio.Future[None] = loop.create_future()
 
-    def wake(key: Key) -> None:
-        loop.call_soon_threadsafe(add, key)
+    def tell(news: News) -> None:
+        loop.call_soon_threadsafe(heard, news)
 
     def login() -> Login:
         return asyncio.run_coroutine_threadsafe(client.login(), loop).result(timeout=30)
 
     def body() -> None:
         try:
-            asyncio.run(_operate(login, wake, stop))
+            asyncio.run(_operate(login, tell, stop))
         except BaseException as error:
             loop.call_soon_threadsafe(_finish, ended, error)
         else:
@@ -60,9 +63,9 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(RuntimeError(f"Kopf has ended: {type(error).__name__}: {error}"))
 
 
-async def _operate(login: Callable[[], Login], wake: Callable[[Key], None], stop: Future[None]) -> None:
+async def _operate(login: Callable[[], Login], tell: Callable[[News], None], stop: Future[None]) -> None:
     registry = kopf.OperatorRegistry()
-    register(registry, wake)
+    register(registry, tell)
     kopf.on.login(registry=registry)(_login_handler(login))
     # One line for each handled event tells nothing that Berth's own log does not.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)

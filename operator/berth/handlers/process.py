@@ -27,6 +27,7 @@ from berth.reconcile.caches import Caches
 from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
 from berth.reconcile.enforcement import Ask, Enforcement
+from berth.reconcile.news import SecondWatch
 from berth.reconcile.probes import Prober, Probes
 from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.queue import KeyedQueue
@@ -71,6 +72,7 @@ async def operate(
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     waker = Waker(settings.namespace, consent, queue.add)
     caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, waker.changed, waker.learned)
+    second_watch = SecondWatch(caches.live, queue.add, asyncio.get_running_loop().call_later)
     probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
     applier = Applier(client, caches)
     version = distribution_version("berth")
@@ -99,7 +101,7 @@ async def operate(
         background = [
             group.create_task(_for_ever("watches", caches.run())),
             group.create_task(_for_ever("write probes", probes.run())),
-            group.create_task(_for_ever("kopf", watch_with_kopf(client, queue.add))),
+            group.create_task(_for_ever("kopf", watch_with_kopf(client, second_watch.heard))),
             group.create_task(
                 _for_ever(
                     "health endpoint",

@@ -1,9 +1,9 @@
-"""Kopf's part: it watches Berth's own kinds and wakes keys. Nothing is decided here (docs/adr/0001-kopf.md)."""
+"""Kopf's part: it watches Berth's own kinds and tells what it sees. Nothing is decided here (docs/adr/0001-kopf.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 import kopf
 
@@ -15,40 +15,26 @@ from berth.kube.resources import (
     PROJECTS,
     REGISTRY_TEAMS,
     REGISTRY_USERS,
+    Resource,
 )
-from berth.reconcile.queue import Key
+from berth.reconcile.news import News
+
+WATCHED: Final = (PROJECTS, DOCKER_REPOSITORIES, REGISTRY_USERS, REGISTRY_TEAMS, ACCESS_TOKENS, CERTIFICATIONS)
 
 
-def register(registry: kopf.OperatorRegistry, add: Callable[[Key], None]) -> None:
-    """Register the handlers of Berth's own kinds. `add` must be safe to call from Kopf's thread.
+def register(registry: kopf.OperatorRegistry, tell: Callable[[News], None]) -> None:
+    """Register the handlers of Berth's own kinds. `tell` must be safe to call from Kopf's thread.
 
     What Kopf only lists (`type` is None) was listed by the reflectors as well, and woken: once is enough at a start.
     """
+    for resource in WATCHED:
+        kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=registry)(_handler(resource, tell))
 
-    @kopf.on.event(GROUP, VERSION, PROJECTS.plural, registry=registry)
-    async def project(type: str | None, name: str, **_: Any) -> None:
+
+def _handler(resource: Resource, tell: Callable[[News], None]) -> Callable[..., Awaitable[None]]:
+    async def told(type: str | None, meta: Mapping[str, Any], **_: Any) -> None:
         if type is not None:
-            add(Key(PROJECTS.kind, name))
+            key = (meta.get("namespace") or "", meta["name"])
+            tell(News(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
 
-    @kopf.on.event(GROUP, VERSION, DOCKER_REPOSITORIES.plural, registry=registry)
-    async def repository(type: str | None, namespace: str | None, name: str, **_: Any) -> None:
-        if type is not None:
-            add(Key(DOCKER_REPOSITORIES.kind, f"{namespace}/{name}"))
-
-    @kopf.on.event(GROUP, VERSION, REGISTRY_USERS.plural, registry=registry)
-    async def user(type: str | None, name: str, **_: Any) -> None:
-        if type is not None:
-            add(Key(REGISTRY_USERS.kind, name))
-
-    @kopf.on.event(GROUP, VERSION, REGISTRY_TEAMS.plural, registry=registry)
-    async def team(name: str, **_: Any) -> None:
-        add(Key(REGISTRY_TEAMS.kind, name))
-
-    @kopf.on.event(GROUP, VERSION, ACCESS_TOKENS.plural, registry=registry)
-    async def token(name: str, **_: Any) -> None:
-        add(Key(ACCESS_TOKENS.kind, name))
-
-    @kopf.on.event(GROUP, VERSION, CERTIFICATIONS.plural, registry=registry)
-    async def certification(type: str | None, name: str, **_: Any) -> None:
-        if type is not None:
-            add(Key(CERTIFICATIONS.kind, name))
+    return told

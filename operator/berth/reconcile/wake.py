@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from berth.api import names
 from berth.desired.access_policy import repository_label
@@ -22,7 +22,6 @@ from berth.kube.resources import (
     SECRETS,
     STORAGE_CLASSES,
     Manifest,
-    ObjectKey,
     Resource,
     key_of,
 )
@@ -32,8 +31,6 @@ from berth.reconcile.queue import Key
 
 INSTALLATION: Final = Key("Installation", "")
 INSTALLATION_SECRETS: Final = frozenset({TOKEN_CA, TOKEN_SIGNING, TLS_CA, GATEWAY_TLS, SEED})
-
-Reader: TypeAlias = Callable[[Resource], Mapping[ObjectKey, Manifest]]
 
 
 def project_key(name: str) -> Key:

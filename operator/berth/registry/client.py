@@ -1,4 +1,4 @@
-"""The client of one project's registry: list, inspect, delete, and prove that its storage takes writes.
+"""The client of one project's registry: list, inspect, and prove that its storage takes writes.
 
 Sources: OCI distribution spec 1.1; CNCF Distribution 3.1 (`registry/handlers`, `registry/storage/catalog.go`).
 """
@@ -111,14 +111,6 @@ class RegistryClient:
         ):
             raise RegistryRefused(f"The registry at {self._base} gave other bytes than {name}@{digest}.")
         return ManifestBody(digest, answer.headers.get("Content-Type", ""), answer.body)
-
-    async def delete_manifest(self, name: str, reference: str) -> bool:
-        """Delete a tag, or a manifest with all its tags; False when it was not there."""
-        answer = await self._send("DELETE", _manifest(name, reference), (_scope(name, "pull", "delete"),))
-        if answer.status == 404:
-            return False
-        self._expect(answer, 202, f"DELETE of {name}:{reference}")
-        return True
 
     async def probe_write(self, project: str) -> None:
         """Prove that the registry's storage takes writes and gives them back: upload a small blob and read it.

@@ -53,11 +53,6 @@ class Manifest:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def is_index(self) -> bool:
-        """Whether this is a list of manifests (OCI index or Docker manifest list)."""
-        return self.media_type in _INDEXES
-
-    @property
     def size(self) -> int:
         """Bytes of the manifest, its configuration and its layers; of an index the manifest's own bytes."""
         config = self.config.size if self.config else 0

@@ -34,17 +34,6 @@ class TokenSource(Protocol):
         ...
 
 
-class NoTokens:
-    """For a registry that asks for no token."""
-
-    async def token(self, scopes: tuple[str, ...]) -> str | None:
-        """No token."""
-        return None
-
-    def forget(self, scopes: tuple[str, ...]) -> None:
-        """Nothing to forget."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Held:
     token: str = field(repr=False)

@@ -113,7 +113,6 @@ class AccessSeen:
     """What the access service can know about the project."""
 
     policy_state: PolicyState | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
-    service_ready: bool = True  # at least one ready endpoint of berth-access
     signing_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
 
 

@@ -66,9 +66,6 @@ def judge_access(project: Project, observed: ProjectObserved) -> Finding:
     if not access.signing_ready:
         sentence = "Berth's keys are not made yet: see the log of the operator."
         return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
-    if not access.service_ready:
-        sentence = "No pod of the access service is ready: see its pods in Berth's namespace."
-        return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
     wanted = policy_state(project)
     if access.policy_state is not wanted:
         sentence = f"The AccessPolicy of project {project.project_id} does not say {wanted.value} yet."

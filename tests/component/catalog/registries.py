@@ -186,6 +186,12 @@ class Registry:
         done = await self._call("PUT", f"/v2/{name}/manifests/{reference}", name, body, media_type)
         assert done.status == 201, await done.text()
 
+    async def delete(self, path: str, reference: str) -> None:
+        """Delete a tag, or a manifest with all its tags."""
+        name = f"{PROJECT}/{path}"
+        done = await self._call("DELETE", f"/v2/{name}/manifests/{reference}", name)
+        assert done.status == 202, await done.text()
+
     async def _call(
         self,
         method: str,
@@ -194,7 +200,7 @@ class Registry:
         data: bytes | None = None,
         media_type: str = "application/octet-stream",
     ) -> aiohttp.ClientResponse:
-        token = self.tokens.sign((f"repository:{name}:pull,push",))
+        token = self.tokens.sign((f"repository:{name}:pull,push,delete",))
         url = target if target.startswith("http") else self.server.url + target
         headers = {"Authorization": f"Bearer {token}", "Content-Type": media_type}
         async with self.session.request(method, url, data=data, headers=headers) as response:

@@ -153,6 +153,13 @@ async def test_a_push_is_announced_committed_and_read_back(api: Api) -> None:
     assert await api.call("GET", f"{REPOSITORY}/history?tag=v2") == (200, {"history": []})
 
 
+async def test_a_push_by_the_service_account_with_the_longest_name_is_recorded(api: Api) -> None:
+    account = f"{'n' * 63}/{'a' * 253}"
+    await api.push(image(), by=account)
+    _, listed = await api.call("GET", f"{REPOSITORY}/tags")
+    assert [tag["pushedBy"] for tag in listed["tags"]] == [account]
+
+
 async def test_referrers_are_descriptors_as_an_index_lists_them(api: Api) -> None:
     base = image()
     subject = {"mediaType": manifests.OCI_MANIFEST, "digest": digest(base), "size": len(base)}
@@ -218,7 +225,7 @@ async def test_an_unknown_write_and_a_manifest_that_was_not_announced_are_told(a
         ({"digest": "sha256:0"}, "The field digest is wrong"),
         ({"digest": None}, "The field digest is missing"),
         ({"kind": "move"}, "The field kind is wrong"),
-        ({"by": "x" * 254}, "The field by is wrong"),
+        ({"by": "x" * 321}, "The field by is wrong"),
         ({"by": ...}, "The field by is wrong"),
         ({"surprise": 1}, "The field surprise is wrong"),
     ],

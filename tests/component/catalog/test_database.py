@@ -6,12 +6,15 @@ import asyncio
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from berth.catalog.database import Database, open_database
+from berth.catalog.database import Database, migration_config, open_database
 from berth.catalog.schema import Base
+
+LONGEST_ACCOUNT = f"{'n' * 63}/{'a' * 253}"
 
 
 async def test_the_migrations_make_the_schema_of_the_models(database: Database) -> None:
@@ -22,6 +25,23 @@ async def test_the_migrations_make_the_schema_of_the_models(database: Database) 
 
     async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_what_was_recorded_before_names_could_be_longer_is_kept_and_longer_ones_fit_then(
+    database_url: str,
+) -> None:
+    columns = "id, kind, project, repository, reference, media_type, by, client, created_at, state, doubtful"
+    values = ":id, 'push', 'p', 'r', 'v1', '', :by, '', '2026-11-24 12:00:00', 'open', false"
+    added = f"INSERT INTO writes ({columns}) VALUES ({values})"
+    async with open_database(database_url) as opened:
+        async with opened.engine.begin() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(migration_config(sync), "0001"))
+            await connection.execute(text(added), {"id": "before", "by": "curator"})
+        await opened.migrate()
+        async with opened.engine.begin() as connection:
+            await connection.execute(text(added), {"id": "after", "by": LONGEST_ACCOUNT})
+            kept = (await connection.execute(text("SELECT id, by FROM writes"))).all()
+    assert {tuple(row) for row in kept} == {("before", "curator"), ("after", LONGEST_ACCOUNT)}
 
 
 async def test_migrating_again_changes_nothing(database: Database) -> None:

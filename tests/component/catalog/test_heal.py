@@ -71,7 +71,7 @@ async def test_a_tag_that_moved_unseen_moves(ledger: Ledger, registry: Registry,
 async def test_a_tag_and_a_manifest_that_went_unseen_go(ledger: Ledger, registry: Registry, heal: Healer) -> None:
     await pushed(ledger, registry, "v1")
     gone = await pushed(ledger, registry, "v2")
-    await registry.client.delete_manifest(ALIGNER.name, digest(gone))
+    await registry.delete(PATH, digest(gone))
     await heal.heal(PROJECT)
 
     assert set(await ledger.tags()) == {"v1"}
@@ -169,7 +169,7 @@ class WhileWalking:
 async def test_a_push_during_the_walk_is_not_undone_by_it(ledger: Ledger, registry: Registry) -> None:
     await pushed(ledger, registry, "v1")
     await pushed(ledger, registry, "v2")
-    await registry.client.delete_manifest(ALIGNER.name, "v2")
+    await registry.delete(PATH, "v2")
 
     async def the_tag_moves() -> None:
         body = await registry.push_image(PATH, "v1", salt="moved")

@@ -107,7 +107,7 @@ async def test_a_delete_whose_commit_was_lost_is_recorded(
     await ledger.push(body, "v1")
     reference = "v1" if by_tag else digest(body)
     await ledger.store.announce(Intent(WriteKind.DELETE, ALIGNER, reference, digest(body), "", "reviewer"))
-    await registry.client.delete_manifest(ALIGNER.name, reference)
+    await registry.delete(PATH, reference)
     ledger.later(seconds=61)
     await settle.settle()
 

@@ -16,7 +16,8 @@ from berth.api.user import RegistryUser
 from berth.desired.access_policy import build_project_policy
 from berth.desired.inputs import Member, MemberKind
 from berth.desired.members import members_by_level
-from berth.desired.project import NEVER_PRUNED, desired_project
+from berth.desired.project import desired_project
+from berth.kube.apply import PRUNABLE
 from tests.unit.desired.samples import inputs, of_kind, project
 
 ANN = Member(MemberKind.USER, "ann@example.org")
@@ -58,7 +59,8 @@ def test_no_object_stands_twice() -> None:
 
 def test_nothing_hangs_on_an_owner_so_no_delete_cascades_to_data() -> None:
     assert all("ownerReferences" not in m["metadata"] for m in manifests())
-    assert {"Namespace", "PersistentVolumeClaim", "Secret"} <= NEVER_PRUNED
+    kept = {m["kind"] for m in manifests()} - {resource.kind for resource in PRUNABLE}
+    assert kept == {"Namespace", "PersistentVolumeClaim", "Secret"}
 
 
 def test_every_child_carries_all_labels() -> None:

@@ -39,7 +39,6 @@ def test_an_image_has_configuration_layers_and_the_size_of_everything(media_type
     assert [layer.digest for layer in read.layers] == [B, C]
     assert read.size == len(json.dumps(document)) + 32100
     assert read.largest_layer == 30000
-    assert not read.is_index
 
 
 @pytest.mark.parametrize("media_type", [manifest.OCI_INDEX, manifest.DOCKER_LIST])
@@ -48,7 +47,6 @@ def test_an_index_has_children_and_its_own_bytes(media_type: str) -> None:
     document = {"schemaVersion": 2, "mediaType": media_type, "manifests": [child]}
     read = _read(document, media_type)
 
-    assert read.is_index
     assert read.children == (Descriptor(manifest.OCI_MANIFEST, A, 500),)
     assert read.size == len(json.dumps(document))
     assert read.largest_layer == 0
