@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from e2e.suite.clients.stage import json_items
 from e2e.suite.content import MEDIA_MANIFEST
 from e2e.suite.crowd import Projects
-from e2e.suite.http import Session, Wire
+from e2e.suite.http import EMPTY_CONFIG, Answer, Headers, Session, Wire, location
+from e2e.suite.matrix.operations import LAYER, OPERATIONS, Cell, first_image, own_image
 from e2e.suite.world import HOST, SYSTEM, Cluster, eventually
 
 STRANGER = "stranger"
@@ -122,6 +124,44 @@ def test_the_token_of_one_project_opens_no_other_projects_registry(
     foreign = curator.hold(f"{other}/secret")
     foreign.ask("GET", target, address=registry, tls=False).must(401)
     curator.wire.ask("GET", target, address=registry, tls=False).must(401)
+
+
+@dataclass(frozen=True)
+class Inside(Session):
+    """Somebody who reaches a registry past the gateway."""
+
+    address: tuple[str, int] = ("", 0)
+
+    def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"", **how: Any) -> Answer:
+        return super().ask(method, target, headers, body, **{"address": self.address, "tls": False, **how})
+
+
+@pytest.mark.parametrize("way", ["registry", "gateway"])
+def test_no_operation_is_done_with_the_token_of_another_project(
+    cluster: Cluster, projects: Projects, project: str, curator: Session, way: str
+) -> None:
+    """The curator may do all of it in both projects, so that nothing but the token is against it."""
+    other, repository = projects.make("replayed"), f"{project}/replayed-{way}"
+    # The list belongs to no project; referrers, and what becomes of mounts across projects, are not left to registries.
+    left_out = {"list catalog"} if way == "gateway" else {"list catalog", "list referrers", "mount across"}
+    operations = [name for name in OPERATIONS if name not in left_out]
+    held = curator.hold(repository)
+    uploads = {name: location(held.start_upload(repository).must(202)) for name in ("patch upload", "put upload")}
+    for content in (EMPTY_CONFIG, LAYER):
+        held.upload(repository, content).must(201)
+    for tag, manifest in {"v1": first_image(), "tag-x": own_image("tag", "x"), "x": own_image("digest", "x")}.items():
+        held.put(repository, tag, manifest).must(201)
+    every = "pull,push,delete"
+    foreign = curator.hold(f"{other}/replayed", every)
+    if way == "registry":
+        foreign = Inside(curator.wire, bearer=foreign.bearer, address=registry_of(cluster, project))
+    source = f"{project}/secret"
+    cells = [Cell(name, "x", foreign, repository, uploads, source, source, f"{other}/any") for name in operations]
+    assert {cell.operation: cell.send().status for cell in cells} == dict.fromkeys(operations, 401)
+    # The same requests with a token of the project itself are done.
+    own = replace(foreign, bearer=curator.token(f"repository:{repository}:{every}", f"repository:{source}:pull"))
+    done = {cell.operation: replace(cell, session=own).send().status for cell in cells}
+    assert done.keys() == {name for name, status in done.items() if status < 300}, done
 
 
 def test_a_token_for_two_projects_opens_both_and_only_with_what_was_granted(

@@ -56,13 +56,13 @@ class Asker:
 
         return ask
 
-    def manifest(self, project: str, token: str) -> Callable[[int], Awaitable[object]]:
+    def manifest(self, project: str, token: str, repository: str = "aligner") -> Callable[[int], Awaitable[object]]:
         """The gateway's questions about a pull from that project."""
         headers = {
             "authorization": f"Bearer {token}",
             "berth-gateway-token": self._gateway,
             "berth-original-method": "GET",
-            "berth-original-uri": f"/v2/{project}/aligner/manifests/1",
+            "berth-original-uri": f"/v2/{project}/{repository}/manifests/1",
             "x-forwarded-for": "198.51.100.7",
         }
 
@@ -146,3 +146,14 @@ async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_
         {project: hasty.manifest(project, token) for project in ("absent", "private")}, "absent", 400
     )
     assert found["private"] < LEARNED, found
+
+
+async def test_a_classifier_can_not_tell_a_repository_that_is_absent_from_one_that_is_hidden(hasty: Asker) -> None:
+    world = hasty.world
+    hidden = RepositoryPolicy("hidden", rules=rules(*((f"user-{number}", Level.EDIT) for number in range(200))))
+    world.add(ProjectPolicy("shared", rules=rules(("dora", Level.DOWNLOAD)), repositories={"hidden": hidden}))
+    world.change_user("dora", password_hash=HASHER.hash("canary-password-of-dora"))
+    token = await world.token("dora", "repository:shared/hidden:pull", "repository:shared/absent:pull")
+    requests = {name: hasty.manifest("shared", token, name) for name in ("absent", "hidden")}
+    found = await learned_at_best(requests, "absent", 400)
+    assert found["hidden"] < LEARNED, found
