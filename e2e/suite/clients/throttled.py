@@ -12,7 +12,7 @@ from typing import Final
 from e2e.suite.world import HOST, Cluster, Person, eventually
 
 _AT_ONCE: Final = 24
-"""Failed logins at a time: enough for the limit of ten at each of two replicas, however they are spread."""
+"""Failed logins at a time: more than enough for the limit of ten over two replicas, however they are spread."""
 _THROTTLED: Final = "429"
 _LONG_ENOUGH: Final = 30.0  # seconds in which a client tries
 _ROUNDED_UP: Final = 1.0  # `Retry-After` is in whole seconds
