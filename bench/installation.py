@@ -143,11 +143,13 @@ def installation(directory: Path, cores: Cores) -> Iterator[Installation]:
 
 
 def _objects(robot_token: str) -> Sequence[dict[str, Any]]:
-    """One project; ann pushes, the robot pulls."""
+    """One project with one repository, as a push makes it; ann pushes, the robot pulls."""
     rules = [
         {"kind": kind, "name": name, "level": level, "actions": [], "source": "Sharing"}
         for kind, name, level in (("User", USER, "Edit"), ("Robot", ROBOT, "Download"))
     ]
+    where = {"name": IMAGE.partition("/")[2], "namespace": f"berth-{PROJECT}"}
+    repository = {"apiVersion": "berth.dev/v1alpha1", "kind": "DockerRepository", "metadata": where, "spec": {}}
     robot = {"apiVersion": "berth.dev/v1alpha1", "kind": "RegistryUser", "metadata": {"name": ROBOT}}
     token = {"apiVersion": "berth.dev/v1alpha1", "kind": "AccessToken", "metadata": {"name": f"{ROBOT}-token"}}
     spec = {"owner": {"kind": "Robot", "name": ROBOT}, "scopes": ["view", "download"]}
@@ -155,6 +157,7 @@ def _objects(robot_token: str) -> Sequence[dict[str, Any]]:
         namespace(PROJECT),
         project(PROJECT),
         policy(PROJECT, rules=rules),
+        repository,
         *user(USER),
         certification(USER),
         robot | {"spec": {"type": "Robot"}},
