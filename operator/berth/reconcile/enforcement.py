@@ -3,7 +3,7 @@
 A status tells people that a right is gone, so it may be written only once no replica grants it any more. Each replica
 says how far its watches have come (`GET /seen`), and that is compared with how far the operator's have. Resource
 versions are comparable numbers for one kind of object, so one question covers any number of changes and deletions
-(docs/adr/0010-statuses-wait-for-access.md).
+(docs/adr/0012-statuses-wait-for-access.md).
 """
 
 from __future__ import annotations
