@@ -163,6 +163,8 @@ def test_what_local_sharing_hides_stays_hidden_whatever_its_members_do_to_the_ob
         refused = keeper.kubectl("patch", "dockerrepository", "hidden", "--type=merge", f"--patch={json.dumps(change)}")
         assert refused.err.startswith(FORBIDDEN), refused.said
     assert viewer.pull(hidden, "v1").refusal[2].startswith(unseen)
+    cluster.patch("dockerrepository", "hidden", UNDO, namespace).must()
+    eventually(lambda: cluster.get("accesspolicy", "hidden", namespace) is None, "its own policy is gone")
 
 
 def test_a_deleted_repository_is_refused_to_everybody_until_an_administrator_lets_it_go(
