@@ -91,7 +91,7 @@ def measured(names: Iterable[str], rounds: int) -> dict[tuple[str, str], list[fl
             (settings.output_dir / "nginx.conf").write_text(
                 render_nginx(replace(inputs.config, buffers=VARIANTS[name]))
             )
-            gateways[name] = stack.enter_context(run_nginx(settings))
+            gateways[name] = stack.enter_context(run_nginx(settings, in_image=name != next(iter(VARIANTS))))
         return measure(gateways, rounds)
 
 

@@ -283,7 +283,7 @@ def _proxy(folder: Path, like: GatewaySettings, address: str, port: int) -> Iter
             server {{ listen {health}; return 200; }}
         }}"""
     )
-    with run_nginx(settings) as proxy:
+    with run_nginx(settings, in_image=False) as proxy:
         yield proxy
 
 
@@ -302,7 +302,7 @@ def constant(folder: Path, body: bytes, like: GatewaySettings) -> Iterator[Gatew
             server {{ listen {port}; location / {{ return 200 '{body.decode("ascii")}'; }} }}
         }}"""
     )
-    with run_nginx(settings) as server:
+    with run_nginx(settings, in_image=False) as server:
         yield server
 
 

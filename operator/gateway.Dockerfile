@@ -13,6 +13,10 @@ LABEL org.opencontainers.image.title="Berth gateway" \
 USER 65532:65532
 WORKDIR /
 EXPOSE 8443 8080
+# What a blob went through is kept for the next one instead of being given back to the kernel and got again, page by page
+# (docs/adr/0004-gateway.md): blocks up to 4 MiB come from the heap, of which a worker keeps at most 16 MiB that are free.
+ENV MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=16777216
+
 # nginx finishes what is open, then quits.
 STOPSIGNAL SIGQUIT
 # The configuration is checked first, so that a bad one is told before the port is taken.

@@ -166,12 +166,16 @@ def run_gateway(settings: GatewaySettings) -> Iterator[Gateway]:
 
 
 @contextmanager
-def run_nginx(settings: GatewaySettings) -> Iterator[Gateway]:
-    """nginx with the configuration that stands in the output folder, until the block ends."""
+def run_nginx(settings: GatewaySettings, *, in_image: bool = True) -> Iterator[Gateway]:
+    """nginx with the configuration that stands in the output folder, until the block ends.
+
+    `in_image`: with the environment that the gateway's image gives it.
+    """
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert nginx, "nginx is missing: run e2e/tools/build, or apt-get install nginx"
     command = [nginx, "-e", "stderr", "-c", str(settings.output_dir / "nginx.conf")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = {**os.environ, **(image_environment() if in_image else {})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     gateway = Gateway(settings, process, settings.tls_dir / "tls.crt")
     readers = [
         threading.Thread(target=_collect, args=(stream, lines))
@@ -187,6 +191,13 @@ def run_nginx(settings: GatewaySettings) -> Iterator[Gateway]:
         process.wait(timeout=10)
         for reader in readers:
             reader.join()
+
+
+def image_environment() -> dict[str, str]:
+    """What the gateway's image adds to the environment of nginx."""
+    dockerfile = Path(__file__).parents[3] / "operator" / "gateway.Dockerfile"
+    lines = [line.split()[1:] for line in dockerfile.read_text().splitlines() if line.startswith("ENV ")]
+    return dict(pair.split("=", 1) for line in lines for pair in line)
 
 
 def _healthy(gateway: Gateway) -> bool:
