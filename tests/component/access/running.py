@@ -164,6 +164,16 @@ def project(name: str, **spec: Any) -> dict[str, Any]:
     }
 
 
+def repository(project: str, name: str) -> dict[str, Any]:
+    """A DockerRepository of the project: a name without one is absent, whatever the sharing says."""
+    return {
+        "apiVersion": "berth.dev/v1alpha1",
+        "kind": "DockerRepository",
+        "metadata": {"name": name, "namespace": f"berth-{project}"},
+        "spec": {},
+    }
+
+
 def user(name: str) -> list[dict[str, Any]]:
     """A RegistryUser and the Secret with the hash of PASSWORD."""
     reference = {"name": f"{name}-password", "key": "passwordHash"}

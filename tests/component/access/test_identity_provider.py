@@ -8,7 +8,18 @@ from pathlib import Path
 import aiohttp
 
 from tests.component.access.provider import CLIENT, SCOPES_PREFIX, SUBJECT, log_in, provider
-from tests.component.access.running import PASSWORD, install, namespace, policy, project, ready, started, until, user
+from tests.component.access.running import (
+    PASSWORD,
+    install,
+    namespace,
+    policy,
+    project,
+    ready,
+    repository,
+    started,
+    until,
+    user,
+)
 from tests.component.controlplane import ControlPlane, free_ports
 from tests.unit.services.access.world import basic, claims
 
@@ -27,6 +38,7 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
     scope, target = f"repository:{unique}/a:pull", f"/v2/{unique}/a/manifests/v1"
     kubeconfig = install(control_plane)
     control_plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(unique))
+    control_plane.apply(repository(unique, "a"))
     async with (
         aiohttp.ClientSession() as session,
         started(control_plane, kubeconfig, tmp_path, BERTH_OIDC_ISSUERS=json.dumps([issuer])) as process,

@@ -23,6 +23,7 @@ from tests.component.access.running import (
     policy,
     project,
     ready,
+    repository,
     started,
     until,
     user,
@@ -55,7 +56,7 @@ async def test_a_pods_token_for_the_host_pulls_what_is_shared_with_its_service_a
     rules = [
         {"kind": "ServiceAccount", "name": f"{BERTH}/{unique}", "level": "Download", "actions": [], "source": "Sharing"}
     ]
-    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules))
+    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), repository(unique, "a"))
     pod = plane.token(BERTH, unique, HOST)
 
     async def may_pull() -> bool:

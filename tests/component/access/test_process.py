@@ -19,6 +19,7 @@ from tests.component.access.running import (
     policy,
     project,
     ready,
+    repository,
     started,
     until,
     user,
@@ -134,6 +135,7 @@ async def test_while_the_api_server_is_away_tokens_are_issued_and_requests_judge
             await ready(process)
             rules = [{"kind": "User", "name": "ann", "level": "Download", "actions": [], "source": "Sharing"}]
             plane.apply(namespace("alpha"), project("alpha"), policy("alpha", rules=rules), *user("ann"))
+            plane.apply(repository("alpha", "a"))
             scope, target = "repository:alpha/a:pull", "/v2/alpha/a/manifests/v1"
 
             async def may_pull() -> bool:
@@ -153,7 +155,7 @@ async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decid
     await ready(running)
     plane, name, target = running.plane, f"u{unique}", f"/v2/{unique}/a/manifests/v1"
     rules = [{"kind": "User", "name": name, "level": "Download", "actions": ["view", "pull"], "source": "Sharing"}]
-    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(name))
+    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(name), repository(unique, "a"))
 
     async def may_pull() -> bool:
         return bool(claims(await running.token(name, PASSWORD, f"repository:{unique}/a:pull"))["access"])

@@ -20,6 +20,7 @@ from tests.component.access.running import (
     policy,
     project,
     ready,
+    repository,
     started,
     until,
     user,
@@ -43,6 +44,7 @@ async def test_pulls_are_served_for_ever_and_pushes_until_the_policy_is_too_old(
     with running_control_plane(tmp_path_factory.mktemp("plane")) as plane:
         kubeconfig = install(plane)
         plane.apply(namespace("alpha"), project("alpha"), policy("alpha", rules=RULES), *user("ann"))
+        plane.apply(repository("alpha", "a"))
         plane.apply(certification("ann"))
         gateway = plane.token(BERTH, "berth-gateway", "berth-access")
         async with started(plane, kubeconfig, tmp_path) as process:
