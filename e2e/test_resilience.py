@@ -228,7 +228,7 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
 ) -> None:
     repository, outsider = f"{project}/steady", Session(curator.wire, crowd.outsider)
     held = curator.hold(repository)
-    before = access_processes(cluster)
+    before, started = access_processes(cluster), restarts(cluster)
     assert len(before) >= 2
     cluster.component("kill", "kube-apiserver")
     try:
@@ -246,6 +246,8 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
     finally:
         cluster.bring_back_api_server()
     cluster.kubectl("rollout", "status", "deployment/berth-access", f"--namespace={SYSTEM}", "--timeout=90s").must()
+    once_more = {name: count + name.endswith("/access") for name, count in started.items()}
+    eventually(lambda: restarts(cluster) == once_more, "the kubelet has told that it started access, and nothing else")
     sharing = [*crowd.sharing, {"kind": "AuthenticatedUsers", "level": "Download"}]
     cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
     eventually(lambda: outsider.pull(repository, "v1").must(200), "the cluster's own policy counts again")
@@ -281,7 +283,7 @@ def test_pulls_and_pushes_go_on_while_the_api_server_is_away_for_a_minute(
             cluster.bring_back_api_server()
     print(f"{pulling.done} pulls while the API server was away")
     assert pulling.failures == []
-    assert curator.pull(f"{project}/offline", "v1").must(200)
+    eventually(lambda: curator.pull(f"{project}/offline", "v1").must(200), "what was pushed meanwhile is there")
 
     def recorded() -> bool:
         found = cluster.get("dockerrepository", "offline", f"berth-{project}") or {}

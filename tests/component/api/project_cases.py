@@ -84,10 +84,14 @@ PROJECTS: Final = (
         registry__replicas=0,
     ),
     _project(
-        "compute resources that are none",
+        "no cpu",
         f"spec.registry.resources.limits.cpu: Invalid value: 0: {COMPUTE}",
+        registry__resources__limits={"cpu": 0},
+    ),
+    _project(
+        "memory that is no size",
         f'spec.registry.resources.limits.memory: Invalid value: "lots": {COMPUTE}',
-        registry__resources__limits={"cpu": 0, "memory": "lots"},
+        registry__resources__limits={"memory": "lots"},
     ),
     _project(
         "requests above limits",

@@ -2,7 +2,8 @@
 
 How long a password takes to verify says what it was verified against: the hash of a user, made with argon2id or bcrypt
 and as many rounds as somebody chose, or the one that stands for users that do not exist. So no failure is told before a
-whole number of pauses has passed since the verification began. No thread is held meanwhile, and no turn of anybody.
+whole number of pauses has passed since the verification began, and a little more by chance: timers count whole
+milliseconds, and the odd part of one would tell. No thread is held meanwhile, and no turn of anybody.
 Why so: docs/adr/0007-failed-logins-take-equally-long.md.
 """
 
@@ -10,14 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
+
+SPREAD: Final = 0.1
+"""Of a pause, how much longer it may last by chance."""
 
 
 class FailureTime:
     """`pause` is in seconds and longer than any hash in use takes to verify, else the number of pauses tells of it:
-    that is logged. `monotonic` is in seconds too.
+    that is logged. `monotonic` is in seconds too, `chance` from 0 to 1.
     """
 
     def __init__(
@@ -26,10 +32,12 @@ class FailureTime:
         pause: float,
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._pause = pause
         self._monotonic = monotonic
         self._sleep = sleep
+        self._chance = chance
         self._log = structlog.get_logger("berth.access.passwords")
 
     async def over(self, began: float) -> None:
@@ -43,4 +51,4 @@ class FailureTime:
                 seconds=round(spent, 2),
                 failed_login_seconds=self._pause,
             )
-        await self._sleep(pauses * self._pause - spent)
+        await self._sleep((pauses + SPREAD * self._chance()) * self._pause - spent)
