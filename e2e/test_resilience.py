@@ -245,9 +245,12 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
         outsider.pull(repository, "v1").must(403)  # nobody gets more than before
     finally:
         cluster.bring_back_api_server()
-    cluster.kubectl("rollout", "status", "deployment/berth-access", f"--namespace={SYSTEM}", "--timeout=90s").must()
     once_more = {name: count + name.endswith("/access") for name, count in started.items()}
     eventually(lambda: restarts(cluster) == once_more, "the kubelet has told that it started access, and nothing else")
+    # It tells of the start first and then that the Pod is ready, and until then the Service has no address.
+    access = "--selector=app.kubernetes.io/component=access"
+    cluster.kubectl("wait", "--for=condition=Ready", "pods", access, f"--namespace={SYSTEM}", "--timeout=90s").must()
+    eventually(lambda: served(curator, repository), "every replica serves again")
     sharing = [*crowd.sharing, {"kind": "AuthenticatedUsers", "level": "Download"}]
     cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
     eventually(lambda: outsider.pull(repository, "v1").must(200), "the cluster's own policy counts again")
