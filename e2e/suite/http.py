@@ -29,8 +29,8 @@ EMPTY_CONFIG = b"{}"
 Headers = Sequence[tuple[str, str]]
 
 
-class NoAnswer(Exception):  # noqa: N818 - it is an outcome, not a mistake
-    """The server did not answer: refused, unreachable or closed in the middle."""
+class NoAnswer(AssertionError):  # noqa: N818 - it is an outcome, not a mistake
+    """The server did not answer: refused, unreachable or closed in the middle. Whoever waits for an answer waits on."""
 
 
 @dataclass(frozen=True)
