@@ -11,6 +11,7 @@ from typing import Any
 
 from e2e.suite.clients.client import Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Kind
+from e2e.suite.pods import image_pod
 from e2e.suite.world import Cluster, Result, eventually
 
 NAMESPACE = "suite-pods"
@@ -58,7 +59,9 @@ def _pulling(seat: Seat, reference: Reference) -> Iterator[str]:
     """A Pod that wants the image, and its pull secret; both are gone afterwards."""
     name = f"pull-{secrets.token_hex(4)}"
     logins = [] if seat.anonymous else [{"name": name}]
-    seat.cluster.apply(_namespace(), _login(seat, name), _pod(name, str(reference), logins))
+    seat.cluster.apply(
+        _namespace(), _login(seat, name), image_pod(NAMESPACE, name, str(reference), imagePullSecrets=logins)
+    )
     try:
         yield name
     finally:
@@ -110,18 +113,4 @@ def _login(seat: Seat, name: str) -> dict[str, Any]:
         "type": "kubernetes.io/dockerconfigjson",
         "metadata": {"name": name, "namespace": NAMESPACE},
         "stringData": {".dockerconfigjson": seat.person.auth_file.read_text()},
-    }
-
-
-def _pod(name: str, image: str, logins: list[dict[str, str]]) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "imagePullSecrets": logins,
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "pulled", "image": image, "imagePullPolicy": "Always"}],
-        },
     }
