@@ -68,15 +68,32 @@ async def operate(
 ) -> None:
     """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
     queue = KeyedQueue()
+    context = _context(settings, client, prober, replicas, queue)
+    metrics = Metrics(queue, context.caches.failing)
+    async with asyncio.TaskGroup() as group:
+        background = [
+            group.create_task(_for_ever(part, running)) for part, running in _endless(context, queue, metrics).items()
+        ]
+        working = group.create_task(_work_when_synced(context, queue, metrics))
+        await stop.wait()
+        _log.info("stopping: passes under way may end", active=queue.active)
+        queue.close()
+        await asyncio.wait({working}, timeout=GRACE if context.caches.synced else 0)
+        for task in (working, *background):
+            task.cancel()
+
+
+def _context(
+    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: Ask, queue: KeyedQueue
+) -> Context:
+    """What every reconciler works with; whatever changes puts its keys into the queue."""
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     waker = Waker(settings.namespace, consent, queue.add)
     caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, waker.changed, waker.learned)
-    second_watch = SecondWatch(caches.live, queue.add, asyncio.get_running_loop().call_later)
-    probes = Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval)
     applier = Applier(client, caches)
     version = distribution_version("berth")
-    context = Context(
+    return Context(
         settings=settings,
         version=version,
         client=client,
@@ -84,44 +101,35 @@ async def operate(
         waker=waker,
         applier=applier,
         statuses=StatusWriter(client, caches, Enforcement(caches, replicas).problem, now=_now),
-        probes=probes,
+        probes=Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval),
         pull_secrets=PullSecrets(client, caches, applier, settings, version, now=_now),
         now=_now,
     )
-    metrics = Metrics(queue, caches.failing)
-    work = metrics.measured(Dispatcher(context).work)
 
-    async def work_when_synced() -> None:
-        await caches.wait_synced()
-        _log.info("every watch has listed once; work begins", keys=queue.waiting)
-        queue.add(INSTALLATION)
-        await queue.run(work, settings.workers)
 
-    async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(_for_ever("watches", caches.run())),
-            group.create_task(_for_ever("write probes", probes.run())),
-            group.create_task(_for_ever("kopf", watch_with_kopf(client, second_watch.heard))),
-            group.create_task(
-                _for_ever(
-                    "health endpoint",
-                    serve_health(
-                        settings.health_port,
-                        queue=queue,
-                        ready=lambda: caches.synced,
-                        failing=caches.failing,
-                        metrics=metrics,
-                    ),
-                )
-            ),
-        ]
-        working = group.create_task(work_when_synced())
-        await stop.wait()
-        _log.info("stopping: passes under way may end", active=queue.active)
-        queue.close()
-        await asyncio.wait({working}, timeout=GRACE if caches.synced else 0)
-        for task in (working, *background):
-            task.cancel()
+def _endless(context: Context, queue: KeyedQueue, metrics: Metrics) -> dict[str, Awaitable[Any]]:
+    """The parts that run beside the work, from the start of the process to its end, by what the log calls them."""
+    caches = context.caches
+    second_watch = SecondWatch(caches.live, queue.add, asyncio.get_running_loop().call_later)
+    return {
+        "watches": caches.run(),
+        "write probes": context.probes.run(),
+        "kopf": watch_with_kopf(context.client, second_watch.heard),
+        "health endpoint": serve_health(
+            context.settings.health_port,
+            queue=queue,
+            ready=lambda: caches.synced,
+            failing=caches.failing,
+            metrics=metrics,
+        ),
+    }
+
+
+async def _work_when_synced(context: Context, queue: KeyedQueue, metrics: Metrics) -> None:
+    await context.caches.wait_synced()
+    _log.info("every watch has listed once; work begins", keys=queue.waiting)
+    queue.add(INSTALLATION)
+    await queue.run(metrics.measured(Dispatcher(context).work), context.settings.workers)
 
 
 async def _for_ever(part: str, running: Awaitable[Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
@@ -10,7 +12,15 @@ from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, 
 from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.people import people_seen, sharing_subjects
-from berth.status.observed import AccessSeen, ApplyFailure, ClaimSeen, NamespaceSeen, PodSeen, ProjectObserved
+from berth.status.observed import (
+    AccessSeen,
+    ApplyFailure,
+    ClaimSeen,
+    NamespaceSeen,
+    PodSeen,
+    ProbeSeen,
+    ProjectObserved,
+)
 
 
 async def observe_project(
@@ -30,7 +40,6 @@ async def observe_project(
     claim = await _claim(context, namespace)
     wanted_class = project.spec.storage.persistent_volume_claim.storage_class_name
     pods = gather.registry_pods(caches, project_id)
-    said = project.status.condition(ConditionType.STORAGE_READY)
     return ProjectObserved(
         host=context.settings.host,
         registry_version=context.settings.registry_version,
@@ -39,9 +48,7 @@ async def observe_project(
         storage_class=gather.storage_class_seen(caches, (claim.storage_class if claim else "") or wanted_class),
         deployment=gather.deployment_seen(caches, namespace),
         pods=tuple([await _pod(context, pod) for pod in pods]),
-        probe=context.probes.look(
-            project_id, gather.ready_pods(pods), said_ready=said is not None and said.status == "True"
-        ),
+        probe=_probe(context, project, pods),
         access=AccessSeen(
             policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME) if policy_written else None,
             signing_ready=keys_ready,
@@ -53,6 +60,13 @@ async def observe_project(
         failure=failure,
         repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, namespace)),
         inventory=inventory,
+    )
+
+
+def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> ProbeSeen | None:
+    said = project.status.condition(ConditionType.STORAGE_READY)
+    return context.probes.look(
+        project.project_id, gather.ready_pods(pods), said_ready=said is not None and said.status == "True"
     )
 
 

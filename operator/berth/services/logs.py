@@ -49,6 +49,10 @@ def configure_logs(process: str, level: LogLevel = "info") -> None:
             ],
         )
     )
+    _send_all_to(handler, level)
+
+
+def _send_all_to(handler: logging.Handler, level: LogLevel) -> None:
     root = logging.getLogger()
     for present in list(root.handlers):
         root.removeHandler(present)

@@ -7,7 +7,7 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from berth.access.decide import CHAIN, credential_failure, decide, visible_repositories
+from berth.access.decide import CHAIN, credential_failure, decide
 from berth.access.model import (
     ANONYMOUS,
     AccessRequest,
@@ -21,32 +21,21 @@ from berth.access.model import (
     Snapshot,
     State,
     TokenScope,
-    User,
 )
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, READER, SECOND, SERVICE, certified, everybody, lab, person, shared
-
-ALIGNER = RepositoryPolicy("aligner", has_content=True)
-
-
-def reason(
-    snapshot: Snapshot,
-    identity: Identity,
-    action: Action,
-    repository: str = "aligner",
-    *,
-    project: str = "genomics",
-    layer: int | None = None,
-) -> Reason | None:
-    """Why it is refused; None when it is allowed."""
-    decision = decide(snapshot, identity, AccessRequest(action, project, repository, layer), NOW)
-    assert decision.allowed is (decision.reason is None)
-    return decision.reason
-
-
-def with_repository(repository: RepositoryPolicy, **changes: object) -> Snapshot:
-    return lab(repositories={repository.path: repository}, **changes)
-
+from tests.unit.access.worlds import (
+    ALIGNER,
+    NOW,
+    READER,
+    SECOND,
+    SERVICE,
+    certified,
+    lab,
+    person,
+    reason,
+    shared,
+    with_repository,
+)
 
 # understood
 
@@ -126,61 +115,6 @@ def test_a_disabled_user_may_nothing_whatever_their_level() -> None:
 )
 def test_whether_a_credential_holds_can_be_asked_without_a_project(identity: Identity, failure: Reason | None) -> None:
     assert credential_failure(lab(), identity, NOW) is failure
-
-
-# visible
-
-
-def test_without_login_nothing_is_visible_and_absent_looks_the_same() -> None:
-    snapshot = lab(rules=(everybody(Level.ADMINISTER),))
-    there = decide(snapshot, ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
-    absent = decide(Snapshot(1), ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
-    assert there.reason is Reason.NOT_AUTHENTICATED
-    assert there == absent
-
-
-@pytest.mark.parametrize("action", list(Action))
-@pytest.mark.parametrize("repository", ["aligner", "new"])
-def test_what_is_not_shared_looks_absent_to_the_letter(action: Action, repository: str) -> None:
-    wish = AccessRequest(action, "genomics", repository)
-    stranger = {"stranger": User("stranger")}
-    answers = [
-        decide(snapshot, person("stranger"), wish, NOW)
-        for snapshot in (
-            lab(),
-            lab(state=State.TRASHED),
-            lab(state=State.SUSPENDED),
-            lab(creation=Creation.DECLARED),
-            with_repository(replace(ALIGNER, external=True)),
-            with_repository(replace(ALIGNER, state=State.TRASHED)),
-            with_repository(replace(ALIGNER, rules=())),
-            Snapshot(1, users=stranger),
-        )
-    ]
-    assert answers[0].reason is Reason.NOT_FOUND
-    assert all(answer == answers[0] for answer in answers)
-
-
-def test_a_local_rule_shows_a_repository_of_a_project_that_is_not_shared() -> None:
-    snapshot = with_repository(replace(ALIGNER, rules=(shared("stranger", Level.DOWNLOAD),)))
-    assert reason(snapshot, person("stranger"), Action.PULL) is None
-    assert reason(snapshot, person("stranger"), Action.VIEW, "") is Reason.NOT_FOUND
-
-
-def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
-    snapshot = with_repository(replace(ALIGNER, rules=(shared("reader", Level.VIEW),)))
-    assert reason(snapshot, person("admin"), Action.VIEW) is Reason.NOT_FOUND
-    assert reason(snapshot, person("reader"), Action.PULL) is Reason.LEVEL_TOO_LOW
-    assert reason(with_repository(replace(ALIGNER, rules=())), person("admin"), Action.VIEW) is Reason.NOT_FOUND
-    assert reason(with_repository(replace(ALIGNER, rules=None)), person("admin"), Action.VIEW) is None
-
-
-def test_the_highest_of_several_rules_counts() -> None:
-    rules = (everybody(Level.VIEW), shared("editor", Level.EDIT), shared("editor", Level.DOWNLOAD))
-    wish = AccessRequest(Action.VIEW, "genomics", "aligner")
-    standings = [decide(lab(rules=rules), who, wish, NOW).standing for who in (person("editor"), person("reader"))]
-    assert [standing.level for standing in standings if standing] == [Level.EDIT, Level.VIEW]
-    assert decide(lab(rules=rules), ANONYMOUS, wish, NOW).standing is None
 
 
 # trash and suspension
@@ -383,24 +317,3 @@ def test_an_allowed_request_has_passed_every_check_and_has_no_sentence() -> None
     assert decision.allowed
     assert decision.sentence == ""
     assert [step.check for step in decision.trace] == [check.name for check in CHAIN]
-
-
-# listing
-
-
-def test_the_list_has_what_may_be_viewed_and_holds_content_in_order() -> None:
-    repositories = {
-        "z": RepositoryPolicy("z", has_content=True),
-        "a/b": RepositoryPolicy("a/b", has_content=True),
-        "empty": RepositoryPolicy("empty"),
-        "hidden": RepositoryPolicy("hidden", rules=(), has_content=True),
-        "trashed": RepositoryPolicy("trashed", state=State.TRASHED, has_content=True),
-    }
-    other = ProjectPolicy(
-        "alpha", (everybody(Level.VIEW),), repositories={"x": RepositoryPolicy("x", has_content=True)}
-    )
-    snapshot = lab(repositories=repositories)
-    snapshot = replace(snapshot, projects={**snapshot.projects, "alpha": other})
-    assert visible_repositories(snapshot, person("viewer"), NOW) == ("alpha/x", "genomics/a/b", "genomics/z")
-    assert visible_repositories(snapshot, person("stranger"), NOW) == ("alpha/x",)
-    assert visible_repositories(snapshot, ANONYMOUS, NOW) == ()

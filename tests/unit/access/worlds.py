@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from berth.access.decide import decide
 from berth.access.model import (
+    AccessRequest,
+    Action,
     CredentialKind,
     Identity,
     Level,
@@ -18,6 +21,7 @@ from berth.access.model import (
     TokenScope,
     User,
 )
+from berth.api.reasons import Reason
 
 NOW = datetime(2026, 12, 1, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -25,6 +29,8 @@ SECOND = timedelta(seconds=1)
 PROJECTS = ("alpha", "beta")
 PATHS = ("x", "a/b", "y")
 USERS = ("ann", "bob", "eve")
+
+ALIGNER = RepositoryPolicy("aligner", has_content=True)
 
 SERVICE = Identity(CredentialKind.SERVICE, "berth-system/berth-operator")
 READER = Identity(
@@ -73,3 +79,23 @@ def lab(**changes: object) -> Snapshot:
     certifications = {Subject(SubjectKind.USER, name): None for name in ("editor", "deleter", "admin", "disabled")}
     changed = replace(project, **changes)  # type: ignore[arg-type]
     return Snapshot(1, {"genomics": changed}, users, certifications=certifications)
+
+
+def reason(
+    snapshot: Snapshot,
+    identity: Identity,
+    action: Action,
+    repository: str = "aligner",
+    *,
+    project: str = "genomics",
+    layer: int | None = None,
+) -> Reason | None:
+    """Why it is refused; None when it is allowed."""
+    decision = decide(snapshot, identity, AccessRequest(action, project, repository, layer), NOW)
+    assert decision.allowed is (decision.reason is None)
+    return decision.reason
+
+
+def with_repository(repository: RepositoryPolicy, **changes: object) -> Snapshot:
+    """The same project with this repository alone."""
+    return lab(repositories={repository.path: repository}, **changes)

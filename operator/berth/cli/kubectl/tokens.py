@@ -80,24 +80,29 @@ def create(
       kubectl berth token create ci --owner robot:builder --scope download \\
         --dry-run=client -o yaml --secret-file ci.secret > tokens/ci.yaml
     """
+    made = _make(name, owner, scopes, expires_in, description, secret_file)
+    if dry_run == "client":
+        _show(made, made.manifest, secret_file, form or "yaml", "created (dry run)")
+        return
+    created = _create(made, secret_file, Connection(kubeconfig, context))
+    _show(made, created.manifest, secret_file, form, "created")
+    for note in created.notes:
+        click.echo(f"Note: {note}", err=True)
+
+
+def _make(
+    name: str, owner: str, scopes: tuple[str, ...], expires_in: str, description: str, secret_file: Path | None
+) -> Made:
+    """The object and its secret; the secret is in its file before anything is created, so that it can not be lost."""
     from berth.cli.kubectl import token_objects
 
     try:
         made = token_objects.make(name, owner, scopes, expires_in, description)
-        if secret_file is not None:  # first: an object whose secret is lost would be of no use
+        if secret_file is not None:
             token_objects.keep_secret(made, secret_file)
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
-    if dry_run == "client":
-        created, form = token_objects.Created(made.manifest, ()), form or "yaml"
-    else:
-        created = _create(made, secret_file, Connection(kubeconfig, context))
-    if form is not None or secret_file is not None:
-        _print_object(created.manifest, form or "name", "created (dry run)" if dry_run == "client" else "created")
-    if secret_file is None:
-        _print_secret(made, err=form is not None)
-    for note in created.notes:
-        click.echo(f"Note: {note}", err=True)
+    return made
 
 
 def _create(made: Made, secret_file: Path | None, connection: Connection) -> Created:
@@ -163,6 +168,14 @@ def revoke(names: tuple[str, ...], kubeconfig: str, context: str) -> None:
             absent.append(name)
     if absent:
         raise click.ClickException(f"There is no AccessToken {' and '.join(absent)}; see kubectl berth token list.")
+
+
+def _show(made: Made, manifest: dict[str, Any], secret_file: Path | None, form: str | None, done: str) -> None:
+    """The secret to standard output, or the object there and the secret where `create` says."""
+    if form is not None or secret_file is not None:
+        _print_object(manifest, form or "name", done)
+    if secret_file is None:
+        _print_secret(made, err=form is not None)
 
 
 def _print_object(manifest: dict[str, Any], form: str, done: str) -> None:

@@ -157,12 +157,7 @@ def _deps(
 ) -> Deps:
     base = partial(_registry_base, cluster_domain=settings.cluster_domain)
     feed, verifier = watched.feed, watched.verifier
-    tokens = TokenService(
-        directory=settings.signing_dir,
-        lifetime=settings.token_lifetime,
-        clock=time.time,
-        token_id=partial(secrets.token_urlsafe, 16),
-    )
+    tokens = _tokens(settings)
     return Deps(
         host=settings.host,
         snapshot=lambda: feed.snapshot,
@@ -178,12 +173,7 @@ def _deps(
         seen=SeenEndpoint(
             verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), reach=feed.reach
         ),
-        catalog=CatalogClient(
-            to_catalog,
-            base_url=settings.catalog_url,
-            read_token=TokenFile(settings.catalog_token_file).read,
-            patience=settings.record_timeout,
-        ),
+        catalog=_catalog(settings, to_catalog),
         registries=RegistryProxy(to_registries, base=base),
         audit=AuditLog(lines.write, now=_now),
         token_used=watched.last_use.used,
@@ -192,6 +182,24 @@ def _deps(
         registry_base=base,
         manifest_size_limit=settings.manifest_size_limit,
         certification_warning_days=settings.certification_warning_days,
+    )
+
+
+def _tokens(settings: AccessSettings) -> TokenService:
+    return TokenService(
+        directory=settings.signing_dir,
+        lifetime=settings.token_lifetime,
+        clock=time.time,
+        token_id=partial(secrets.token_urlsafe, 16),
+    )
+
+
+def _catalog(settings: AccessSettings, session: aiohttp.ClientSession) -> CatalogClient:
+    return CatalogClient(
+        session,
+        base_url=settings.catalog_url,
+        read_token=TokenFile(settings.catalog_token_file).read,
+        patience=settings.record_timeout,
     )
 
 

@@ -114,9 +114,20 @@ class SnapshotFeed:
         self._dated_at = 0.0
         self._listening = client = _Listening(client, clock)
         self._log = structlog.get_logger("berth.access.snapshot")
-        state, people = self._state, self._state.people
-        self._tokens = Reflector(client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, people.take_token))
+        self._tokens = Reflector(
+            client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, self._state.people.take_token)
+        )
         self.reflectors: tuple[Reflector, ...] = (
+            *self._of_projects(client),
+            *self._of_people(client, namespace),
+            self._tokens,
+        )
+        self._listed = False
+        self._api_was_away = False
+
+    def _of_projects(self, client: Source) -> tuple[Reflector, ...]:
+        state = self._state
+        return (
             Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.take_project)),
             Reflector(
                 client,
@@ -125,12 +136,15 @@ class SnapshotFeed:
                 keep=without_tags,
             ),
             Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.take_policy)),
+        )
+
+    def _of_people(self, client: Source, namespace: str) -> tuple[Reflector, ...]:
+        people = self._state.people
+        certified = self._named(facts.certification_facts, people.take_certification)
+        return (
             Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.take_user)),
             Reflector(client, REGISTRY_TEAMS, on_change=self._named(facts.team_facts, people.take_team)),
-            self._tokens,
-            Reflector(
-                client, CERTIFICATIONS, on_change=self._named(facts.certification_facts, people.take_certification)
-            ),
+            Reflector(client, CERTIFICATIONS, on_change=certified),
             Reflector(
                 client,
                 SECRETS,
@@ -139,8 +153,6 @@ class SnapshotFeed:
                 keep=facts.with_hashes_alone,
             ),
         )
-        self._listed = False
-        self._api_was_away = False
 
     @property
     def listed(self) -> bool:
