@@ -160,10 +160,8 @@ class Publisher:
         usual = objects.object_name(key.path, taken=False)
         taken = self._objects.named(namespace, usual) is not None
         body = objects.build_object(key, objects.object_name(key.path, taken))
-        # Not by force: should somebody have made an object of this name a moment ago, it is theirs.
-        made = await self._client.apply(
-            DOCKER_REPOSITORIES, body, field_manager=names.FIELD_MANAGER_CATALOG, force=False
-        )
+        # Created, never applied: an object of this name that somebody made a moment ago is theirs, and stays so.
+        made = await self._client.create(DOCKER_REPOSITORIES, body, field_manager=names.FIELD_MANAGER_CATALOG)
         self._objects.observe(made)
         return made
 

@@ -183,7 +183,6 @@ class KubeClient:
         *,
         field_manager: str,
         subresource: str | None = None,
-        force: bool = True,
     ) -> Manifest:
         """Server-side apply: create the object, or set exactly the fields given and drop those given no longer.
 
@@ -192,7 +191,7 @@ class KubeClient:
         namespace, name = key_of(body)
         path = resource.path(namespace or None, name, subresource)
         doing = f"Applying {resource.describe(name, namespace or None)}" + (f" ({subresource})" if subresource else "")
-        query = [("fieldManager", field_manager), ("force", "true" if force else "false")]
+        query = [("fieldManager", field_manager), ("force", "true")]
         try:
             return await self._json(
                 "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"

@@ -18,6 +18,7 @@ from berth.catalog.records import RepositoryKey
 from berth.kube.client import KubeClient
 from tests.component.catalog.contents import Ledger, digest, image
 from tests.component.catalog.postgres import Postgres
+from tests.component.chart.test_chart import CHART, render
 from tests.component.controlplane import AuditEvent, ControlPlane
 
 DEADLINE = 20.0
@@ -68,28 +69,15 @@ def cluster(berth_crds: ControlPlane, unique: str) -> Cluster:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.project_namespace(unique)}}
     home = plane.namespace("berth-system")
     user = plane.service_account(home, "berth-catalog")
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": home},
-        "rules": [
-            {"apiGroups": ["berth.dev"], "resources": ["projects"], "verbs": ["get", "list", "watch"]},
-            {
-                "apiGroups": ["berth.dev"],
-                "resources": ["dockerrepositories"],
-                "verbs": ["get", "list", "watch", "create", "patch"],
-            },
-            {"apiGroups": ["berth.dev"], "resources": ["dockerrepositories/status"], "verbs": ["get", "patch"]},
-        ],
-    }
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": home},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": home},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "berth-catalog"},
         "subjects": [{"kind": "ServiceAccount", "name": "berth-catalog", "namespace": home}],
     }
-    plane.apply(project, namespace, role, binding)
+    roles = [d for d in render(CHART / "ci" / "generated-values.yaml") if d["kind"] == "ClusterRole"]
+    plane.apply(project, namespace, *(r for r in roles if r["metadata"]["name"] == "berth-catalog"), binding)
     return Cluster(plane, unique, user, plane.kubeconfig_of(home, "berth-catalog"))
 
 
@@ -211,6 +199,31 @@ async def test_a_declared_repository_is_found_by_its_path_and_its_spec_is_left_a
     (only,) = cluster.repositories().values()
     assert only["spec"] == {"repository": "tools/aligner", "description": "Short-read aligner"}
     assert only["metadata"]["generation"] == 1
+
+
+async def test_an_object_that_somebody_makes_at_the_same_moment_stays_as_they_made_it(
+    cluster: Cluster, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = KubeClient.create
+
+    async def a_moment_later(client: KubeClient, *arguments: Any, **options: Any) -> Any:
+        if not cluster.repositories():
+            cluster.declare("aligner", description="Short-read aligner")
+        return await create(client, *arguments, **options)
+
+    monkeypatch.setattr(KubeClient, "create", a_moment_later)
+    async with publishing(cluster, ledger):
+        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(lambda: (shown(cluster, "aligner")() or {}).get("tagCount") == 1)
+    (only,) = cluster.repositories().values()
+    assert only["spec"] == {"description": "Short-read aligner"}
+    assert only["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize("verb", ["patch", "update", "delete", "deletecollection"])
+def test_the_catalog_may_change_no_object_that_exists(cluster: Cluster, verb: str) -> None:
+    asked = ("auth", "can-i", verb, "dockerrepositories.berth.dev", "-n", cluster.namespace)
+    assert cluster.plane.kubectl(*asked, f"--kubeconfig={cluster.kubeconfig}").stdout.strip() == "no"
 
 
 async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, ledger: Ledger) -> None:
