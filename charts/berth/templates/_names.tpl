@@ -59,6 +59,22 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Over which nodes the replicas of one component are spread; those of an older version do not count: dict "root" $ "component" "access" */}}
+{{- define "berth.spread" -}}
+{{- $self := . -}}
+{{- with .root.Values.spreadOver }}
+topologySpreadConstraints:
+{{- range . }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "berth.selector" $self | nindent 6 }}
+  matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* Settings that every process reads. */}}
 {{- define "berth.env" -}}
 - {name: BERTH_HOST, value: {{ include "berth.host" . | quote }}}
