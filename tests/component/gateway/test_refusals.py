@@ -89,6 +89,14 @@ def test_access_is_told_method_address_credentials_and_client(stage: Stage) -> N
     assert asked.headers["Cookie"] is None
 
 
+def test_access_is_told_the_id_under_which_the_gateway_logs_the_request_and_no_other(stage: Stage) -> None:
+    stage.gateway.request("GET", "/v2/genomics/aligner/manifests/v1", {"X-Request-Id": "the-clients-own"})
+    stage.gateway.request("GET", "/token", {"X-Request-Id": "the-clients-own"})
+    asked = [seen.headers.get_all("X-Request-Id") for seen in stage.access.seen]
+    assert asked == [[line["requestId"]] for line in stage.gateway.settled(2)]
+    assert len({line["requestId"] for line in stage.gateway.settled(2)}) == 2
+
+
 def test_an_answer_of_access_without_a_reason_is_told_as_a_fault(stage: Stage) -> None:
     stage.access.respond = lambda _: Answer(403)
     reply = stage.gateway.request("GET", "/v2/genomics/aligner/tags/list")

@@ -79,7 +79,7 @@ class AuditLog:
         """Write a line that was prepared, now and for this caller."""
         stamp = self._now().isoformat().replace("+00:00", "Z")
         whence = f'"client": {json.dumps(caller.agent)}, "address": {json.dumps(caller.address)}'
-        self._write(f'{line}, {whence}, "timestamp": "{stamp}"}}\n')
+        self._write(f'{line}, {whence}, "requestId": {json.dumps(caller.request_id)}, "timestamp": "{stamp}"}}\n')
 
     def _prepared(self, event: str, **fields: Any) -> PreparedLine:
         line = {"message": event, "level": "info", "process": "access", "logger": "berth.audit", **fields}

@@ -12,15 +12,17 @@ from berth.services.serviceaccount import NotServed, ServiceAccountVerifier
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
 _LONGEST_AGENT: Final = 200
+_LONGEST_REQUEST_ID: Final = 64  # nginx makes 32 hexadecimal digits
 _ADDRESSES_KEPT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where a request comes from. Both are empty when nothing trustworthy says it."""
+    """Where a request comes from. All are empty when nothing trustworthy says it."""
 
     address: str = ""  # the client's IP address, as the gateway vouches for it
     agent: str = ""  # what the client calls itself; anything may stand there
+    request_id: str = ""  # under which the gateway has the request in its own log
 
 
 NOBODY_KNOWN: Final = Caller()
@@ -67,7 +69,11 @@ class GatewayDoor:
             if len(self._addresses) >= _ADDRESSES_KEPT:
                 self._addresses.clear()
             self._addresses[forwarded_for] = address
-        return Caller(address, headers.get("user-agent", "")[:_LONGEST_AGENT])
+        return Caller(
+            address,
+            headers.get("user-agent", "")[:_LONGEST_AGENT],
+            headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID],
+        )
 
     async def vouched(self, headers: Mapping[str, str]) -> Caller:
         """Who is behind this call if it comes from the gateway; nobody known on any other."""

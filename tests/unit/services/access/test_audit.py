@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import jwt
 
@@ -13,7 +15,9 @@ from tests.unit.services.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, 
 
 SCOPE = "repository:genomics/aligner:pull,push"
 SECRET = make_token(b"s" * 32)
+REQUEST_ID = "0af7651916cd43dd8448eb211c80319c"
 EVIL = 'x"}\r\n{"message":"decision","who":"root","allowed":true}\n\x00\x1b[2J\u2028'
+HEADERS = ("user-agent", "x-forwarded-for", "x-request-id", "referer", "host")
 
 
 def give(world: World) -> None:
@@ -24,7 +28,8 @@ def give(world: World) -> None:
 async def test_a_line_says_who_with_what_did_what_from_where_and_why_not(world: World) -> None:
     give(world)
     token = await world.token("x", SCOPE, password=SECRET)
-    await world.authz("GET", "/v2/genomics/aligner/manifests/1", token, **{"user-agent": "docker/29.0"})
+    named = {"user-agent": "docker/29.0", "x-request-id": REQUEST_ID}
+    await world.authz("GET", "/v2/genomics/aligner/manifests/1", token, **named)
     line = world.audit[-1]
     assert line.pop("timestamp")
     assert line == {
@@ -42,8 +47,17 @@ async def test_a_line_says_who_with_what_did_what_from_where_and_why_not(world: 
         "reason": None,
         "client": "docker/29.0",
         "address": "198.51.100.7",
+        "requestId": REQUEST_ID,
         "generation": 1,
     }
+
+
+async def test_every_field_is_explained_on_its_page(world: World) -> None:
+    token = await world.token("ann", SCOPE, password=PASSWORDS["ann"])
+    await world.authz("GET", "/v2/genomics/aligner/manifests/1", token)
+    page = (Path(__file__).parents[4] / "docs" / "audit-log.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", "".join(rows))) == {field for line in world.audit for field in line}
 
 
 async def test_a_refused_login_is_written_down_with_its_reason(world: World) -> None:
@@ -60,7 +74,8 @@ async def test_a_refused_login_is_written_down_with_its_reason(world: World) -> 
 async def test_no_name_and_no_header_begins_or_ends_a_line(world: World) -> None:
     give(world)
     gateway = {"berth-gateway-token": world.service_account("berth-gateway")}
-    evil = {name: EVIL.encode().decode("latin-1") for name in ("user-agent", "x-forwarded-for", "referer", "host")}
+    evil = {name: EVIL.encode().decode("latin-1") for name in HEADERS}
+    evil["x-request-id"] *= 20
     await world.call(
         "GET", f"/token?scope={SCOPE}%0A&service=%0d%0a", {**gateway, **evil, "authorization": basic("a", "b")}
     )
@@ -80,6 +95,21 @@ async def test_no_name_and_no_header_begins_or_ends_a_line(world: World) -> None
     assert all(json.loads(line)["process"] == "access" for line in lines)
     assert not any(json.loads(line)["who"] == "root" for line in lines)
     assert max(len(json.loads(line)["client"]) for line in lines) <= 200
+    assert max(len(json.loads(line)["requestId"]) for line in lines) == 64
+
+
+async def test_only_the_gateway_gives_a_request_its_id(world: World) -> None:
+    asked = {"authorization": basic("ann", PASSWORDS["ann"]), "x-request-id": REQUEST_ID}
+    await world.call("GET", f"/token?scope={SCOPE}", asked)
+    assert world.audit[-1]["requestId"] == ""
+
+
+async def test_an_answer_that_is_given_again_is_written_down_under_the_id_of_each_request(world: World) -> None:
+    give(world)
+    headers = {"berth-gateway-token": world.service_account("berth-gateway"), "authorization": basic("x", SECRET)}
+    for number in range(3):
+        await world.call("GET", f"/token?scope={SCOPE}", {**headers, "x-request-id": f"request-{number}"})
+    assert [line["requestId"] for line in world.audit] == ["request-0", "request-1", "request-2"]
 
 
 async def test_of_200_operations_with_secrets_none_stands_in_the_log_or_in_an_answer(world: World) -> None:
