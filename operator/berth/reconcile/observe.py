@@ -66,7 +66,10 @@ async def observe_project(
 def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> ProbeSeen | None:
     said = project.status.condition(ConditionType.STORAGE_READY)
     return context.probes.look(
-        project.project_id, gather.ready_pods(pods), said_ready=said is not None and said.status == "True"
+        project.project_id,
+        gather.ready_pods(pods),
+        said_ready=said is not None and said.status == "True",
+        asked=(project.metadata.annotations or {}).get(names.ANNOTATION_RECONCILE_REQUESTED, ""),
     )
 
 

@@ -37,6 +37,7 @@ class _Entry:
     due: float
     running: bool = False
     failures: int = 0  # in a row
+    asked: str = ""  # what somebody last wrote to have it looked at anew
 
 
 class Probes:
@@ -57,20 +58,22 @@ class Probes:
         self._entries: dict[str, _Entry] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
 
-    def look(self, project_id: str, pods: Pods, *, said_ready: bool) -> ProbeSeen | None:
+    def look(self, project_id: str, pods: Pods, *, said_ready: bool, asked: str = "") -> ProbeSeen | None:
         """The last probe of these pods, or None; asks for a new one when that is due.
 
         `said_ready`: whether the project's present status says that its storage is writable. It counts only when
-        this process has not looked at the project before.
+        this process has not looked at the project before. `asked`: with each new value a new probe is due.
         """
         if not pods:
             return None
         entry = self._entries.get(project_id)
         if entry is None:
             assumed = ProbeSeen(ProbeOutcome.WRITTEN) if said_ready else None
-            entry = _Entry(pods, assumed, self._clock())
+            entry = _Entry(pods, assumed, self._clock(), asked=asked)
         elif entry.pods != pods:
-            entry = _Entry(pods, None, self._clock(), running=entry.running)
+            entry = _Entry(pods, None, self._clock(), running=entry.running, asked=asked)
+        elif entry.asked != asked:
+            entry = replace(entry, due=self._clock(), asked=asked)
         if entry.due <= self._clock() and not entry.running:
             entry = replace(entry, running=True)
             self._due.put_nowait(project_id)
@@ -97,27 +100,28 @@ class Probes:
     async def _work(self) -> None:
         while True:
             project_id = await self._due.get()
-            asked = self._entries.get(project_id)
-            if asked is None:
+            began = self._entries.get(project_id)
+            if began is None:
                 continue
             try:
                 seen = await self._prober(project_id)
             except Exception as error:
                 _log.exception("an error in a write probe", project=project_id, error=type(error).__name__)
                 seen = None
-            self._record(project_id, asked.pods, seen)
+            self._record(project_id, began, seen)
 
-    def _record(self, project_id: str, pods: Pods, seen: ProbeSeen | None) -> None:
+    def _record(self, project_id: str, began: _Entry, seen: ProbeSeen | None) -> None:
         entry = self._entries.get(project_id)
         if entry is None:
             return
-        if entry.pods != pods:  # it answers for pods that are gone: the present ones are due at once
-            self._entries[project_id] = _Entry(entry.pods, None, self._clock())
+        if entry.pods != began.pods:  # it answers for pods that are gone: the present ones are due at once
+            ended = replace(entry, due=self._clock())
         elif seen is not None and seen.outcome is ProbeOutcome.WRITTEN:
-            self._entries[project_id] = _Entry(pods, seen, self._clock() + self._interval)
+            ended = replace(entry, due=self._clock() + self._interval, seen=seen, failures=0)
         else:
             pause = min(RETRY_LIMIT, RETRY_FIRST * 2 ** min(entry.failures, 8))
-            self._entries[project_id] = _Entry(
-                pods, seen or entry.seen, self._clock() + pause, failures=entry.failures + 1
-            )
+            ended = replace(entry, due=self._clock() + pause, seen=seen or entry.seen, failures=entry.failures + 1)
+        if entry.asked != began.asked:  # somebody asked after it had begun
+            ended = replace(ended, due=self._clock())
+        self._entries[project_id] = replace(ended, running=False)
         self._wake(project_id)

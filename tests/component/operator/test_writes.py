@@ -33,9 +33,11 @@ async def test_nothing_is_written_when_nothing_changed(
     await cluster.ready_project(unique)
     await operator.idle()
     before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    probed = cluster.registries.probed.count(unique)
     note = {"metadata": {"annotations": {names.ANNOTATION_RECONCILE_REQUESTED: "now"}}}
     await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
-    await operator.passed_again("Project", before)
+    await operator.passed_again("Project", before + 1)  # the second one is after the probe that was asked for
+    assert cluster.registries.probed.count(unique) == probed + 1
     assert cluster.plane.writes(cluster.user, mark) == []
 
 

@@ -33,8 +33,8 @@ class Bench:
             raise self.answer
         return self.answer
 
-    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False) -> ProbeSeen | None:
-        return self.probes.look("a", pods, said_ready=said_ready)
+    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False, asked: str = "") -> ProbeSeen | None:
+        return self.probes.look("a", pods, said_ready=said_ready, asked=asked)
 
 
 def bench(test: Callable[[Bench], object]) -> None:
@@ -100,6 +100,50 @@ def test_a_failed_probe_is_repeated_with_growing_pauses_and_looking_often_does_n
         pauses = [after - before for before, after in zip(b.probed_at, b.probed_at[1:], strict=False)]
         assert pauses[0] < pauses[2] < pauses[4]
         assert 8 <= len(pauses) <= 18
+
+    bench(test)
+
+
+def test_whoever_asks_gets_a_new_probe_once_for_each_time_they_ask() -> None:
+    async def test(b: Bench) -> None:
+        b.look()
+        await asyncio.sleep(1)
+        b.answer = BROKEN
+        assert b.look(asked="monday") == WRITTEN
+        await asyncio.sleep(0.5)
+        b.answer = WRITTEN
+        assert b.look(asked="tuesday") == BROKEN
+        await asyncio.sleep(0.5)
+        for _ in range(20):
+            assert b.look(asked="tuesday") == WRITTEN
+            await asyncio.sleep(1)
+        assert len(b.probed_at) == 3
+
+    bench(test)
+
+
+def test_a_probe_that_was_under_way_when_somebody_asked_is_followed_by_a_new_one() -> None:
+    async def test(b: Bench) -> None:
+        b.takes = 10
+        b.look()
+        await asyncio.sleep(5)
+        b.look(asked="now")
+        await asyncio.sleep(6)
+        assert b.look(asked="now") == WRITTEN
+        await asyncio.sleep(11)
+        b.look(asked="now")
+        first, second = b.probed_at
+        assert second > first + b.takes
+
+    bench(test)
+
+
+def test_what_was_asked_before_a_restart_is_not_asked_again_after_the_first_probe() -> None:
+    async def test(b: Bench) -> None:
+        for _ in range(20):
+            b.look(asked="long ago")
+            await asyncio.sleep(1)
+        assert len(b.probed_at) == 1
 
     bench(test)
 
