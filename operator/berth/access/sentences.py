@@ -101,7 +101,8 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "The identity provider {who} does not answer, so its token can not be checked; try again in a minute, or "
             "log in with a password or another token.",
             "The credential is a token of an identity provider of this installation, signed by a key that the access "
-            "service does not know yet, and the provider can not be asked for it. Logins of every other kind go on.",
+            "service does not know yet, or could not read again for 24 hours, and the provider can not be asked for "
+            "it. Logins of every other kind go on.",
             "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
         ),
         Reason.NOT_AUTHENTICATED: Wording(

@@ -1,12 +1,13 @@
 """Verification of projected ServiceAccount tokens: of Berth's processes among each other, and of people's Pods.
 
-Offline: the cluster's OIDC keys (`/openid/v1/jwks`) are read once and again when a token names an unknown key, so a
-request never waits for the API server. Sources: Kubernetes "Service Account Issuer Discovery", RFC 7519 (JWT),
-RFC 8725 (closed list of algorithms).
+Offline: the cluster's OIDC keys (`/openid/v1/jwks`) are read ahead, and again when a token names an unknown key, so a
+request with a known one never waits for the API server. Sources: Kubernetes "Service Account Issuer Discovery",
+RFC 7519 (JWT), RFC 8725 (closed list of algorithms).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -17,11 +18,11 @@ from typing import Any, Final
 
 import jwt
 
-from berth.services.keyring import FetchKeys, KeyRing, VerificationKey
+from berth.services.keyring import FetchKeys, KeyRing, TooManyWait, VerificationKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
-_KEYS_MAX_AGE: Final = 3600.0  # seconds after which the keys are read again although all are known
+_LONGEST_PAUSE: Final = 1.0  # seconds between two tries to read the keys: nobody is ready without them
 _CLOCK_SKEW: Final = 10.0  # seconds by which the clock of this node and the API server's may differ
 _CACHE_SIZE: Final = 1024
 
@@ -55,6 +56,18 @@ class TokenOver(NotServed):
         self.account = account
 
 
+class OtherAudience(NotServed):
+    """The token is one of the cluster, and not meant for this audience."""
+
+
+class KeysAwaited(NotServed):
+    """The token names an unknown key, and too many wait already to hear of new ones. Over in `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("The cluster's signing keys are about to be read again; try again in some seconds.")
+        self.retry_after = retry_after
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a token: the ServiceAccount as `namespace/name`, and the last moment (epoch seconds) that it holds."""
@@ -68,7 +81,7 @@ class ServiceAccountVerifier:
 
     `fetch_keys` returns its JWKS document (RFC 7517) and may raise; see `cluster_keys`. `issuer` is the API server's
     `--service-account-issuer`; empty: what the document's member `issuer` says. `clock` is seconds since the epoch,
-    `monotonic` seconds since any moment.
+    `monotonic` seconds since any moment, `sleep` takes seconds. `keep` it as a task.
     """
 
     def __init__(
@@ -78,11 +91,10 @@ class ServiceAccountVerifier:
         fetch_keys: FetchKeys,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._configured_issuer = issuer
-        self._ring = KeyRing(
-            fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, max_age=_KEYS_MAX_AGE
-        )
+        self._ring = KeyRing(fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, sleep=sleep)
         self._clock = clock
         self._cache: OrderedDict[tuple[bytes, str], Holder] = OrderedDict()
 
@@ -105,6 +117,10 @@ class ServiceAccountVerifier:
         """Use keys that were read before a restart, until the API server can be asked."""
         self._ring.take(document)
 
+    async def keep(self) -> None:
+        """Read the keys as soon as the API server answers, and again every hour, for ever."""
+        await self._ring.keep(longest_pause=_LONGEST_PAUSE)
+
     async def load(self) -> bool:
         """Read the keys, unless that was tried a moment ago; true when there are keys to verify with."""
         await self._ring.load()
@@ -113,12 +129,13 @@ class ServiceAccountVerifier:
     async def verify(self, token: str, audience: str) -> str:
         """The ServiceAccount, as `namespace/name`, that holds this token for this audience.
 
-        Raises `NotServed` with one sentence when there is no valid token: absent, forged, expired, or for others.
+        Raises `NotServed` with one sentence when there is no valid token: absent, forged, expired (`TokenOver`), for
+        others (`OtherAudience`), or by a key that is not known yet (`KeysAwaited`).
         """
         return (await self.holder(token, audience)).account
 
     async def holder(self, token: str, audience: str) -> Holder:
-        """Whose token for this audience it is, and until when. Raises as `verify`; `TokenOver` when it has expired."""
+        """Whose token for this audience it is, and until when. Raises as `verify`."""
         known = self.remembered(token, audience)
         if known is not None:
             return known
@@ -138,7 +155,10 @@ class ServiceAccountVerifier:
             raise NotServed("This call needs a ServiceAccount token of one of Berth's processes.") from None
         if not isinstance(header.get("kid"), str) or not header["kid"]:
             raise NotServed("The ServiceAccount token names no signing key (kid); use a projected token.")
-        key = await self._ring.find(header)
+        try:
+            key = await self._ring.find(header)
+        except TooManyWait as full:
+            raise KeysAwaited(full.retry_after) from None
         if key is None:
             raise NotServed("The ServiceAccount token is signed by a key that this cluster does not publish.")
         return key, str(header["alg"])
@@ -160,7 +180,7 @@ class ServiceAccountVerifier:
             )
             expires, not_before = float(claims["exp"]), float(claims.get("nbf", 0))
         except jwt.InvalidAudienceError:
-            raise NotServed(f"The ServiceAccount token is not meant for the audience {audience}.") from None
+            raise OtherAudience(f"The ServiceAccount token is not meant for the audience {audience}.") from None
         except (jwt.InvalidTokenError, ValueError, TypeError):
             raise NotServed("The ServiceAccount token is not one that this cluster issued.") from None
         now = self._clock()

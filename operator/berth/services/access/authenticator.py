@@ -7,6 +7,7 @@ its credential still holds, is judged on the present policy by whoever gets it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from berth.services.access.credentials import Basic
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.oidc import IssuerAway, OidcLogins, unverified_issuer
 from berth.services.access.passwords import Passwords, TooBusy
-from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, TokenOver
+from berth.services.keyring import TooManyWait
+from berth.services.serviceaccount import KeysAwaited, NotServed, OtherAudience, ServiceAccountVerifier, TokenOver
 
 PROBING: Final = frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD, TokenScope.MODIFY})
 """The operator uploads a small blob to each registry and reads it back."""
@@ -70,6 +72,12 @@ class Authenticator:
         self._attempts = attempts
         self._failures = failures
 
+    async def keep_keys(self) -> None:
+        """Keep the keys that tokens are verified by: the cluster's, and each identity provider's. For ever."""
+        async with asyncio.TaskGroup() as keepers:
+            keepers.create_task(self._verifier.keep(), name="keys of the cluster")
+            keepers.create_task(self._oidc.keep(), name="keys of identity providers")
+
     async def identify(self, basic: Basic | None, snapshot: Snapshot, source: str) -> Proof:
         """The identity that these credentials prove; without any, nobody. `source` is the address they come from."""
         if basic is None or not (basic.user or basic.password):
@@ -77,18 +85,35 @@ class Authenticator:
         if is_token(basic.password):
             return Proof(_access_token(basic.password, snapshot))
         issuer = unverified_issuer(basic.password)
-        if issuer and issuer == self._verifier.issuer:
-            return Proof(await self._service_account(basic.password))
-        if self._oidc.knows(issuer):
-            return Proof(await self._oidc_login(basic.password, issuer))
-        return await self._password(basic, snapshot, source)
-
-    async def _service_account(self, token: str) -> Identity:
+        of_cluster = bool(issuer) and issuer == self._verifier.issuer
+        if not of_cluster and not self._oidc.knows(issuer):
+            return await self._password(basic, snapshot, source)
         try:
-            holder = await self._verifier.holder(token, self._token_audience)
+            login = self._cluster_login if of_cluster else self._oidc_login
+            return Proof(await login(basic.password, issuer))
+        except (TooManyWait, KeysAwaited) as full:
+            return Proof(failed(Reason.TOO_MANY_ATTEMPTS), full.retry_after)
+
+    async def _cluster_login(self, token: str, issuer: str) -> Identity:
+        """With a token that says it is the cluster's: whose it is depends on whom it is meant for."""
+        try:
+            return await self._service_account(token)
         except TokenOver as over:
             return failed(Reason.TOKEN_EXPIRED, over.account)
+        except OtherAudience:
+            # The cluster may be an identity provider as well, for another audience.
+            known = self._oidc.knows(issuer)
+            return await self._oidc_login(token, issuer) if known else failed(Reason.BAD_CREDENTIALS)
+        except KeysAwaited:
+            raise
         except NotServed:
+            return failed(Reason.BAD_CREDENTIALS)
+
+    async def _service_account(self, token: str) -> Identity:
+        """Raises NotServed."""
+        try:
+            holder = await self._verifier.holder(token, self._token_audience)
+        except OtherAudience:
             return await self._own_process(token)
         return Identity(
             CredentialKind.SERVICE_ACCOUNT,
@@ -98,12 +123,7 @@ class Authenticator:
         )
 
     async def _own_process(self, token: str) -> Identity:
-        try:
-            account = await self._verifier.verify(token, AUDIENCE_ACCESS)
-        except TokenOver as over:
-            return failed(Reason.TOKEN_EXPIRED, over.account)
-        except NotServed:
-            return failed(Reason.BAD_CREDENTIALS)
+        account = await self._verifier.verify(token, AUDIENCE_ACCESS)
         scopes = self._own_processes.get(account)
         if scopes is None:
             return failed(Reason.BAD_CREDENTIALS)

@@ -1,12 +1,14 @@
 """Access tokens of configured identity providers, verified here and offline but for the keys.
 
-Each issuer has keys of its own, so one that can not be reached harms its own logins alone, and says so. Sources:
+Each issuer has keys of its own, read ahead, so one that can not be reached harms its own logins alone, those with a
+key that nobody has heard of yet, and they say so. Sources:
 OpenID Connect Core 1.0 and Discovery 1.0, RFC 9068 (JWT access tokens), RFC 8725 (best practices), and for
 `email_verified` the Kubernetes documentation "Authenticating" (OpenID Connect Tokens).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,7 +23,9 @@ from berth.settings import OidcIssuer
 
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 LEEWAY: Final = 30.0  # seconds by which clocks may differ
-_KEYS_MAX_AGE: Final = 3600.0  # seconds after which keys are read again although all are known
+KEYS_GOOD_FOR: Final = 24 * 3600.0
+"""Seconds for which keys count that can not be read again: the issuer may have withdrawn one."""
+_LONGEST_PAUSE: Final = 60.0  # seconds between two tries to read the keys of an issuer that is away
 _LONGEST_NAME: Final = 253
 _MOST_GROUP_CHARACTERS: Final = 4096  # of all groups together; they travel in the header of every request
 
@@ -57,7 +61,8 @@ def oidc_keys(issuer: OidcIssuer, get_json: Callable[[str], Awaitable[Mapping[st
 class OidcLogins:
     """Verifies tokens of the configured issuers.
 
-    `fetch_keys` gives for each issuer the way to read its keys; `clock` is seconds since the epoch.
+    `fetch_keys` gives for each issuer the way to read its keys; `clock` is seconds since the epoch, `sleep` takes
+    seconds. `keep` it as a task.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class OidcLogins:
         fetch_keys: Callable[[OidcIssuer], FetchKeys],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
         self._log = structlog.get_logger("berth.access.oidc")
@@ -78,11 +84,18 @@ class OidcLogins:
                     name=issuer.issuer,
                     accepted=ALGORITHMS,
                     monotonic=monotonic,
-                    max_age=_KEYS_MAX_AGE,
+                    sleep=sleep,
+                    good_for=KEYS_GOOD_FOR,
                 ),
             )
             for issuer in issuers
         }
+
+    async def keep(self) -> None:
+        """Read the keys of every issuer now and every hour, for ever; none of them waits for another."""
+        async with asyncio.TaskGroup() as keepers:
+            for name, (_, ring) in self._issuers.items():
+                keepers.create_task(ring.keep(longest_pause=_LONGEST_PAUSE), name=f"keys of {name}")
 
     def knows(self, issuer: str) -> bool:
         """Whether tokens of this issuer are for here to judge."""
@@ -91,7 +104,8 @@ class OidcLogins:
     async def identify(self, token: str, issuer: str) -> Identity | None:
         """Whom this token of this known issuer proves, until `expires_at`, be that over; None when it proves nobody.
 
-        Raises IssuerAway when its key is not known and the issuer does not answer.
+        Raises IssuerAway when its key is not known and the issuer does not answer, and TooManyWait when too many
+        others wait already to hear of a key that is not known.
         """
         settings, ring = self._issuers[issuer]
         try:

@@ -214,19 +214,19 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
         asyncio.create_task(watched.feed.run(), name="policy"),
         asyncio.create_task(watched.keeper.run(), name="policy store"),
         asyncio.create_task(watched.last_use.run(), name="last use of tokens"),
+        asyncio.create_task(deps.authenticator.keep_keys(), name="keys"),
     )
     for task in endless:
         task.add_done_callback(lambda _ended: server.handle_exit(signal.SIGTERM, None))
-    keys = asyncio.create_task(_load_keys(watched.verifier), name="cluster keys")
     try:
         await server.serve()
         if deps.running_writes:
             await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
         return not any(task.done() for task in endless)
     finally:
-        for task in (*endless, keys):
+        for task in endless:
             task.cancel()
-        results = await asyncio.gather(*endless, keys, return_exceptions=True)
+        results = await asyncio.gather(*endless, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 structlog.get_logger("berth.access").error("a part of the process ended", exc_info=result)
@@ -237,11 +237,6 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
     return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=PromptProtocol)
-
-
-async def _load_keys(verifier: ServiceAccountVerifier) -> None:
-    while not await verifier.load():  # noqa: ASYNC110 - nothing tells when the API server is back
-        await asyncio.sleep(1)
 
 
 def _now() -> datetime:

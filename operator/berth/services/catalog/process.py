@@ -134,7 +134,7 @@ class _Process:
             walked=self._metrics.walked,
         )
         settling = partial(keep_settling, settler, self._store, settled=self._metrics.settled, pause=SETTLE_PAUSE)
-        keys = self._start("cluster keys", self._load_keys)
+        keys = self._start("cluster keys", self._verifier.keep)
         self._migration = self._start("migration", self._migrate)
         starts = (keys, self._migration)
         self._tasks = {
@@ -167,10 +167,6 @@ class _Process:
         if self._migration is not None and self._migration.done() and not self._migrated.is_set():
             ended["migration"] = _why(self._migration)
         return ended
-
-    async def _load_keys(self) -> None:
-        while not await self._verifier.load():  # noqa: ASYNC110 - nothing tells when the API server is back
-            await asyncio.sleep(_PAUSE)
 
     async def _migrate(self) -> None:
         """Wait for the database and bring it to this version. Every part but the probes waits for that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from pydantic import ValidationError
 
 from berth.access.model import Level, Rule, SubjectKind
 from berth.api.reasons import Reason
-from berth.services.access.oidc import oidc_keys
+from berth.services.access.oidc import KEYS_GOOD_FOR, oidc_keys
+from berth.services.keyring import MOST_WAITING, READ_INTERVAL
 from berth.settings import AccessSettings, OidcIssuer
-from tests.unit.services.access.world import HOST, World, claims, public_jwk, told
+from tests.unit.services.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, told
 
 IDP, SPARE = "https://idp.example.org", "https://spare.example.org/realm"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -177,16 +179,32 @@ async def test_any_other_token_is_refused(world: World, twist: dict[str, Any]) -
     assert await refusal(world, token(world, **twist)) == told(Reason.BAD_CREDENTIALS)
 
 
-async def test_a_new_key_of_the_issuer_is_found_and_unknown_ones_ask_at_most_every_ten_seconds(world: World) -> None:
+async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_the_next_one(world: World) -> None:
     await world.token("x", password=token(world))
     fresh = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     world.issuers[IDP] = {"fresh": fresh}
-    world.time += 11
+    before = world.time
     assert (await world.ask_token("x", password=token(world, "fresh", key=fresh))).status == 200
-    for number in range(50):
-        await refusal(world, token(world, f"unknown-{number}", key=fresh))
-    assert world.issuer_reads == [IDP, IDP]
+    assert world.time == before + READ_INTERVAL
     assert await refusal(world, token(world)) == told(Reason.BAD_CREDENTIALS)
+
+
+async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no_known_key(world: World) -> None:
+    await world.token("x", password=token(world))
+    before, forged = (
+        world.time,
+        [token(world, f"unknown-{number}", key=EC_KEY, algorithm="ES256") for number in range(200)],
+    )
+    answers = await asyncio.gather(*(world.ask_token("x", password=each) for each in forged))
+    waited, sent_away = ([each for each in answers if each.status == status] for status in (401, 429))
+    assert len(waited) == MOST_WAITING
+    assert {each.sentence for each in waited} == {told(Reason.BAD_CREDENTIALS)}
+    assert {(each.sentence, each.headers["retry-after"]) for each in sent_away} == {
+        (told(Reason.TOO_MANY_ATTEMPTS), str(round(READ_INTERVAL)))
+    }
+    assert len(waited) + len(sent_away) == 200
+    assert (world.issuer_reads, world.time) == ([IDP] * 2, before + READ_INTERVAL)
+    assert (await world.ask_token("x", password=token(world))).status == 200
 
 
 async def test_an_issuer_that_is_away_harms_its_own_logins_alone_and_is_named(world: World) -> None:
@@ -200,11 +218,34 @@ async def test_an_issuer_that_is_away_harms_its_own_logins_alone_and_is_named(wo
     assert (await world.ask_token("x", password=token(world, iss=SPARE, aud="berth", email="ann"))).status == 200
 
 
-async def test_an_issuer_that_goes_away_later_is_not_missed_as_long_as_its_keys_are_known(world: World) -> None:
+async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(world: World) -> None:
     await world.token("x", password=token(world))
     del world.issuers[IDP]
-    world.time += 7200
+    world.time += KEYS_GOOD_FOR - 1
     assert (await world.ask_token("x", password=token(world))).status == 200
+    world.time += 1
+    assert await refusal(world, token(world)) == told(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
+
+
+async def test_the_cluster_may_be_an_issuer_as_well_for_tokens_that_are_meant_for_another_audience(
+    tmp_path: Path,
+) -> None:
+    made = World(tmp_path, oidc_issuers=(OidcIssuer(issuer=ISSUER, audience="ci", username_prefix="cluster:"),))
+    made.issuers = {ISSUER: {"cluster": CLUSTER_KEY}}
+
+    async def who(audience: str, **twist: Any) -> tuple[str, str, str | None]:
+        whole = {"iss": ISSUER, "aud": [audience], "sub": "system:serviceaccount:builders:ci", **twist}
+        presented = token(made, "cluster", key=CLUSTER_KEY, **whole)
+        found = claims(await made.token("x", PULL_PUSH, password=presented))
+        return found["sub"], found["berth"]["cred"], found["berth"].get("failure")
+
+    account = "cluster:system:serviceaccount:builders:ci"
+    assert await who("ci") == (account, "OIDC", None)
+    assert await who(HOST) == ("builders/ci", "ServiceAccount", None)
+    assert (await who("other"))[1:] == ("Failed", Reason.BAD_CREDENTIALS)
+    over = token(made, "cluster", key=CLUSTER_KEY, iss=ISSUER, aud="ci", sub="x", exp=made.time - 60)
+    assert await refusal(made, over) == told(Reason.TOKEN_EXPIRED, "cluster:x")
+    made.passwords.close()
 
 
 async def test_a_token_of_an_issuer_that_is_not_configured_is_no_more_than_a_password(world: World) -> None:

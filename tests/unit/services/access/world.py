@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import itertools
@@ -156,7 +157,11 @@ class World:
             directory=directory, lifetime=300, clock=lambda: self.time, token_id=lambda: f"id-{next(numbers)}"
         )
         self.verifier = ServiceAccountVerifier(
-            issuer=ISSUER, fetch_keys=self._keys, clock=lambda: self.time, monotonic=lambda: self.time
+            issuer=ISSUER,
+            fetch_keys=self._keys,
+            clock=lambda: self.time,
+            monotonic=lambda: self.time,
+            sleep=self._pass,
         )
         self.passwords = passwords or Passwords(monotonic=lambda: self.time, hasher=HASHER)
         self.deps = Deps(
@@ -170,7 +175,11 @@ class World:
                 own_processes={"berth-system/berth-operator": PROBING, "berth-system/berth-catalog": READING},
                 token_audience=HOST,
                 oidc=OidcLogins(
-                    oidc_issuers, fetch_keys=self._issuer_keys, clock=lambda: self.time, monotonic=lambda: self.time
+                    oidc_issuers,
+                    fetch_keys=self._issuer_keys,
+                    clock=lambda: self.time,
+                    monotonic=lambda: self.time,
+                    sleep=self._pass,
                 ),
                 passwords=self.passwords,
                 attempts=FailedAttempts(monotonic=lambda: self.time),
@@ -196,6 +205,11 @@ class World:
         """The application made of other parts."""
         self.deps = deps
         self.app = create_app(deps)
+
+    async def _pass(self, seconds: float) -> None:
+        """A pause that passes as soon as everybody else had a turn."""
+        await asyncio.sleep(0)
+        self.time += seconds
 
     async def _reach(self, _wanted: Mapping[str, int], _patience: float) -> Mapping[str, int]:
         return self.reached
