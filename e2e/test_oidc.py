@@ -18,9 +18,22 @@ from e2e.suite.clients.roundtrip import log_in_push_and_pull
 from e2e.suite.clients.stage import Engines
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Session, Wire
-from e2e.suite.issuer import AWAY, GUEST, HOST, PREFIX, RESEARCHER, Issuer
+from e2e.suite.issuer import (
+    AWAY,
+    CLUSTER_AUDIENCE,
+    CLUSTER_PREFIX,
+    GUEST,
+    HOST,
+    PREFIX,
+    RESEARCHER,
+    Issuer,
+    cluster_issuer,
+)
+from e2e.suite.pods import make_namespace, remove_namespace, service_account
 from e2e.suite.world import Cluster, Person, eventually, with_page
 
+SEVERAL = 10
+"""Logins in a row, which meet every replica of access."""
 RESEARCHERS = {"kind": "Group", "name": f"{PREFIX}lab-42", "level": "Edit"}
 AWAY_SENTENCE = (
     "The identity provider {} does not answer, so its token can not be checked; "
@@ -88,6 +101,18 @@ def test_the_scopes_and_groups_of_a_token_bound_what_it_may_do(
     assert forged.token_answer().must(401).refusal[2] == WRONG_PASSWORD
 
 
+def test_a_login_by_a_key_that_is_new_at_the_provider_works_at_once_at_every_replica(
+    cluster: Cluster, wire: Wire, issuer: Issuer, project: str
+) -> None:
+    issuer.log_in(RESEARCHER, "download")
+    for _ in range(2):
+        issuer.stop()
+        issuer.start()  # it has another key now
+        login = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
+        for _ in range(SEVERAL):
+            login.pull(f"{project}/shelf", "v1").must(200)
+
+
 def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
     cluster: Cluster, wire: Wire, issuer: Issuer, project: str, curator: Session
 ) -> None:
@@ -104,6 +129,60 @@ def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
     issuer.start()
     back = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
     eventually(lambda: back.pull(repository, "v1").must(200), "the new key is found")
+
+
+@pytest.fixture
+def builder(cluster: Cluster) -> Iterator[str]:
+    """A namespace with the ServiceAccount `ci`, whose tokens the cluster vouches for as a provider."""
+    namespace = make_namespace(cluster, "builder")
+    try:
+        cluster.apply(service_account(namespace, "ci"))
+        with cluster_issuer(cluster):
+            yield namespace
+    finally:
+        remove_namespace(cluster, namespace)
+
+
+def test_docker_and_crane_log_in_with_a_token_of_the_api_servers_own_issuer_under_the_name_that_it_proves(
+    cluster: Cluster, running: Engines, wire: Wire, projects: Projects, builder: str, tmp_path: Path
+) -> None:
+    name, user = f"{CLUSTER_PREFIX}system:serviceaccount:{builder}:ci", builder
+    listed = {"type": "Robot", "kubernetes": {"users": [name]}}
+    cluster.apply(
+        {"apiVersion": "berth.dev/v1alpha1", "kind": "RegistryUser", "metadata": {"name": user}, "spec": listed}
+    )
+    project = projects.make(
+        "vouched", sharing=[*projects.crowd.sharing, {"kind": "Robot", "name": user, "level": "Edit"}]
+    )
+    made = cluster.kubectl("create", "token", "ci", f"--namespace={builder}", f"--audience={CLUSTER_AUDIENCE}").must()
+    login = session(cluster, wire, made.out.strip())
+    repository = f"{project}/by-crane"
+
+    def known_everywhere() -> bool:
+        return all(login.token_answer().status == 200 for _ in range(SEVERAL))
+
+    eventually(known_everywhere, "every replica has read the cluster's keys as this issuer's")
+    told = with_page(
+        f"{name} may edit {repository} but is not certified to push; ask your registry office for a Certification.",
+        "push",
+        repository,
+    )
+    assert login.start_upload(repository).must(403).refusal == (403, "DENIED", told)
+    cluster.apply(
+        {
+            "apiVersion": "berth.dev/v1alpha1",
+            "kind": "Certification",
+            "metadata": {"name": user},
+            "spec": {"subject": {"kind": "Robot", "name": user}, "certifiedBy": "registry-office"},
+        }
+    )
+    eventually(lambda: login.start_upload(repository).must(202), "the certification counts")
+    log_in_push_and_pull(cluster, running, Person("anybody", made.out.strip(), tmp_path), project)
+    found = cluster.get("dockerrepository", "by-crane", f"berth-{project}") or {}
+    assert found["status"]["lastPush"]["by"] == name
+    other = cluster.kubectl("create", "token", "ci", f"--namespace={builder}", "--audience=elsewhere").must()
+    assert session(cluster, wire, other.out.strip()).token_answer().must(401).refusal[2] == WRONG_PASSWORD
+    cluster.kubectl("delete", "certification,registryuser", user).must()
 
 
 def test_a_provider_that_never_answered_is_told_by_its_own_logins_and_no_other(

@@ -1,10 +1,14 @@
-"""The identity provider that e2e/values.yaml names: an OpenID provider on the node, behind a Service of the cluster."""
+"""The identity providers that e2e/values.yaml names: an OpenID provider on the node, behind a Service of the cluster,
+and the cluster itself, for ServiceAccount tokens of an audience of their own."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,6 +26,8 @@ HOST = f"issuer.{NAMESPACE}.svc.cluster.local"
 ISSUER = f"https://{HOST}/"
 AWAY = f"away.{NAMESPACE}.svc.cluster.local"
 PREFIX = "idp:"
+CLUSTER_AUDIENCE = "image-builds"
+CLUSTER_PREFIX = "cluster:"
 RESEARCHER = "test-user@localhost"
 """Subject `id1`, in the group `lab-42`."""
 GUEST = "test-user2"
@@ -100,6 +106,18 @@ def remove(cluster: Cluster) -> None:
     """Takes its name and the registry's trust back."""
     cluster.kubectl("delete", "secret", "identity-ca", f"--namespace={SYSTEM}", "--ignore-not-found").must()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found").must()
+
+
+@contextmanager
+def cluster_issuer(cluster: Cluster) -> Iterator[None]:
+    """Lets everybody read the API server's own discovery document and keys, as whoever makes it a provider does."""
+    name = f"issuer-discovery-{secrets.token_hex(3)}"
+    role = "--clusterrole=system:service-account-issuer-discovery"
+    cluster.kubectl("create", "clusterrolebinding", name, role, "--group=system:unauthenticated").must()
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "clusterrolebinding", name, "--ignore-not-found").must()
 
 
 def _await_mounted(cluster: Cluster, certificate: str) -> None:
