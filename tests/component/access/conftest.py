@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.access.running import install
 from tests.component.access.served import Served, served
+from tests.component.controlplane import ControlPlane
+
+
+@pytest.fixture(scope="session")
+def installed(control_plane: ControlPlane) -> Path:
+    """A kubeconfig with the rights of access."""
+    return install(control_plane)
 
 
 @pytest.fixture

@@ -174,6 +174,21 @@ def repository(project: str, name: str) -> dict[str, Any]:
     }
 
 
+def rule(name: str, level: str, kind: str = "User") -> dict[str, Any]:
+    """A rule of a policy, as `spec.sharing` with somebody makes one."""
+    return {"kind": kind, "name": name, "level": level, "actions": [], "source": "Sharing"}
+
+
+def shared_project(name: str, *rules: dict[str, Any], repositories: tuple[str, ...] = ("a",)) -> list[dict[str, Any]]:
+    """A project with these rules: all that the operator and its people would have made of it."""
+    return [
+        namespace(name),
+        project(name),
+        policy(name, rules=list(rules)),
+        *(repository(name, path) for path in repositories),
+    ]
+
+
 def user(name: str) -> list[dict[str, Any]]:
     """A RegistryUser and the Secret with the hash of PASSWORD."""
     reference = {"name": f"{name}-password", "key": "passwordHash"}

@@ -10,12 +10,9 @@ import aiohttp
 from tests.component.access.provider import CLIENT, SCOPES_PREFIX, SUBJECT, log_in, provider
 from tests.component.access.running import (
     PASSWORD,
-    install,
-    namespace,
-    policy,
-    project,
     ready,
-    repository,
+    rule,
+    shared_project,
     started,
     until,
     user,
@@ -25,7 +22,7 @@ from tests.unit.services.access.world import basic, claims
 
 
 async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
-    control_plane: ControlPlane, tmp_path: Path, unique: str
+    control_plane: ControlPlane, installed: Path, tmp_path: Path, unique: str
 ) -> None:
     (port,) = free_ports(1)
     issuer = {
@@ -34,14 +31,11 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
         "usernamePrefix": "idp:",
         "scopesPrefix": SCOPES_PREFIX,
     }
-    rules = [{"kind": "User", "name": f"idp:{SUBJECT}", "level": "Download", "actions": [], "source": "Sharing"}]
     scope, target = f"repository:{unique}/a:pull", f"/v2/{unique}/a/manifests/v1"
-    kubeconfig = install(control_plane)
-    control_plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(unique))
-    control_plane.apply(repository(unique, "a"))
+    control_plane.apply(*shared_project(unique, rule(f"idp:{SUBJECT}", "Download")), *user(unique))
     async with (
         aiohttp.ClientSession() as session,
-        started(control_plane, kubeconfig, tmp_path, BERTH_OIDC_ISSUERS=json.dumps([issuer])) as process,
+        started(control_plane, installed, tmp_path, BERTH_OIDC_ISSUERS=json.dumps([issuer])) as process,
     ):
         await ready(process)
 

@@ -18,12 +18,9 @@ from berth.settings import OidcIssuer
 from tests.component.access.running import (
     BERTH,
     Running,
-    install,
-    namespace,
-    policy,
-    project,
     ready,
-    repository,
+    rule,
+    shared_project,
     started,
     until,
     user,
@@ -32,12 +29,6 @@ from tests.component.controlplane import ISSUER, ControlPlane, free_ports
 from tests.unit.services.access.world import claims
 
 HOST = "registry.example.org"
-
-
-@pytest.fixture(scope="module")
-def installed(control_plane: ControlPlane) -> Path:
-    """A kubeconfig with the rights of access."""
-    return install(control_plane)
 
 
 @pytest.fixture
@@ -53,10 +44,7 @@ async def test_a_pods_token_for_the_host_pulls_what_is_shared_with_its_service_a
 ) -> None:
     plane = running.plane
     plane.service_account(BERTH, unique)
-    rules = [
-        {"kind": "ServiceAccount", "name": f"{BERTH}/{unique}", "level": "Download", "actions": [], "source": "Sharing"}
-    ]
-    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), repository(unique, "a"))
+    plane.apply(*shared_project(unique, rule(f"{BERTH}/{unique}", "Download", "ServiceAccount")))
     pod = plane.token(BERTH, unique, HOST)
 
     async def may_pull() -> bool:

@@ -15,11 +15,9 @@ from tests.component.access.running import (
     Running,
     certification,
     install,
-    namespace,
-    policy,
-    project,
     ready,
-    repository,
+    rule,
+    shared_project,
     started,
     until,
     user,
@@ -27,12 +25,6 @@ from tests.component.access.running import (
 from tests.component.controlplane import ControlPlane
 from tests.component.controlplane import running as running_control_plane
 from tests.unit.services.access.world import basic, claims
-
-
-@pytest.fixture(scope="session")
-def installed(control_plane: ControlPlane) -> Path:
-    """A kubeconfig with the rights of access."""
-    return install(control_plane)
 
 
 @pytest.fixture
@@ -55,8 +47,7 @@ async def test_it_is_ready_once_policy_and_keys_are_there(running: Running) -> N
 async def test_the_policy_follows_the_cluster_and_revocations_need_no_operator(running: Running, unique: str) -> None:
     await ready(running)
     plane, name = running.plane, f"u{unique}"
-    rules = [{"kind": "User", "name": name, "level": "Edit", "actions": ["view", "pull", "push"], "source": "Sharing"}]
-    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(name), certification(name))
+    plane.apply(*shared_project(unique, rule(name, "Edit"), repositories=()), *user(name), certification(name))
     scope, target = f"repository:{unique}/a:pull,push", f"/v2/{unique}/a/blobs/uploads/"
 
     async def may_push() -> bool:
@@ -133,9 +124,7 @@ async def test_while_the_api_server_is_away_tokens_are_issued_and_requests_judge
     with running_control_plane(tmp_path_factory.mktemp("plane")) as plane:
         async with started(plane, install(plane), tmp_path) as process:
             await ready(process)
-            rules = [{"kind": "User", "name": "ann", "level": "Download", "actions": [], "source": "Sharing"}]
-            plane.apply(namespace("alpha"), project("alpha"), policy("alpha", rules=rules), *user("ann"))
-            plane.apply(repository("alpha", "a"))
+            plane.apply(*shared_project("alpha", rule("ann", "Download")), *user("ann"))
             scope, target = "repository:alpha/a:pull", "/v2/alpha/a/manifests/v1"
 
             async def may_pull() -> bool:
@@ -154,8 +143,8 @@ async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decid
 ) -> None:
     await ready(running)
     plane, name, target = running.plane, f"u{unique}", f"/v2/{unique}/a/manifests/v1"
-    rules = [{"kind": "User", "name": name, "level": "Download", "actions": ["view", "pull"], "source": "Sharing"}]
-    plane.apply(namespace(unique), project(unique), policy(unique, rules=rules), *user(name), repository(unique, "a"))
+    rules = [rule(name, "Download")]
+    plane.apply(*shared_project(unique, *rules), *user(name))
 
     async def may_pull() -> bool:
         return bool(claims(await running.token(name, PASSWORD, f"repository:{unique}/a:pull"))["access"])

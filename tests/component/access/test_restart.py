@@ -16,11 +16,9 @@ from tests.component.access.running import (
     Running,
     certification,
     install,
-    namespace,
-    policy,
-    project,
     ready,
-    repository,
+    rule,
+    shared_project,
     started,
     until,
     user,
@@ -30,7 +28,6 @@ from tests.unit.services.access.world import claims
 
 SCOPE = "repository:alpha/a:pull,push"
 PULL, PUSH = ("GET", "/v2/alpha/a/manifests/v1"), ("PUT", "/v2/alpha/a/manifests/v1")
-RULES = [{"kind": "User", "name": "ann", "level": "Edit", "actions": [], "source": "Sharing"}]
 
 
 async def _outcomes(process: Running, gateway: str) -> list[int]:
@@ -43,9 +40,7 @@ async def test_pulls_are_served_for_ever_and_pushes_until_the_policy_is_too_old(
 ) -> None:
     with running_control_plane(tmp_path_factory.mktemp("plane")) as plane:
         kubeconfig = install(plane)
-        plane.apply(namespace("alpha"), project("alpha"), policy("alpha", rules=RULES), *user("ann"))
-        plane.apply(repository("alpha", "a"))
-        plane.apply(certification("ann"))
+        plane.apply(*shared_project("alpha", rule("ann", "Edit")), *user("ann"), certification("ann"))
         gateway = plane.token(BERTH, "berth-gateway", "berth-access")
         async with started(plane, kubeconfig, tmp_path) as process:
             await ready(process)
