@@ -68,6 +68,13 @@ async def served(cluster: Cluster, name: str, namespace: str) -> Manifest:
     return await cluster.get(SECRETS, f"berth-{name}", namespace)
 
 
+async def made_and_served(cluster: Cluster, name: str, namespace: str) -> Manifest:
+    """Make a project with a pull secret for a namespace that has agreed; the Secret, once it is there."""
+    consent(cluster, namespace)
+    await project(cluster, name, {"namespace": namespace})
+    return await served(cluster, name, namespace)
+
+
 async def rotate(cluster: Cluster, name: str, value: str) -> None:
     """Ask for new tokens, as a person does."""
     note = {"metadata": {"annotations": {names.ANNOTATION_ROTATE_PULL_SECRETS: value}}}

@@ -9,7 +9,7 @@ from berth.kube.resources import (
     SECRETS,
 )
 from tests.component.operator.harness import ACCOUNT, BERTH, Cluster, RunningOperator, running_operator
-from tests.component.operator.pull_secrets import ROLE, consent, held, project, served, tokens, told
+from tests.component.operator.pull_secrets import ROLE, consent, held, made_and_served, project, served, tokens, told
 
 
 async def test_a_namespace_that_did_not_agree_is_told_the_command_and_nothing_is_made(
@@ -43,9 +43,7 @@ async def test_a_namespace_that_agrees_later_is_served_then(
 async def test_withdrawn_consent_revokes_the_token_at_once_and_tells_what_to_remove(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    await served(cluster, unique, namespace)
+    await made_and_served(cluster, unique, namespace)
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
     entry = await told(cluster, unique, namespace, "ConsentMissing")
     assert await tokens(cluster, unique) == {}
@@ -60,9 +58,7 @@ async def test_withdrawn_consent_revokes_the_token_at_once_and_tells_what_to_rem
 async def test_consent_that_comes_back_makes_a_new_token(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    first = held(await served(cluster, unique, namespace))
+    first = held(await made_and_served(cluster, unique, namespace))
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
     await told(cluster, unique, namespace, "ConsentMissing")
     consent(cluster, namespace)

@@ -15,7 +15,16 @@ from berth.kube.resources import (
     SECRETS,
 )
 from tests.component.operator.harness import Cluster, RunningOperator
-from tests.component.operator.pull_secrets import changed_from, consent, held, project, rotate, served, tokens, use
+from tests.component.operator.pull_secrets import (
+    changed_from,
+    consent,
+    held,
+    made_and_served,
+    rotate,
+    served,
+    tokens,
+    use,
+)
 
 
 async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_new_one_is_used(
@@ -64,9 +73,7 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
 async def test_a_token_is_made_anew_when_half_of_its_life_is_over_and_the_old_one_goes_at_its_end(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    first = held(await served(cluster, unique, namespace))
+    first = held(await made_and_served(cluster, unique, namespace))
     name = (await tokens(cluster, unique))[first]["metadata"]["name"]
     ends = datetime.now(UTC) + timedelta(seconds=5)
     short = {"spec": {"expiresAt": rfc3339(ends)}}
@@ -82,9 +89,7 @@ async def test_a_token_is_made_anew_when_half_of_its_life_is_over_and_the_old_on
 async def test_a_deleted_token_is_made_anew_and_a_deleted_robot_comes_back(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    first = held(await served(cluster, unique, namespace))
+    first = held(await made_and_served(cluster, unique, namespace))
     await operator.idle()
     await cluster.admin.delete(ACCESS_TOKENS, (await tokens(cluster, unique))[first]["metadata"]["name"])
     await cluster.until(SECRETS, f"berth-{unique}", changed_from(first), namespace)

@@ -17,15 +17,22 @@ from berth.kube.resources import (
     SERVICE_ACCOUNTS,
 )
 from tests.component.operator.harness import Cluster, RunningOperator, running_operator
-from tests.component.operator.pull_secrets import consent, held, login_of, project, served, tokens, told
+from tests.component.operator.pull_secrets import (
+    consent,
+    held,
+    login_of,
+    made_and_served,
+    project,
+    served,
+    tokens,
+    told,
+)
 
 
 async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_of_its_own(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    secret = await served(cluster, unique, namespace)
+    secret = await made_and_served(cluster, unique, namespace)
     robot = f"{unique}.pull.{namespace}"
     login = login_of(secret)
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
@@ -46,9 +53,7 @@ async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_o
 async def test_the_secret_of_the_token_stands_in_no_other_object(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    password = login_of(await served(cluster, unique, namespace))["password"]
+    password = login_of(await made_and_served(cluster, unique, namespace))["password"]
     await operator.idle()
     for resource in (PROJECTS, REGISTRY_USERS, ACCESS_TOKENS, ACCESS_POLICIES):
         assert password not in json.dumps(await cluster.admin.list(resource))
@@ -171,9 +176,7 @@ async def test_a_user_of_the_robots_name_is_not_taken_over(
 async def test_a_namespace_that_is_deleted_revokes_its_tokens(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
-    consent(cluster, namespace)
-    await project(cluster, unique, {"namespace": namespace})
-    await served(cluster, unique, namespace)
+    await made_and_served(cluster, unique, namespace)
     await cluster.admin.delete(NAMESPACES, namespace)
     await told(cluster, unique, namespace, "NamespaceTerminating")
     assert await tokens(cluster, unique) == {}
