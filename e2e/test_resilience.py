@@ -228,6 +228,7 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
 ) -> None:
     repository, outsider = f"{project}/steady", Session(curator.wire, crowd.outsider)
     held = curator.hold(repository)
+    cluster.await_settled()
     before, started = access_processes(cluster), restarts(cluster)
     assert len(before) >= 2
     cluster.component("kill", "kube-apiserver")
@@ -248,8 +249,7 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
     once_more = {name: count + name.endswith("/access") for name, count in started.items()}
     eventually(lambda: restarts(cluster) == once_more, "the kubelet has told that it started access, and nothing else")
     # It tells of the start first and then that the Pod is ready, and until then the Service has no address.
-    access = "--selector=app.kubernetes.io/component=access"
-    cluster.kubectl("wait", "--for=condition=Ready", "pods", access, f"--namespace={SYSTEM}", "--timeout=90s").must()
+    cluster.await_settled()
     eventually(lambda: served(curator, repository), "every replica serves again")
     sharing = [*crowd.sharing, {"kind": "AuthenticatedUsers", "level": "Download"}]
     cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
@@ -273,6 +273,7 @@ def test_pulls_and_pushes_go_on_while_the_api_server_is_away_for_a_minute(
     cluster: Cluster, project: str, curator: Session
 ) -> None:
     repository = f"{project}/steady"
+    cluster.await_settled()
     before = restarts(cluster)
     with open_wire() as second_wire:
         puller = Session(second_wire, curator.person)

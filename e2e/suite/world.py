@@ -109,6 +109,38 @@ class Cluster:
         for waiting in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
             self.component("restart", waiting)
 
+    def await_settled(self) -> None:
+        """Waits until every Service of Berth reaches every pod that is wanted behind it, on the node itself too.
+
+        What goes away before that (the API server, say) leaves kube-proxy with what it knew in the middle of a change.
+        """
+        eventually(self._settled, "every Service of Berth reaches all of its pods", every=0.1)
+
+    def _settled(self) -> bool:
+        rules = self.run("nft", "list", "table", "ip", "kube-proxy").must().out
+        for deployment in self._listed("deployments"):
+            wanted = deployment["spec"]["replicas"]
+            name = deployment["metadata"]["name"]
+            ready = {
+                address
+                for piece in self._listed("endpointslices", f"--selector=kubernetes.io/service-name={name}")
+                for endpoint in piece["endpoints"] or []
+                if endpoint["conditions"]["ready"]
+                for address in endpoint["addresses"]
+            }
+            # The operator has no Service.
+            chain = re.search(rf"chain service-\w+-{SYSTEM}/{name}/[^{{]*{{(.*?)\n\t}}", rules, re.DOTALL)
+            reached = set(re.findall(r"(?:[0-9]+\.){3}[0-9]+", chain[1])) if chain else set()
+            if reached != ready or (ready and len(ready) != wanted):
+                return False
+            if deployment["status"].get("readyReplicas", 0) != wanted:
+                return False
+        return True
+
+    def _listed(self, kind: str, *words: str) -> list[dict[str, Any]]:
+        found = self.kubectl("get", kind, f"--namespace={SYSTEM}", *words, "--output=json").must()
+        return list(json.loads(found.out)["items"])
+
     def writes(self, user: str, since: datetime) -> list[dict[str, Any]]:
         """The writes of one user in the API server's audit log since a time; reads do not count."""
         found = []
