@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Literal, cast
 
 import uvicorn
 
@@ -13,18 +13,18 @@ _ALL_INTERFACES: Final = ""  # IPv4 and IPv6, whichever the Pod has
 
 
 def http_server(
-    app: Any, port: int, *, grace: int, http: type[asyncio.Protocol] | Literal["httptools"] = "httptools"
+    app: Any, port: int, *, grace: int, http: Callable[..., asyncio.Protocol] | Literal["httptools"] = "httptools"
 ) -> uvicorn.Config:
     """How an ASGI application is served; `grace` is for how many seconds requests under way may end.
 
-    `http` may be a protocol of its own, made on uvicorn's.
+    `http` may make protocols of its own, on uvicorn's.
     """
     return uvicorn.Config(
         app,
         host=_ALL_INTERFACES,
         port=port,
         loop="none",
-        http=http,
+        http=cast(type[asyncio.Protocol], http),  # uvicorn makes protocols by calling it, and asks no more of it
         ws="none",
         lifespan="off",
         log_config=None,

@@ -13,7 +13,7 @@ import uvicorn
 from yarl import URL
 
 from berth.registry.manifest import MEDIA_TYPES
-from berth.services.access.exchange import Answer, Receive, Request, Scope, Send
+from berth.services.access.exchange import Answer, Receive, Request, Scope, Send, Unfinished
 from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy
 from tests.component.catalog.registries import RunningRegistry, running_registry
@@ -69,7 +69,7 @@ class _Present:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def at_once(self, request: Request) -> Answer | None:
+    def at_once(self, request: Request) -> Answer | Unfinished | None:
         return self._world.app.at_once(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

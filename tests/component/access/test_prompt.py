@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from urllib.parse import urlencode
 
 from tests.component.access.served import Served
@@ -73,3 +74,37 @@ async def test_unusual_requests_get_what_they_always_got(service: Served) -> Non
     assert status == 405
     ((status, headers, _),) = await exchange(service, request(TARGET, "Connection: close"))
     assert (status, headers["connection"]) == (200, "close")
+
+
+def fresh(name: str) -> bytes:
+    """A request whose answer has to be signed, though what it grants is known."""
+    return request(f"{TARGET}&client_id={name}")
+
+
+async def test_many_that_ask_at_the_same_time_get_a_token_of_their_own_each(service: Served) -> None:
+    give_token(service.world)
+    await exchange(service, request())
+    found = await asyncio.gather(*(exchange(service, fresh(f"c{number}")) for number in range(50)))
+    tokens = {json.loads(body)["token"] for ((status, _, body),) in found if status == 200}
+    assert len(tokens) == 50
+
+
+async def test_what_comes_behind_a_token_that_is_being_signed_is_answered_behind_it(service: Served) -> None:
+    give_token(service.world)
+    await exchange(service, request())
+    sent = fresh("a") + request("/healthz") + fresh("b") + fresh("c") + request("/nowhere")
+    found = await exchange(service, sent)
+    assert [status for status, _, _ in found] == [200, 200, 200, 200, 404]
+    assert found[1][2] == b'{"healthy":true}'
+    assert len({json.loads(found[number][2])["token"] for number in (0, 2, 3)}) == 3
+
+
+async def test_whoever_goes_before_the_answer_takes_nothing_from_the_others(service: Served) -> None:
+    give_token(service.world)
+    await exchange(service, request())
+    for number in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
+        writer.write(fresh(f"gone{number}"))
+        writer.transport.abort()
+    ((status, _, _),) = await exchange(service, fresh("stays"))
+    assert status == 200

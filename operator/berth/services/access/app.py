@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import structlog
 
@@ -18,6 +19,7 @@ from berth.services.access.exchange import (
     Request,
     Scope,
     Send,
+    Unfinished,
     json_answer,
     read_request,
     send_answer,
@@ -47,10 +49,11 @@ class Application:
         self._why = WhyPage(deps)
         self._log = structlog.get_logger("berth.access.app")
 
-    def at_once(self, request: Request) -> Answer | None:
+    def at_once(self, request: Request) -> Answer | Unfinished | None:
         """The answer to a request that has to wait for nothing, and whose body means nothing; None for any other."""
         started = time.perf_counter()
         endpoint = _endpoint(request.path)
+        answer: Answer | Unfinished | None
         try:
             if endpoint == "authz":
                 answer = self._authz.at_once(request)
@@ -60,8 +63,19 @@ class Application:
                 return None
         except Exception:
             answer = self._failed(endpoint, request)
-        if answer is not None:
-            self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+        if answer is None:
+            return None
+        if not isinstance(answer, Answer):
+            return partial(self._finished, answer, endpoint, request, started)
+        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+        return answer
+
+    def _finished(self, unfinished: Unfinished, endpoint: str, request: Request, started: float) -> Answer:
+        try:
+            answer = unfinished()
+        except Exception:
+            answer = self._failed(endpoint, request)
+        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +85,8 @@ class Application:
         request = read_request(scope, receive)
         known = self.at_once(request)
         if known is not None:
-            await send_answer(send, known, head=request.method == "HEAD")
+            answer = known if isinstance(known, Answer) else known()
+            await send_answer(send, answer, head=request.method == "HEAD")
             return
         endpoint = _endpoint(request.path)
         try:

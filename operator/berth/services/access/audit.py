@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any, NewType
 
 from berth.access.model import Identity
@@ -42,18 +43,38 @@ class AuditLog:
         generation: int,
     ) -> None:
         """One decision on one repository."""
-        self.prepared(
-            self._prepared(
-                "decision",
-                endpoint=endpoint,
-                **_who(identity),
-                action=action,
-                repository=repository,
-                allowed=allowed,
-                reason=str(reason) if reason else None,
-                generation=generation,
-            ),
-            caller,
+        line = self.decision(
+            endpoint,
+            identity,
+            action=action,
+            repository=repository,
+            allowed=allowed,
+            reason=reason,
+            generation=generation,
+        )
+        self.prepared(line, caller)
+
+    def decision(
+        self,
+        endpoint: str,
+        identity: Identity,
+        *,
+        action: str,
+        repository: str,
+        allowed: bool,
+        reason: Reason | str | None,
+        generation: int,
+    ) -> PreparedLine:
+        """The line of one decision; `prepared` writes it, as often as it is acted upon."""
+        return self._prepared(
+            "decision",
+            endpoint=endpoint,
+            **_who(identity),
+            action=action,
+            repository=repository,
+            allowed=allowed,
+            reason=str(reason) if reason else None,
+            generation=generation,
         )
 
     def token(
@@ -78,8 +99,9 @@ class AuditLog:
     def prepared(self, line: PreparedLine, caller: Caller) -> None:
         """Write a line that was prepared, now and for this caller."""
         stamp = self._now().isoformat().replace("+00:00", "Z")
-        whence = f'"client": {json.dumps(caller.agent)}, "address": {json.dumps(caller.address)}'
-        self._write(f'{line}, {whence}, "requestId": {json.dumps(caller.request_id)}, "timestamp": "{stamp}"}}\n')
+        agent, address, request_id = map(encode_basestring_ascii, (caller.agent, caller.address, caller.request_id))
+        whence = f'"client": {agent}, "address": {address}, "requestId": {request_id}'
+        self._write(f'{line}, {whence}, "timestamp": "{stamp}"}}\n')
 
     def _prepared(self, event: str, **fields: Any) -> PreparedLine:
         line = {"message": event, "level": "info", "process": "access", "logger": "berth.audit", **fields}

@@ -6,6 +6,7 @@ from typing import Final
 
 from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
 from berth.services.access.answers import Refusal, malformed, not_served
+from berth.services.access.blob_passes import BlobPasses
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request
@@ -24,16 +25,24 @@ class AuthzEndpoint:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._judge = Judge(deps, endpoint="authz")
+        self._passes = BlobPasses(deps, endpoint="authz")
 
     def at_once(self, request: Request) -> Answer | None:
         """The answer to a question of a gateway that is known already; None for any other."""
         caller = self._deps.gateway.recognized(request.headers)
         if caller is None:
             return None
+        method, target = request.headers.get(_METHOD, ""), request.headers.get(_TARGET, "")
+        authorization = request.headers.get("authorization", "")
+        upstream = self._passes.upstream(method, target, authorization, caller)
+        if upstream is not None:
+            return _forward_to(upstream)
         asked = self._read(request, caller)
         if isinstance(asked, Answer):
             return asked
-        verdict = self._judge.at_once(asked, request.headers.get("authorization", ""), caller)
+        verdict = self._judge.at_once(asked, authorization, caller)
+        if isinstance(verdict, Judged):
+            self._passes.keep(asked, authorization, verdict)
         return None if isinstance(verdict, Unsure) else self._answered(asked, verdict)
 
     async def answer(self, request: Request) -> Answer:
@@ -58,7 +67,7 @@ class AuthzEndpoint:
     def _answered(self, asked: RegistryRequest, verdict: Judged | Refusal) -> Answer:
         if not isinstance(verdict, Judged):
             return verdict.gateway_answer
-        return Answer(200, (("berth-upstream", self._upstream(asked, verdict)),))
+        return _forward_to(self._upstream(asked, verdict))
 
     def _upstream(self, asked: RegistryRequest, judged: Judged) -> str:
         writes = asked.route is Route.MANIFEST and asked.method in _WRITES
@@ -69,3 +78,7 @@ class AuthzEndpoint:
             # Without its query the registry opens an ordinary upload, and the client sends the bytes.
             target = target.partition("?")[0]
         return self._deps.registry_base(asked.project) + target
+
+
+def _forward_to(upstream: str) -> Answer:
+    return Answer(200, (("berth-upstream", upstream),))

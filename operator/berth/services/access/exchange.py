@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -72,16 +72,27 @@ class Answer:
         return next((value for known, value in self.headers if known.lower() == name.lower()), None)
 
 
+Unfinished: TypeAlias = Callable[[], Answer]
+"""An answer that is decided, and is worked out by calling this: once, soon, and best together with others."""
+
+
 def read_request(scope: Scope, receive: Receive) -> Request:
     """The request of an ASGI scope of type `http`."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
     query: bytes = scope["query_string"]
     target = raw_path + b"?" + query if query else raw_path
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Request(scope["method"], target.decode("latin-1"), headers, receive)
+    return Request(scope["method"], target.decode("latin-1"), read_headers(scope["headers"]), receive)
+
+
+def read_headers(raw: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name, in the case that they have; one that came twice is joined by commas (RFC 9110, 5.3)."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) != len(raw):
+        headers = {}
+        for raw_name, raw_value in raw:
+            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 async def send_answer(send: Send, answer: Answer, *, head: bool) -> None:

@@ -39,7 +39,7 @@ from berth.services.access.metrics import AccessMetrics
 from berth.services.access.oidc import OidcLogins
 from berth.services.access.passwords import Passwords
 from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
-from berth.services.access.prompt import PromptProtocol
+from berth.services.access.prompt import PromptProtocol, Turn
 from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.snapshot_feed import SnapshotFeed
@@ -236,7 +236,8 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=PromptProtocol)
+    turn = Turn(asyncio.get_running_loop().call_soon)
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(PromptProtocol, turn=turn))
 
 
 def _now() -> datetime:

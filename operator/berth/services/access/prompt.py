@@ -7,42 +7,93 @@ so does whatever is unusual about a request. Why: docs/adr/0011-answers-at-once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from berth.services.access.exchange import Answer, Request
+from berth.services.access.exchange import Answer, Request, Unfinished, read_headers
 
 
 class Prompt(Protocol):
     """An application that knows some answers at once."""
 
-    def at_once(self, request: Request) -> Answer | None:
+    def at_once(self, request: Request) -> Answer | Unfinished | None:
         """The answer to a request, its body unread; None where the application has to be called."""
         ...
 
 
-class _Over:
-    """Stands where uvicorn has the exchange of the last request: one that is over."""
+class Turn:
+    """Works out what is left to do for the answers of one turn of the event loop, one after the other.
 
-    response_complete: Final = True
-    disconnected: Final = False
+    A signature between two requests costs twice what it costs behind another one: its tables and the interpreter's
+    working set take the processor's cache from each other.
+    """
+
+    def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
+        """`soon` runs a function after what is ready now, as an event loop's `call_soon` does."""
+        self._soon = soon
+        self._waiting: list[tuple[PromptProtocol, Unfinished]] = []
+
+    def add(self, protocol: PromptProtocol, unfinished: Unfinished) -> None:
+        """Finish this answer at the end of the turn, and hand it to the protocol."""
+        if not self._waiting:
+            self._soon(self._end)
+        self._waiting.append((protocol, unfinished))
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for protocol, answer in [(protocol, unfinished()) for protocol, unfinished in waiting]:
+            protocol.finish(answer)
+
+
+class _Exchange:
+    """Stands where uvicorn has the exchange of the present or last request."""
+
+    disconnected = False
 
     def __init__(self) -> None:
-        self.message_event = asyncio.Event()
+        self.response_complete = True
+        self.message_event: Final = asyncio.Event()
+        # uvicorn writes these when a connection is shut down, and when a body comes.
+        self.keep_alive = True
+        self.more_body = False
 
 
 class PromptProtocol(HttpToolsProtocol):
     """uvicorn's protocol on httptools, for an application that is `Prompt`."""
 
+    def __init__(self, *arguments: Any, turn: Turn, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._turn = turn
+        self._exchange = cast(RequestResponseCycle, _Exchange())
+
+    def on_message_begin(self) -> None:
+        """Take a request; what an ASGI exchange needs is made when there is going to be one."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
     def on_headers_complete(self) -> None:
         """Answer, or let uvicorn do so."""
         answer = self._at_once() if self._usual() else None
         if answer is None:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expects
+            self.headers.extend(headers)
             super().on_headers_complete()
             return
-        self.cycle = cast(RequestResponseCycle, _Over())
+        self.cycle = self._exchange
+        if isinstance(answer, Answer):
+            self.finish(answer)
+        else:
+            self.cycle.response_complete = False
+            self._turn.add(self, answer)
+
+    def finish(self, answer: Answer) -> None:
+        """Send an answer that was found at once."""
+        self._exchange.response_complete = True
         self.transport.write(_written(answer))
         self.on_response_complete()
 
@@ -61,12 +112,8 @@ class PromptProtocol(HttpToolsProtocol):
             and b"#" not in self.url
         )
 
-    def _at_once(self) -> Answer | None:
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in self.headers:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        request = Request("GET", self.url.decode("latin-1"), headers, _no_body)
+    def _at_once(self) -> Answer | Unfinished | None:
+        request = Request("GET", self.url.decode("latin-1"), read_headers(self.headers), _no_body)
         return cast(Prompt, self.app).at_once(request)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -27,7 +28,7 @@ from berth.services.access.authenticator import Proof, failed
 from berth.services.access.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
 from berth.services.access.deps import Deps
 from berth.services.access.door import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
-from berth.services.access.exchange import Answer, BodyTooLarge, Request
+from berth.services.access.exchange import Answer, BodyTooLarge, Request, Unfinished
 from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests
 from berth.services.access.tokens import claims_of
 from berth.services.access.unknown_names import content_of
@@ -60,7 +61,7 @@ class TokenEndpoint:
         self._known = KnownRequests()
         self._second = (0, "")  # the last one that a token was issued in, and how it is written
 
-    def at_once(self, request: Request) -> Answer | None:
+    def at_once(self, request: Request) -> Answer | Unfinished | None:
         """The answer to a request whose like was answered before, under the present policy; None for any other."""
         if request.method != "GET":
             return None
@@ -84,7 +85,7 @@ class TokenEndpoint:
         if grant is None or grant.generation != generation or grant.until <= now:
             return None
         self._used(grant, caller)
-        return self._signed(grant, query_key)
+        return partial(self._signed, grant, query_key)
 
     async def answer(self, request: Request) -> Answer:
         """The answer to one token request."""

@@ -109,6 +109,7 @@ class TokenService:
         self._token_id = token_id
         self._keys: _Keys | None = None
         self._stamp: tuple[object, ...] = ()
+        self.loaded = 0  # how often keys were loaded: what was verified before may not be trusted any more
         self._next_look = 0.0
         self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # every leaf that was loaded here
         self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # of others, from the same authorities
@@ -226,7 +227,13 @@ class TokenService:
             )
             return
         self._keys, self._stamp = keys, stamp
-        self._own = {leaf: known for leaf, known in self._own.items() if known[1] > now}
+        self.loaded += 1
+        # A leaf of before goes on being trusted, unless its authority was forgotten (a leak, docs/keys.md).
+        self._own = {
+            leaf: known
+            for leaf, known in self._own.items()
+            if known[1] > now and _still_trusted(leaf, keys.authorities)
+        }
         self._own[keys.leaf] = (keys.private.public_key(), keys.until)
         self._leaves.clear()
         self._verified.clear()
@@ -261,6 +268,10 @@ def _load_keys(directory: Path) -> _Keys:
         until=certificate.not_valid_after_utc.timestamp(),
         authorities=authorities,
     )
+
+
+def _still_trusted(leaf: str, authorities: Sequence[x509.Certificate]) -> bool:
+    return not authorities or _issued_by(x509.load_der_x509_certificate(base64.b64decode(leaf)), authorities)
 
 
 def _issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> bool:
