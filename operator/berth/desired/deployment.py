@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from berth.api import names
 from berth.api.project import AccessMode, Project, RegistrySettings
 from berth.desired.claim import CLAIM_NAME
-from berth.desired.inputs import ProjectInputs
+from berth.desired.inputs import ProjectInputs, StartedWith
 from berth.desired.labels import NAME, child, registry_selector
-from berth.desired.registry_config import CONFIG_DIR, CONFIG_KEY, DATA_DIR, DEBUG_PORT, DRAIN_SECONDS
-from berth.desired.registry_secret import SECRET_NAME, config_hash
+from berth.desired.registry_config import (
+    CONFIG_DIR,
+    CONFIG_KEY,
+    DATA_DIR,
+    DEBUG_PORT,
+    DRAIN_SECONDS,
+    dump_config,
+    registry_config,
+)
+from berth.desired.registry_secret import SECRET_NAME
 from berth.desired.resources import container_resources
 
-ANNOTATION_CONFIG_HASH: Final = f"{names.GROUP}/config-hash"
+ANNOTATION_START_HASH: Final = f"{names.GROUP}/start-hash"
+ANNOTATION_AUTHORITIES: Final = f"{names.GROUP}/token-authorities"
 USER_ID: Final = 65532
 GRACE_SECONDS: Final = DRAIN_SECONDS + 15
 """The kubelet's patience: the drain, and time to leave the Service's endpoints before it and to end after it."""
@@ -25,27 +37,52 @@ def build_deployment(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
     """The Deployment `registry`; no pods while the project is suspended or deleted."""
     settings = project.spec.registry or RegistrySettings()
     shared = project.spec.storage.persistent_volume_claim.access_mode is AccessMode.READ_WRITE_MANY
+    template = {
+        "metadata": {
+            "labels": {
+                names.LABEL_NAME: NAME,
+                names.LABEL_INSTANCE: inputs.instance,
+                names.LABEL_PART_OF: NAME,
+                **registry_selector(project.project_id),
+            },
+        },
+        "spec": _pod(project.project_id, settings, inputs, shared=shared),
+    }
+    template["metadata"]["annotations"] = _started_with(project.project_id, template, inputs)
     spec = {
         "replicas": settings.replicas if inputs.running else 0,
         "revisionHistoryLimit": 2,
         "selector": {"matchLabels": registry_selector(project.project_id)},
         "strategy": _strategy(shared=shared),
-        "template": {
-            "metadata": {
-                "labels": {
-                    names.LABEL_NAME: NAME,
-                    names.LABEL_INSTANCE: inputs.instance,
-                    names.LABEL_PART_OF: NAME,
-                    **registry_selector(project.project_id),
-                },
-                "annotations": {ANNOTATION_CONFIG_HASH: config_hash(project.project_id, inputs)},
-            },
-            "spec": _pod(project.project_id, settings, inputs, shared=shared),
-        },
+        "template": template,
     }
     made = child("apps/v1", "Deployment", names.REGISTRY_NAME, project.project_id, names.REGISTRY_NAME, inputs)
     made["metadata"]["labels"][names.LABEL_VERSION] = inputs.registry_version
     return {**made, "spec": spec}
+
+
+def started_with(deployment: Mapping[str, Any] | None) -> StartedWith:
+    """What a live Deployment says that its pods were started with; nothing where there is none."""
+    template = (deployment or {}).get("spec", {}).get("template", {})
+    annotations = template.get("metadata", {}).get("annotations") or {}
+    named = annotations.get(ANNOTATION_AUTHORITIES, "")
+    return StartedWith(annotations.get(ANNOTATION_START_HASH, ""), frozenset(named.split(",") if named else ()))
+
+
+def _started_with(project_id: str, template: Mapping[str, Any], inputs: ProjectInputs) -> dict[str, str]:
+    """The annotations of the pod template that say what the registry reads at its start, so that it restarts for it.
+
+    Only an authority that it can not do without is worth a restart: one that signs, or is to sign next, and was not
+    there when it started, and one that was and is trusted no more. Whatever else is new, it reads at its next start.
+    """
+    config = dump_config(registry_config(project_id, inputs))
+    # Safe to show: the configuration holds 256 bits of randomness, so it can not be guessed from the hash.
+    text = json.dumps([template, config], sort_keys=True)
+    present = hashlib.sha256(text.encode()).hexdigest()[:32]
+    known, started = inputs.token_authorities, inputs.started
+    enough = started.template == present and known.needed <= started.authorities <= known.trusted
+    authorities = started.authorities if enough else known.trusted
+    return {ANNOTATION_START_HASH: present, ANNOTATION_AUTHORITIES: ",".join(sorted(authorities))}
 
 
 def _strategy(*, shared: bool) -> dict[str, Any]:

@@ -30,6 +30,23 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenAuthorities:
+    """The authorities whose leaves may sign registry tokens, and those of them without which no registry may run."""
+
+    bundle: str  # their certificates (PEM, public)
+    trusted: frozenset[str]  # their fingerprints (`keys.fingerprint`)
+    needed: frozenset[str]  # of those that sign now or are to sign next
+
+
+@dataclass(frozen=True, slots=True)
+class StartedWith:
+    """What a live Deployment says that its registry was started with."""
+
+    template: str = ""  # hash of everything but the authorities
+    authorities: frozenset[str] = frozenset()  # fingerprints; at least these
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectInputs:
     """Everything besides the `Project` that decides what its manifests are.
 
@@ -40,7 +57,7 @@ class ProjectInputs:
     registry_image: str
     registry_version: str
     registry_pull_policy: Literal["Always", "IfNotPresent", "Never"]
-    token_ca_pem: str  # bundle of certificates (PEM, public) that registry tokens are verified against
+    token_authorities: TokenAuthorities
     http_secret: str = field(repr=False)  # hexadecimal; desired.keys.http_secret(seed, project uid)
     host: str  # the one address, as clients type it (with port, if not 443)
     berth_namespace: str
@@ -53,6 +70,7 @@ class ProjectInputs:
     suspended: bool = False  # spec.suspend: no registry pod
     deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
     allow_public: bool = False  # of the installation: whether sharing with Public counts
+    started: StartedWith = StartedWith()  # as the live Deployment says
     pull_token_ends: Mapping[str, datetime] = field(default_factory=dict)  # by robot: when its newest token ends
     claim_request: str = ""  # what the live claim asks for now; the claim is never asked to shrink below it
     berth_version: str = "0.1.0"

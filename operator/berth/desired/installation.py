@@ -1,8 +1,6 @@
-"""The installation's own keys: reads what is there, completes and renews it, writes it as manifests.
+"""The installation's own keys: reads what is there, lets it be completed and renewed, writes it as manifests.
 
-An authority changes in two steps, because registries and clients must know the new one before anything is signed
-with it: first it is added to the bundle (`ca.crt`), at least a day later it begins to sign. Both stay in the bundle
-until they end. People rotate by annotations on the Secrets. See docs/keys.md.
+People rotate by annotations on the Secrets; the rules stand in `desired/authority.py`. See docs/keys.md.
 """
 
 from __future__ import annotations
@@ -12,11 +10,12 @@ import binascii
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from berth.api import names
 from berth.desired import keys
+from berth.desired.authority import Authority, FoundPair, Reach, Requests, complete_tls, complete_tokens
 from berth.desired.keys import KeyPair
 from berth.desired.labels import NAME
 
@@ -27,64 +26,12 @@ GATEWAY_TLS: Final = "berth-gateway-tls"
 SEED: Final = "berth-install"
 PUBLIC_CA: Final = "berth-ca"
 
-_ANNOUNCE = timedelta(days=1)
 _REQUESTS: Final = (
     names.ANNOTATION_ROTATE_SIGNING_KEY,
     names.ANNOTATION_ROTATE_AUTHORITY,
     names.ANNOTATION_FORGET_AUTHORITIES,
 )
 _DONE: Final = "-done"  # ends the annotation in which Berth notes the value that it has honoured
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A certificate authority, its successor once announced, and its predecessors until they end (PEM)."""
-
-    current: KeyPair
-    successor: KeyPair | None = None
-    retired: tuple[str, ...] = ()
-
-    @property
-    def bundle(self) -> str:
-        """All certificates to trust, the one that signs now first."""
-        successor = (self.successor.certificate,) if self.successor else ()
-        return "".join((self.current.certificate, *successor, *self.retired))
-
-    @property
-    def trusted(self) -> str:
-        """The bundle for whoever only verifies. Its order does not follow who signs, so that it changes with its
-        members alone: a registry reads it at its start and restarts for each change."""
-        return "".join(sorted(keys.split_bundle(self.bundle)))
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What people ask of one Secret by annotations, and for which values that was done."""
-
-    asked: Mapping[str, str] = field(default_factory=dict)
-    done: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.asked or self.done)
-
-    def open(self, annotation: str) -> bool:
-        """Whether a value stands there that was not honoured yet."""
-        value = self.asked.get(annotation, "")
-        return bool(value) and value != self.done.get(annotation)
-
-    def honour(self, annotation: str) -> Requests:
-        """The same, with the present value done."""
-        return replace(self, done={**self.done, annotation: self.asked.get(annotation, "")})
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """How far a successor that people asked for has come."""
-
-    everywhere: bool = False  # every registry runs with it
-    overlap: timedelta = _ANNOUNCE  # how long it is known at least, before it signs
-
-
 _UNKNOWN_REACH: Final = Reach()
 
 
@@ -131,20 +78,21 @@ def complete_material(
 ) -> Material:
     """Keeps what is good, makes what is missing, renews what is two thirds through its life or asked to be renewed.
 
-    `reach` is about the successor of the token authority; how far that of the TLS authority came, nobody can know.
+    `reach` is about the successor of the token authority that was found; how far that of the TLS authority came,
+    nobody can know.
     Call it only with what was really read: taking an unread Secret for a missing one would replace every key.
     """
     requests = dict(found.requests)
     none = Requests()
-    pair = _Pair(found.token_ca, found.token_leaf, requests.get(TOKEN_CA, none), requests.get(TOKEN_SIGNING, none))
-    token = _complete(pair, "berth token CA", None, now, reach)
+    pair = FoundPair(found.token_ca, found.token_leaf, requests.get(TOKEN_CA, none), requests.get(TOKEN_SIGNING, none))
+    token = complete_tokens(pair, now, reach)
     requests |= {TOKEN_CA: token.of_authority, TOKEN_SIGNING: token.of_leaf}
     seed = found.seed or secrets.token_bytes(keys.SEED_BYTES)
     material = Material(token.authority, token.leaf, seed, requests=_told(requests))
     if not generate_tls:
         return material
-    pair = _Pair(found.tls_ca, found.tls_leaf, requests.get(TLS_CA, none), requests.get(GATEWAY_TLS, none))
-    tls = _complete(pair, "berth TLS CA", host, now, _UNKNOWN_REACH)
+    pair = FoundPair(found.tls_ca, found.tls_leaf, requests.get(TLS_CA, none), requests.get(GATEWAY_TLS, none))
+    tls = complete_tls(pair, host, now)
     requests |= {TLS_CA: tls.of_authority, GATEWAY_TLS: tls.of_leaf}
     return replace(material, tls_ca=tls.authority, tls_leaf=tls.leaf, requests=_told(requests))
 
@@ -185,108 +133,13 @@ def _told(requests: Mapping[str, Requests]) -> dict[str, Requests]:
     return {name: found for name, found in requests.items() if found}
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """An authority, its leaf, and what people ask of both, as found."""
-
-    authority: Authority | None
-    leaf: KeyPair | None
-    of_authority: Requests
-    of_leaf: Requests
-
-
-@dataclass(frozen=True, slots=True)
-class _CompletePair:
-    """The same, as it shall be."""
-
-    authority: Authority
-    leaf: KeyPair
-    of_authority: Requests
-    of_leaf: Requests
-
-
-def _complete(found: _Pair, name: str, host: str | None, now: datetime, reach: Reach) -> _CompletePair:
-    """One authority and its leaf; `host` is None for the leaf that signs tokens."""
-    authority, leaf, of_authority, of_leaf = found.authority, found.leaf, found.of_authority, found.of_leaf
-    if authority is None or keys.expired(authority.current.certificate, now):
-        authority = Authority(keys.make_ca(name, now))
-    asked = authority.successor is None and of_authority.open(names.ANNOTATION_ROTATE_AUTHORITY)
-    authority = _announce(authority, name, now, asked=asked)
-    if asked:
-        of_authority = of_authority.honour(names.ANNOTATION_ROTATE_AUTHORITY)
-    changes = _changes_on_demand(authority, now, reach)
-    if changes:
-        authority = _succeeded(authority)
-    renew = of_leaf.open(names.ANNOTATION_ROTATE_SIGNING_KEY)
-    if leaf is None or changes or renew or not _leaf_is_good(leaf, authority, host, now):
-        authority = _promote(authority, now)
-        ca = authority.current
-        leaf = keys.make_token_leaf(ca, now) if host is None else keys.make_server_leaf(ca, host, now)
-        of_leaf = of_leaf.honour(names.ANNOTATION_ROTATE_SIGNING_KEY) if renew else of_leaf
-    forget = of_authority.open(names.ANNOTATION_FORGET_AUTHORITIES) and authority.successor is None
-    if forget and keys.is_issued_by(leaf.certificate, authority.current):
-        authority = replace(authority, retired=())
-        of_authority = of_authority.honour(names.ANNOTATION_FORGET_AUTHORITIES)
-    return _CompletePair(authority, leaf, of_authority, of_leaf)
-
-
-def waits_for_reach(authority: Authority | None, now: datetime) -> bool:
-    """Whether a successor that people asked for is announced and does not sign yet. One that is there because the
-    authority grows old has years."""
-    return (
-        authority is not None
-        and authority.successor is not None
-        and not keys.needs_renewal(authority.current.certificate, now)
-    )
-
-
-def _changes_on_demand(authority: Authority, now: datetime, reach: Reach) -> bool:
-    """Whether a successor that people asked for begins to sign: when it is known everywhere, or after a day."""
-    if authority.successor is None or not waits_for_reach(authority, now):
-        return False
-    known_for = now - keys.issued_at(authority.successor.certificate)
-    return known_for >= _ANNOUNCE or (reach.everywhere and known_for >= reach.overlap)
-
-
-def _leaf_is_good(leaf: KeyPair, authority: Authority, host: str | None, now: datetime) -> bool:
-    issuers = [authority.current, *(KeyPair(pem, "") for pem in authority.retired)]
-    return (
-        keys.is_usable(leaf)
-        and any(keys.is_issued_by(leaf.certificate, issuer) for issuer in issuers)
-        and not keys.needs_renewal(leaf.certificate, now)
-        and (host is None or keys.covers_host(leaf.certificate, host))
-    )
-
-
-def _announce(authority: Authority, name: str, now: datetime, *, asked: bool) -> Authority:
-    """Drops predecessors that have ended, and adds a successor in time, or when somebody asks for one."""
-    kept = tuple(pem for pem in authority.retired if not keys.expired(pem, now))
-    successor = authority.successor
-    if asked or (successor is None and keys.needs_renewal(authority.current.certificate, now)):
-        successor = keys.make_ca(name, now)
-    return replace(authority, successor=successor, retired=kept)
-
-
-def _promote(authority: Authority, now: datetime) -> Authority:
-    """Lets the successor sign from now on, if everybody has had time to learn of it."""
-    successor = authority.successor
-    if successor is None or now < keys.issued_at(successor.certificate) + _ANNOUNCE:
-        return authority
-    return _succeeded(authority)
-
-
-def _succeeded(authority: Authority) -> Authority:
-    """The successor signs from now on; its predecessor is trusted until it ends."""
-    if authority.successor is None:
-        return authority
-    return Authority(authority.successor, None, (authority.current.certificate, *authority.retired))
-
-
 def _authority_data(authority: Authority) -> dict[str, bytes]:
     data = {"ca.crt": authority.bundle.encode(), "ca.key": authority.current.key.encode()}
     if authority.successor:
         data["next.crt"] = authority.successor.certificate.encode()
         data["next.key"] = authority.successor.key.encode()
+    if authority.due_since:
+        data["next.since"] = authority.due_since.isoformat().encode()
     return data
 
 
@@ -314,7 +167,15 @@ def _read_authority(data: Mapping[str, bytes]) -> Authority | None:
     if successor is not None and not keys.is_usable(successor):
         successor = None
     retired = tuple(pem for pem in others if successor is None or pem != successor.certificate)
-    return Authority(pair, successor, retired)
+    return Authority(pair, successor, retired, _read_time(data.get("next.since", b"")))
+
+
+def _read_time(text: bytes) -> datetime | None:
+    try:
+        read = datetime.fromisoformat(text.decode())
+    except ValueError:
+        return None
+    return read if read.tzinfo else None
 
 
 def _read_pair(data: Mapping[str, bytes], stem: str) -> KeyPair | None:

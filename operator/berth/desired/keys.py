@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_LIFETIME: Final = timedelta(days=3650)
+STANDBY_LIFETIME: Final = 2 * CA_LIFETIME
+"""Of an authority that is made long before it signs."""
 LEAF_LIFETIME: Final = timedelta(days=90)
 SEED_BYTES: Final = 32
 
@@ -35,13 +37,13 @@ class KeyPair:
     key: str = field(repr=False)
 
 
-def make_ca(common_name: str, now: datetime) -> KeyPair:
-    """A self-signed authority that is valid for ten years and signs leaves only."""
+def make_ca(common_name: str, now: datetime, lifetime: timedelta = CA_LIFETIME) -> KeyPair:
+    """A self-signed authority that signs leaves only."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(common_name)
     usage = _key_usage(signs_certificates=True)
     builder = (
-        _builder(subject, subject, key.public_key(), now, now + CA_LIFETIME)
+        _builder(subject, subject, key.public_key(), now, now + lifetime)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
     )
@@ -89,6 +91,11 @@ def split_bundle(bundle_pem: str) -> tuple[str, ...]:
         certificate.public_bytes(serialization.Encoding.PEM).decode()
         for certificate in x509.load_pem_x509_certificates(bundle_pem.encode())
     )
+
+
+def fingerprint(certificate_pem: str) -> str:
+    """What tells a certificate from any other: half of the SHA-256 of its DER, hexadecimal. ValueError for none."""
+    return _load(certificate_pem).fingerprint(hashes.SHA256()).hex()[:32]
 
 
 def expired(certificate_pem: str, now: datetime) -> bool:

@@ -30,7 +30,7 @@ from berth.reconcile.enforcement import Ask, Enforcement
 from berth.reconcile.news import SecondWatch
 from berth.reconcile.probes import Prober, Probes
 from berth.reconcile.pull_secrets import PullSecrets
-from berth.reconcile.queue import KeyedQueue
+from berth.reconcile.queue import Key, KeyedQueue, Work
 from berth.reconcile.statuses import StatusWriter
 from berth.reconcile.wake import INSTALLATION, Waker, project_key
 from berth.registry.tokens import AccessTokens
@@ -128,8 +128,18 @@ def _endless(context: Context, queue: KeyedQueue, metrics: Metrics) -> dict[str,
 async def _work_when_synced(context: Context, queue: KeyedQueue, metrics: Metrics) -> None:
     await context.caches.wait_synced()
     _log.info("every watch has listed once; work begins", keys=queue.waiting)
-    queue.add(INSTALLATION)
-    await queue.run(metrics.measured(Dispatcher(context).work), context.settings.workers)
+    work = metrics.measured(Dispatcher(context).work)
+    # Before anything else: a registry that starts reads every authority, the one that stands by as well.
+    queue.add(INSTALLATION, await _first_pass(work, INSTALLATION))
+    await queue.run(work, context.settings.workers)
+
+
+async def _first_pass(work: Work, key: Key) -> float:
+    """One pass ahead of the queue: the seconds until the next. The work has told about a failure itself."""
+    try:
+        return await work(key) or 0.0
+    except Exception:
+        return 0.0
 
 
 async def _for_ever(part: str, running: Awaitable[Any]) -> None:

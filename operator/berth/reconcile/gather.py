@@ -17,6 +17,7 @@ from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.user import RegistryUser
 from berth.desired.claim import CLAIM_NAME
+from berth.desired.deployment import started_with
 from berth.desired.inputs import ProjectInputs
 from berth.desired.installation import SEED, TOKEN_CA, FoundMaterial, read_material
 from berth.desired.keys import http_secret
@@ -72,7 +73,8 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
     material = found_material(caches, settings.namespace, (TOKEN_CA, SEED))
     if material.token_ca is None or material.seed is None:
         return None
-    claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (names.project_namespace(project.project_id), CLAIM_NAME))
+    namespace = names.project_namespace(project.project_id)
+    claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
     requested = ((claim or {}).get("spec", {}).get("resources", {}).get("requests") or {}).get("storage", "")
     teams = named_teams(project.spec.sharing, caches)
     users = named_users(project.spec.sharing, teams, caches)
@@ -80,7 +82,7 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         registry_image=settings.registry_image,
         registry_version=settings.registry_version,
         registry_pull_policy=settings.registry_pull_policy,
-        token_ca_pem=material.token_ca.trusted,
+        token_authorities=material.token_ca.for_registries,
         http_secret=http_secret(material.seed, project.metadata.uid),
         host=settings.host,
         berth_namespace=settings.namespace,
@@ -93,6 +95,7 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         suspended=project.spec.suspend,
         deleted=project.metadata.being_deleted,
         allow_public=settings.allow_public,
+        started=started_with(caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))),
         pull_token_ends=_pull_token_ends(project.project_id, caches),
         claim_request=requested,
         berth_version=version,

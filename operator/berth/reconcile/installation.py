@@ -9,19 +9,19 @@ from typing import Final
 import structlog
 
 from berth.api import names
-from berth.desired.deployment import ANNOTATION_CONFIG_HASH
+from berth.desired import keys
+from berth.desired.authority import Reach
+from berth.desired.deployment import started_with
 from berth.desired.installation import (
     SEED,
     TOKEN_CA,
     FoundMaterial,
     Material,
-    Reach,
     complete_material,
     desired_installation,
-    waits_for_reach,
 )
 from berth.desired.registry_config import CA_KEY
-from berth.desired.registry_secret import SECRET_NAME, live_config_hash
+from berth.desired.registry_secret import SECRET_NAME
 from berth.kube.apply import Change
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
 from berth.reconcile import gather
@@ -31,7 +31,7 @@ from berth.reconcile.outcome import Done, Outcome, Retrying
 from berth.reconcile.wake import INSTALLATION_SECRETS
 
 LOOK_AGAIN: Final = 3600.0  # seconds; certificates are renewed when two thirds of their life are over
-REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that people asked for has come
+REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that is to sign has come
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ async def reconcile_installation(context: Context, _name: str) -> Outcome:
     if applied.refusals:
         return Retrying(applied.refusals[0].error.sentence)
     _tell(found, material)
-    return Done(REACH_AGAIN if waits_for_reach(material.token_ca, now) else LOOK_AGAIN)
+    return Done(REACH_AGAIN if material.token_ca.due_since else LOOK_AGAIN)
 
 
 async def _found(context: Context) -> FoundMaterial:
@@ -69,23 +69,22 @@ def _everywhere(context: Context, found: FoundMaterial) -> bool:
     """Whether every project's registry runs with the successor of the token authority among those that it trusts."""
     if found.token_ca is None or found.token_ca.successor is None:
         return False
-    certificate = found.token_ca.successor.certificate.encode()
-    return all(_reached(context, live, certificate) for live in context.caches.objects(PROJECTS).values())
+    successor = found.token_ca.successor.certificate
+    return all(_reached(context, live, successor) for live in context.caches.objects(PROJECTS).values())
 
 
-def _reached(context: Context, project: Manifest, certificate: bytes) -> bool:
-    """Whether the registry's Secret holds the certificate, and no pod runs that was started with an earlier one."""
+def _reached(context: Context, project: Manifest, certificate: str) -> bool:
+    """Whether the registry's Secret holds the certificate, and no pod runs that was started without it."""
     namespace = names.project_namespace(project["metadata"]["name"])
     secret = context.caches.live(SECRETS, (namespace, SECRET_NAME))
     deployment = context.caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
     rollout = gather.deployment_seen(context.caches, namespace)
     if secret is None or deployment is None or rollout is None:
         return False
-    if certificate not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):
+    if certificate.encode() not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):
         return False
-    annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
     return (
-        annotations.get(ANNOTATION_CONFIG_HASH) == live_config_hash(secret)
+        keys.fingerprint(certificate) in started_with(deployment).authorities
         and rollout.observed_generation >= rollout.generation
         and rollout.current == rollout.updated == rollout.replicas
     )
@@ -100,7 +99,7 @@ def _tell(found: FoundMaterial, material: Material) -> None:
         return
     if before.current != after.current:
         _log.info("a new token authority signs")
-    elif after.successor is not None and before.successor is None:
-        _log.info("a new token authority is announced; it signs when every registry trusts it")
+    elif after.due_since and not before.due_since:
+        _log.info("a new token authority is to sign; it does when every registry was started with it")
     elif len(after.retired) < len(before.retired):
         _log.info("former token authorities are trusted no more")

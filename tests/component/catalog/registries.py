@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from berth.api import names
-from berth.desired.inputs import ProjectInputs
+from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.registry_config import dump_config, registry_config
 from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
@@ -230,7 +230,7 @@ def project_inputs(authority: Authority) -> ProjectInputs:
         registry_image="registry",
         registry_version="3.1.2",
         registry_pull_policy="Never",
-        token_ca_pem=authority.certificate_pem.decode(),
+        token_authorities=TokenAuthorities(authority.certificate_pem.decode(), frozenset(), frozenset()),
         http_secret="0" * 64,
         host="registry.example.org",
         berth_namespace="berth-system",

@@ -83,7 +83,7 @@ def adapted(inputs: ProjectInputs, directory: Path, port: int, debug: int) -> di
 def running(inputs: ProjectInputs, directory: Path) -> Iterator[RunningRegistry]:
     """Run the registry until the block ends; data in `directory` outlives it."""
     port, debug = free_ports(2)
-    (directory / "ca.crt").write_text(inputs.token_ca_pem)
+    (directory / "ca.crt").write_text(inputs.token_authorities.bundle)
     (directory / "config.yml").write_text(dump_config(adapted(inputs, directory, port, debug)))
     environment = {"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"}
     with (directory / "log").open("ab") as log:

@@ -1,14 +1,17 @@
-"""Keys rotate when somebody asks: one write for a leaf, no registry restarts twice for an authority."""
+"""Keys rotate when somebody asks: one write for a leaf, and no registry restarts for an authority that stood by."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from berth.api import names
 from berth.kube.client import KubeClient
@@ -19,9 +22,9 @@ from tests.component.operator.harness import BERTH, Cluster, RunningOperator, in
 CA, SIGNING = "berth-token-ca", "berth-token-signing"
 
 
-@pytest.fixture(scope="module")
-def own_plane(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A control plane of its own: every project of it has to learn of a new authority."""
+@pytest.fixture
+def own_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane for each test: every project of it has to run with a new authority."""
     with running(tmp_path_factory.mktemp("keys")) as plane:
         yield plane
 
@@ -60,12 +63,65 @@ async def test_twenty_requests_give_twenty_keys_at_one_write_each(cluster: Clust
             SECRETS, SIGNING, lambda live: certificates(live, "tls.crt")[0].serial_number not in seen, BERTH
         )
         (leaf,) = certificates(live, "tls.crt")
-        (authority,) = certificates(live, "ca.crt")
-        leaf.verify_directly_issued_by(authority)
+        leaf.verify_directly_issued_by(certificates(live, "ca.crt")[0])
         seen.add(leaf.serial_number)
     await operator.idle()
     assert len(seen) == 21
     assert Counter(each.name for each in cluster.plane.writes(cluster.user, mark)) == {SIGNING: 20}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What the cluster holds of the token authorities, and what one project's registry was given of them."""
+
+    signs: x509.Certificate
+    stands_by: x509.Certificate
+    trusted: set[x509.Certificate]  # by replicas of access
+    given: set[x509.Certificate]  # in the registry's Secret
+    generation: int  # of the registry's Deployment
+    started_with: set[str]  # fingerprints
+
+    @classmethod
+    async def read(cls, cluster: Cluster, project: str) -> Keys:
+        namespace = names.project_namespace(project)
+        authority, signing = await cluster.get(SECRETS, CA, BERTH), await cluster.get(SECRETS, SIGNING, BERTH)
+        deployment = await cluster.get(DEPLOYMENTS, "registry", namespace)
+        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+        signs, (stands_by,) = certificates(authority, "ca.crt")[0], certificates(authority, "next.crt")
+        certificates(signing, "tls.crt")[0].verify_directly_issued_by(signs)
+        return cls(
+            signs=signs,
+            stands_by=stands_by,
+            trusted=set(certificates(signing, "ca.crt")),
+            given=set(certificates(await cluster.get(SECRETS, "registry", namespace), "ca.crt")),
+            generation=deployment["metadata"]["generation"],
+            started_with=set(annotations["berth.dev/token-authorities"].split(",")),
+        )
+
+
+def fingerprints(*authorities: x509.Certificate) -> set[str]:
+    return {authority.fingerprint(hashes.SHA256()).hex()[:32] for authority in authorities}
+
+
+async def rotate(cluster: Cluster, value: str) -> None:
+    """Ask for a new authority, and wait until it is said to sign."""
+    await ask(cluster, CA, names.ANNOTATION_ROTATE_AUTHORITY, value)
+    await signs(cluster, value)
+
+
+async def signs(cluster: Cluster, value: str) -> None:
+    """Wait until the authority that was asked for with this value is said to sign."""
+    await cluster.until(SECRETS, CA, lambda live: noted(live, names.ANNOTATION_ROTATE_AUTHORITY) == value, BERTH)
+
+
+def noted(secret: Manifest | None, annotation: str) -> str | None:
+    """The value of a request that was honoured."""
+    return ((secret or {}).get("metadata", {}).get("annotations") or {}).get(f"{annotation}-done")
+
+
+def written(cluster: Cluster, mark: int) -> Counter[tuple[str, str]]:
+    """What the operator wrote since then, statuses left out."""
+    return Counter((w.resource, w.name) for w in cluster.plane.writes(cluster.user, mark) if not w.subresource)
 
 
 async def rolled_out(cluster: Cluster, project: str, generation: int) -> None:
@@ -81,40 +137,114 @@ async def rolled_out(cluster: Cluster, project: str, generation: int) -> None:
     cluster.deployment_status(project, live["metadata"]["generation"], 1)
 
 
-async def test_a_new_authority_signs_only_when_every_registry_trusts_it_and_no_registry_restarts_again(
+async def test_a_new_authority_signs_at_once_and_no_registry_restarts_because_it_stood_by(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     await cluster.ready_project(unique)
-    namespace = names.project_namespace(unique)
-    before = await cluster.get(SECRETS, CA, BERTH)
-    (old,) = certificates(before, "ca.crt")
-    generation = (await cluster.get(DEPLOYMENTS, "registry", namespace))["metadata"]["generation"]
     await operator.idle()
-    mark = cluster.plane.audit_position()
-    await ask(cluster, CA, names.ANNOTATION_ROTATE_AUTHORITY, "now")
-    announced = await cluster.until(SECRETS, CA, lambda live: len(certificates(live, "ca.crt")) == 2, BERTH)
-    successor = next(each for each in certificates(announced, "ca.crt") if each != old)
-    secret = await cluster.until(SECRETS, "registry", lambda live: len(certificates(live, "ca.crt")) == 2, namespace)
-    assert set(certificates(secret, "ca.crt")) == {old, successor}
+    before, mark = await Keys.read(cluster, unique), cluster.plane.audit_position()
+    assert before.given == before.trusted == {before.signs, before.stands_by}
+    assert before.started_with == fingerprints(before.signs, before.stands_by)
+    await rotate(cluster, "now")
     await operator.idle()
-    signing: Manifest | None = await cluster.get(SECRETS, SIGNING, BERTH)
-    certificates(signing, "tls.crt")[0].verify_directly_issued_by(old)
-    await rolled_out(cluster, unique, generation)
-    signing = await cluster.until(
-        SECRETS,
-        SIGNING,
-        lambda live: (
-            certificates(live, "tls.crt")[0].issuer == successor.subject
-            and set(certificates(live, "ca.crt")) == {old, successor}
-            and certificates(live, "tls.crt") != certificates(before, "tls.crt")
-            and certificates(live, "tls.crt") != certificates(signing, "tls.crt")
-        ),
-        BERTH,
-    )
-    certificates(signing, "tls.crt")[0].verify_directly_issued_by(successor)
+    after = await Keys.read(cluster, unique)
+    assert after.signs == before.stands_by
+    assert after.given == after.trusted == {before.signs, before.stands_by, after.stands_by}
+    assert (after.generation, after.started_with) == (before.generation, before.started_with)
+    assert written(cluster, mark) == {("secrets", CA): 1, ("secrets", SIGNING): 1, ("secrets", "registry"): 1}
     await cluster.condition(PROJECTS, unique, Ready="True")
-    await operator.idle()
-    assert (await cluster.get(DEPLOYMENTS, "registry", namespace))["metadata"]["generation"] == generation + 1
-    writes = Counter(each.name for each in cluster.plane.writes(cluster.user, mark) if not each.subresource)
-    assert writes == {CA: 2, SIGNING: 2, "registry": 2}
     assert "PRIVATE" not in json.dumps(await cluster.admin.list(PROJECTS))
+
+
+async def test_a_second_authority_in_a_row_signs_only_when_every_registry_was_started_with_it(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await cluster.ready_project(unique)
+    await rotate(cluster, "first")
+    await operator.idle()
+    before, mark = await Keys.read(cluster, unique), cluster.plane.audit_position()
+    await ask(cluster, CA, names.ANNOTATION_ROTATE_AUTHORITY, "second")
+    namespace = names.project_namespace(unique)
+    await cluster.until(
+        DEPLOYMENTS,
+        "registry",
+        lambda live: live is not None and live["metadata"]["generation"] > before.generation,
+        namespace,
+    )
+    await operator.idle()
+    announced = await Keys.read(cluster, unique)
+    assert announced.signs == before.signs
+    assert announced.started_with == fingerprints(*before.given)
+    assert noted(await cluster.get(SECRETS, CA, BERTH), names.ANNOTATION_ROTATE_AUTHORITY) == "first"
+    await rolled_out(cluster, unique, before.generation)
+    await signs(cluster, "second")
+    await operator.idle()
+    after = await Keys.read(cluster, unique)
+    assert after.signs == before.stands_by
+    assert after.generation == before.generation + 1
+    assert written(cluster, mark) == {
+        ("secrets", CA): 2,
+        ("secrets", SIGNING): 1,
+        ("secrets", "registry"): 1,
+        ("deployments", "registry"): 1,
+    }
+
+
+async def test_former_authorities_that_are_forgotten_restart_each_registry_once_without_them(
+    cluster: Cluster, operator: RunningOperator, unique: str
+) -> None:
+    await cluster.ready_project(unique)
+    await rotate(cluster, "now")
+    await operator.idle()
+    before, mark = await Keys.read(cluster, unique), cluster.plane.audit_position()
+    await ask(cluster, CA, names.ANNOTATION_FORGET_AUTHORITIES, "now")
+    await rolled_out(cluster, unique, before.generation)
+    await operator.idle()
+    after = await Keys.read(cluster, unique)
+    assert after.given == after.trusted == {before.signs, before.stands_by}
+    assert after.started_with == fingerprints(before.signs, before.stands_by)
+    assert after.generation == before.generation + 1
+    assert set(written(cluster, mark).values()) == {1}
+
+
+async def test_an_installation_of_an_earlier_version_restarts_each_registry_once_and_then_for_no_new_authority(
+    cluster: Cluster, unique: str
+) -> None:
+    projects = [f"{unique}-{number}" for number in range(5)]
+    async with running_operator(cluster, authority_overlap=0) as first:
+        for project in projects:
+            await cluster.ready_project(project)
+        await first.idle()
+    for project in projects:
+        await as_before_successors_stood_by(cluster, project)
+    before = [await cluster.get(DEPLOYMENTS, "registry", names.project_namespace(project)) for project in projects]
+    async with running_operator(cluster, authority_overlap=0) as second:
+        for project, live in zip(projects, before, strict=True):
+            await rolled_out(cluster, project, live["metadata"]["generation"])
+        await second.idle()
+        await rotate(cluster, "now")
+        await second.idle()
+        for project, live in zip(projects, before, strict=True):
+            after = await Keys.read(cluster, project)
+            assert after.generation == live["metadata"]["generation"] + 1
+            assert after.started_with >= fingerprints(after.signs)
+
+
+async def as_before_successors_stood_by(cluster: Cluster, project: str) -> None:
+    """Makes everything look as the version before wrote it."""
+    namespace = names.project_namespace(project)
+    bundle = (await cluster.get(SECRETS, CA, BERTH))["data"]["ca.crt"]
+    first = certificates({"data": {"ca.crt": bundle}}, "ca.crt")[0]
+    alone = base64.b64encode(first.public_bytes(Encoding.PEM)).decode()
+    data: dict[str, str | None] = {"ca.crt": alone}
+    for where in ((namespace, "registry"), (BERTH, SIGNING)):
+        await cluster.admin.merge(SECRETS, where, {"data": data}, field_manager="earlier")
+    nothing = {"next.crt": None, "next.key": None}
+    await cluster.admin.merge(SECRETS, (BERTH, CA), {"data": {**data, **nothing}}, field_manager="earlier")
+    annotations = {
+        "berth.dev/config-hash": "5e" * 16,
+        "berth.dev/start-hash": None,
+        "berth.dev/token-authorities": None,
+    }
+    patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    await cluster.admin.merge(DEPLOYMENTS, (namespace, "registry"), patch, field_manager="earlier")

@@ -6,10 +6,15 @@ from typing import Any
 
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
-from berth.desired.inputs import ProjectInputs
+from berth.desired.inputs import ProjectInputs, TokenAuthorities
 
 SECRET = "5e" * 32
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def authorities(*needed: str, standby: str = "stands-by", retired: tuple[str, ...] = ()) -> TokenAuthorities:
+    """Authorities of which these sign now or next, one stands by, and some signed once, by their fingerprints."""
+    return TokenAuthorities(CA, frozenset({*needed, standby, *retired}), frozenset(needed))
 
 
 def inputs(**changed: Any) -> ProjectInputs:
@@ -18,7 +23,7 @@ def inputs(**changed: Any) -> ProjectInputs:
         "registry_image": "registry.example.org/distribution:3.1.2",
         "registry_version": "3.1.2",
         "registry_pull_policy": "IfNotPresent",
-        "token_ca_pem": CA,
+        "token_authorities": authorities("signs"),
         "http_secret": SECRET,
         "host": "images.example.org",
         "berth_namespace": "berth-system",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from berth.desired.deployment import ANNOTATION_CONFIG_HASH, build_deployment
-from berth.desired.inputs import ProjectInputs
+from berth.desired.deployment import build_deployment, started_with
+from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.resources import canonical_quantity, container_resources
 from berth.desired.service import build_service
-from tests.unit.desired.samples import inputs, project
+from tests.unit.desired.samples import authorities, inputs, project
 
 SHARED: dict[str, Any] = {"claim": {"accessMode": "ReadWriteMany"}, "registry": {"replicas": 3}}
 
@@ -47,12 +47,77 @@ def test_a_project_in_the_trash_keeps_its_registry() -> None:
     assert spec_of(inputs(trashed=True))["replicas"] == 1
 
 
-def test_a_change_of_configuration_restarts_the_registry() -> None:
-    def pod_hash(given: ProjectInputs) -> str:
-        return str(spec_of(given)["template"]["metadata"]["annotations"][ANNOTATION_CONFIG_HASH])
+@pytest.mark.parametrize("changed", [{"host": "other.example.org"}, {"http_secret": "aa" * 32}])
+def test_a_change_of_configuration_restarts_the_registry(changed: dict[str, str]) -> None:
+    assert spec_of(inputs())["template"] == spec_of(inputs())["template"]
+    assert spec_of(inputs(**changed))["template"] != spec_of(inputs())["template"]
 
-    assert pod_hash(inputs()) == pod_hash(inputs())
-    assert pod_hash(inputs(host="other.example.org")) != pod_hash(inputs())
+
+AT_FIRST = authorities("a", standby="b")
+
+
+def later(known: TokenAuthorities, **changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pod template of a registry that was started with the first authorities, and the one when these are known."""
+    live = build_deployment(project(), inputs(token_authorities=AT_FIRST))
+    given = inputs(token_authorities=known, started=started_with(live), **changed)
+    return live["spec"]["template"], build_deployment(project(), given)["spec"]["template"]
+
+
+def authorities_in(template: dict[str, Any]) -> set[str]:
+    return set(started_with({"spec": {"template": template}}).authorities)
+
+
+def test_a_registry_starts_with_every_authority_the_one_that_stands_by_too() -> None:
+    assert authorities_in(spec_of(inputs(token_authorities=authorities("a", standby="b")))["template"]) == {"a", "b"}
+    assert started_with(None).authorities == frozenset()
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        AT_FIRST,
+        authorities("b", standby="c", retired=("a",)),  # the successor signs, and the next one stands by
+        authorities("a", "b", standby="b"),  # it is to sign
+        authorities("a", standby="c", retired=("b",)),  # it had to be replaced
+    ],
+)
+def test_no_registry_restarts_for_authorities_that_it_knows_or_does_not_need(known: TokenAuthorities) -> None:
+    before, after = later(known)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("known", "trusted"),
+    [
+        (authorities("b", "c", standby="c", retired=("a",)), {"a", "b", "c"}),  # the second in a row is to sign
+        (authorities("c", standby="d", retired=("b",)), {"b", "c", "d"}),  # it signs after a day in any case
+        (authorities("x", standby="y"), {"x", "y"}),  # both were lost
+        (authorities("b", standby="c"), {"b", "c"}),  # the first was forgotten
+    ],
+)
+def test_a_registry_restarts_with_all_authorities_when_it_lacks_one_that_signs_or_has_one_that_is_forgotten(
+    known: TokenAuthorities, trusted: set[str]
+) -> None:
+    before, after = later(known)
+    assert after != before
+    assert authorities_in(after) == trusted
+
+
+def test_whatever_else_restarts_a_registry_makes_it_read_all_authorities() -> None:
+    known = authorities("b", standby="c", retired=("a",))
+    for changed in ({"host": "other.example.org"}, {"registry_image": "registry.example.org/distribution:4"}):
+        before, after = later(known, **changed)
+        assert after != before
+        assert authorities_in(after) == {"a", "b", "c"}
+    suspended, resumed = later(known, suspended=True)
+    assert resumed == suspended, "the number of pods is no part of the template"
+
+
+def test_a_deployment_of_an_earlier_version_is_started_with_all_authorities() -> None:
+    live = build_deployment(project(), inputs())
+    live["spec"]["template"]["metadata"]["annotations"] = {"berth.dev/config-hash": "5e" * 16}
+    after = build_deployment(project(), inputs(token_authorities=AT_FIRST, started=started_with(live)))
+    assert authorities_in(after["spec"]["template"]) == {"a", "b"}
 
 
 def test_an_upgrade_of_berth_restarts_no_registry() -> None:

@@ -10,18 +10,24 @@ from typing import Any
 import pytest
 
 from berth.desired import keys
+from berth.desired.authority import Authority, Reach
 from berth.desired.installation import (
     FoundMaterial,
     Material,
-    Reach,
     complete_material,
     desired_installation,
     read_material,
-    waits_for_reach,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+SOON = NOW + timedelta(minutes=1)
 HOST = "images.example.org"
+ROTATE_KEY, ROTATE_CA, FORGET = (
+    "berth.dev/rotate-signing-key",
+    "berth.dev/rotate-authority",
+    "berth.dev/forget-authorities",
+)
+EVERYWHERE = Reach(everywhere=True, overlap=timedelta(0))
 
 
 def completed(found: FoundMaterial, now: datetime = NOW, host: str = HOST, *, tls: bool = True) -> Material:
@@ -30,7 +36,22 @@ def completed(found: FoundMaterial, now: datetime = NOW, host: str = HOST, *, tl
 
 def found_again(material: Material) -> FoundMaterial:
     """What a later operator reads of what this one wrote."""
-    return read_material({m["metadata"]["name"]: m for m in written(material) if m["kind"] == "Secret"})
+    return read_material(secrets_of(material))
+
+
+def secrets_of(material: Material) -> dict[str, dict[str, Any]]:
+    return {m["metadata"]["name"]: m for m in written(material) if m["kind"] == "Secret"}
+
+
+def standby_of(material: Material) -> keys.KeyPair:
+    assert material.token_ca.successor is not None
+    return material.token_ca.successor
+
+
+def rotated(material: Material, now: datetime, value: str = "1") -> Material:
+    """As it is when somebody asked for a new token authority that every registry runs with."""
+    found = asked(material, "berth-token-ca", ROTATE_CA, value)
+    return complete_material(found, HOST, now, generate_tls=True, reach=EVERYWHERE)
 
 
 def written(material: Material) -> tuple[dict[str, Any], ...]:
@@ -52,7 +73,8 @@ def test_an_empty_cluster_gets_everything(fresh: Material) -> None:
         ("Secret", "berth-gateway-tls"),
         ("ConfigMap", "berth-ca"),
     }
-    assert set(made["Secret", "berth-token-ca"]["data"]) == {"ca.crt", "ca.key"}
+    assert set(made["Secret", "berth-token-ca"]["data"]) == {"ca.crt", "ca.key", "next.crt", "next.key"}
+    assert set(made["Secret", "berth-tls-ca"]["data"]) == {"ca.crt", "ca.key"}
     signing = made["Secret", "berth-token-signing"]["data"]
     assert set(signing) == {"tls.crt", "tls.key", "ca.crt"}
     assert signing["ca.crt"] == made["Secret", "berth-token-ca"]["data"]["ca.crt"]
@@ -106,7 +128,7 @@ def test_another_host_gets_another_certificate_from_the_same_authority(fresh: Ma
 
 @pytest.mark.parametrize("damage", ["", "not base64 !", base64.b64encode(b"nonsense").decode()])
 def test_a_damaged_key_is_replaced_and_the_rest_kept(fresh: Material, damage: str) -> None:
-    secrets = {m["metadata"]["name"]: m for m in written(fresh) if m["kind"] == "Secret"}
+    secrets = secrets_of(fresh)
     signing = secrets["berth-token-signing"]
     secrets["berth-token-signing"] = {**signing, "data": {**signing["data"], "tls.key": damage}}
     again = completed(read_material(secrets))
@@ -121,7 +143,7 @@ def test_a_lost_authority_takes_its_leaves_with_it(fresh: Material) -> None:
 
 
 def test_a_short_seed_counts_as_none(fresh: Material) -> None:
-    secrets = {m["metadata"]["name"]: m for m in written(fresh) if m["kind"] == "Secret"}
+    secrets = secrets_of(fresh)
     secrets["berth-install"] = {"data": {"seed": base64.b64encode(b"short").decode()}}
     assert len(completed(read_material(secrets)).seed) == 32
 
@@ -129,50 +151,99 @@ def test_a_short_seed_counts_as_none(fresh: Material) -> None:
 def test_an_authority_changes_without_a_moment_in_which_a_leaf_is_not_trusted(fresh: Material) -> None:
     """Walks fourteen years, two days at a time on average; registries learn of a bundle a step late."""
     material, now, known_bundle = fresh, NOW, fresh.token_ca.bundle
-    authorities = {fresh.token_ca.current.certificate}
+    authorities = [fresh.token_ca.current.certificate]
     for step in range(2700):
         now += timedelta(hours=36 if step % 2 else 60)
         material = completed(found_again(material), now, tls=False)
         trusted = [keys.KeyPair(pem, "") for pem in keys.split_bundle(known_bundle)]
         assert any(keys.is_issued_by(material.token_leaf.certificate, each) for each in trusted), now
         assert not keys.expired(material.token_leaf.certificate, now)
-        authorities.add(material.token_ca.current.certificate)
+        if material.token_ca.current.certificate != authorities[-1]:
+            authorities.append(material.token_ca.current.certificate)
         known_bundle = material.token_ca.bundle
     assert len(authorities) == 3
 
 
-def test_nothing_is_signed_by_an_authority_that_nobody_had_time_to_learn_of(fresh: Material) -> None:
+def test_a_successor_stands_in_every_bundle_and_signs_nothing(fresh: Material) -> None:
+    standby = standby_of(fresh)
+    assert standby.certificate in fresh.token_ca.bundle
+    assert standby.certificate in fresh.token_ca.for_registries.bundle
+    assert fresh.token_ca.for_registries.needed == {keys.fingerprint(fresh.token_ca.current.certificate)}
+    assert not keys.is_issued_by(fresh.token_leaf.certificate, standby)
+    months_later = completed(replace(found_again(fresh), token_leaf=None), NOW + timedelta(days=200))
+    assert months_later.token_ca == fresh.token_ca
+    assert keys.is_issued_by(months_later.token_leaf.certificate, fresh.token_ca.current)
+
+
+def test_an_authority_of_an_earlier_version_gets_its_successor_and_nothing_else_changes(fresh: Material) -> None:
+    """What stood there before successors stood by: the authority alone."""
+    before = replace(fresh, token_ca=Authority(fresh.token_ca.current))
+    after = completed(found_again(before), SOON)
+    assert standby_of(after) != standby_of(fresh)
+    assert replace(after, token_ca=before.token_ca) == before
+
+
+@pytest.mark.parametrize("damage", ["next.key", "next.crt"])
+def test_a_successor_that_can_not_be_read_is_replaced_and_stays_trusted_as_long_as_registries_have_it(
+    fresh: Material, damage: str
+) -> None:
+    secrets = secrets_of(fresh)
+    data = {**secrets["berth-token-ca"]["data"], damage: base64.b64encode(b"nonsense").decode()}
+    secrets["berth-token-ca"] = {**secrets["berth-token-ca"], "data": data}
+    after = completed(read_material(secrets), SOON)
+    assert after.token_ca.current == fresh.token_ca.current
+    assert standby_of(after) != standby_of(fresh)
+    assert fresh.token_ca.for_registries.trusted < after.token_ca.for_registries.trusted
+
+
+def test_the_successor_begins_to_sign_by_itself_when_the_authority_is_two_thirds_through_its_life(
+    fresh: Material,
+) -> None:
+    early = completed(found_again(fresh), NOW + timedelta(days=2400))
+    assert early.token_ca == fresh.token_ca
     due = NOW + timedelta(days=2500)
-    announced = completed(found_again(fresh), due)
-    assert announced.token_leaf != fresh.token_leaf
-    assert announced.token_ca.current == fresh.token_ca.current
-    assert announced.token_ca.successor is not None
-    assert announced.token_ca.successor.certificate in announced.token_ca.bundle
-    hours_later = completed(replace(found_again(announced), token_leaf=None), due + timedelta(hours=23))
-    assert keys.is_issued_by(hours_later.token_leaf.certificate, fresh.token_ca.current)
+    waiting = completed(found_again(fresh), due)
+    assert waiting.token_ca.current == fresh.token_ca.current
+    assert waiting.token_ca.due_since == due
+    assert completed(found_again(waiting), due + timedelta(hours=23)).token_ca == waiting.token_ca
+    changed = complete_material(found_again(waiting), HOST, due, generate_tls=False, reach=EVERYWHERE)
+    assert changed.token_ca.current == standby_of(fresh)
+    assert changed.token_ca.due_since is None
+
+
+def test_a_successor_that_stood_by_is_not_due_when_it_begins_to_sign(fresh: Material) -> None:
+    """It was made with its predecessor, which was two thirds through its life when it was replaced."""
+    due = NOW + timedelta(days=2500)
+    changed = complete_material(found_again(fresh), HOST, due, generate_tls=False, reach=EVERYWHERE)
+    assert changed.token_ca.current == standby_of(fresh)
+    later = due + timedelta(days=2300)
+    again = complete_material(found_again(changed), HOST, later, generate_tls=False, reach=EVERYWHERE)
+    assert again.token_ca.current == changed.token_ca.current
+
+
+def test_an_authority_that_ended_while_nobody_looked_is_followed_by_the_successor_that_is_trusted(
+    fresh: Material,
+) -> None:
+    changed = completed(found_again(fresh), NOW + timedelta(days=3651))
+    assert changed.token_ca.current == standby_of(fresh)
+    assert keys.is_issued_by(changed.token_leaf.certificate, standby_of(fresh))
 
 
 def test_a_former_authority_is_trusted_until_it_ends(fresh: Material) -> None:
-    announced = completed(found_again(fresh), NOW + timedelta(days=2500))
-    changed = completed(replace(found_again(announced), token_leaf=None), NOW + timedelta(days=2502))
-    assert changed.token_ca.current == announced.token_ca.successor
-    assert keys.is_issued_by(changed.token_leaf.certificate, changed.token_ca.current)
+    changed = rotated(fresh, NOW)
     assert fresh.token_ca.current.certificate in changed.token_ca.bundle
+    assert fresh.token_ca.current.certificate in completed(found_again(changed), SOON).token_ca.bundle
     after_its_end = completed(found_again(changed), NOW + timedelta(days=3651))
     assert fresh.token_ca.current.certificate not in after_its_end.token_ca.bundle
 
 
 def asked(material: Material, secret: str, annotation: str, value: str) -> FoundMaterial:
     """What a later operator reads when somebody has annotated a Secret meanwhile."""
-    secrets = {m["metadata"]["name"]: m for m in written(material) if m["kind"] == "Secret"}
+    secrets = secrets_of(material)
     metadata = secrets[secret]["metadata"]
     annotations = {**metadata.get("annotations", {}), annotation: value}
     secrets[secret] = {**secrets[secret], "metadata": {**metadata, "annotations": annotations}}
     return read_material(secrets)
-
-
-SOON = NOW + timedelta(minutes=1)
-ROTATE_KEY, ROTATE_CA = "berth.dev/rotate-signing-key", "berth.dev/rotate-authority"
 
 
 def test_a_new_value_makes_a_new_signing_key_once(fresh: Material) -> None:
@@ -187,18 +258,44 @@ def test_a_new_value_makes_a_new_signing_key_once(fresh: Material) -> None:
     assert completed(asked(again, "berth-token-signing", ROTATE_KEY, "2"), SOON).token_leaf != again.token_leaf
 
 
-def announced_on_demand(fresh: Material) -> Material:
+def waiting(fresh: Material) -> Material:
+    """A new authority is asked for, and not every registry is known to run with it."""
     return completed(asked(fresh, "berth-token-ca", ROTATE_CA, "1"), NOW)
 
 
-def test_an_authority_that_is_asked_for_is_announced_before_it_signs(fresh: Material) -> None:
-    announced = announced_on_demand(fresh)
-    assert announced.token_ca.successor is not None
-    assert announced.token_ca.current == fresh.token_ca.current
-    assert announced.token_leaf == fresh.token_leaf
-    assert announced.token_ca.successor.certificate in announced.token_ca.trusted
-    repeated = completed(asked(announced, "berth-token-ca", ROTATE_CA, "1"), SOON)
-    assert repeated.token_ca == announced.token_ca
+def test_an_authority_that_is_asked_for_signs_at_once_where_it_is_known_and_another_stands_by_from_then_on(
+    fresh: Material,
+) -> None:
+    changed = rotated(fresh, SOON)
+    assert changed.token_ca.current == standby_of(fresh)
+    assert keys.is_issued_by(changed.token_leaf.certificate, standby_of(fresh))
+    assert standby_of(changed) not in (standby_of(fresh), fresh.token_ca.current)
+    assert standby_of(changed).certificate in changed.token_ca.bundle
+    assert fresh.token_ca.for_registries.trusted < changed.token_ca.for_registries.trusted
+    assert changed.token_ca.for_registries.needed < fresh.token_ca.for_registries.trusted, "no registry has to restart"
+    assert changed.token_ca.due_since is None
+
+
+def test_one_request_is_done_once(fresh: Material) -> None:
+    changed = rotated(fresh, SOON)
+    assert rotated(changed, SOON).token_ca == changed.token_ca
+    assert written(rotated(changed, SOON)) == written(changed)
+    assert found_again(changed).token_ca == changed.token_ca, "the annotation was taken away"
+    assert rotated(changed, SOON, "2").token_ca.current == standby_of(changed)
+
+
+def test_an_authority_that_is_asked_for_waits_until_it_is_known_and_registries_need_it_meanwhile(
+    fresh: Material,
+) -> None:
+    asked_for = waiting(fresh)
+    assert asked_for.token_ca == replace(fresh.token_ca, due_since=NOW)
+    assert asked_for.token_leaf == fresh.token_leaf
+    assert asked_for.requests["berth-token-ca"].open(ROTATE_CA), "it is done when it signs"
+    assert found_again(asked_for).token_ca == asked_for.token_ca
+    told, before = asked_for.token_ca.for_registries, fresh.token_ca.for_registries
+    assert told == replace(before, needed=before.trusted)
+    again = completed(asked(asked_for, "berth-token-ca", ROTATE_CA, "1"), SOON)
+    assert written(again) == written(completed(found_again(asked_for), NOW))
 
 
 @pytest.mark.parametrize(
@@ -207,38 +304,54 @@ def test_an_authority_that_is_asked_for_is_announced_before_it_signs(fresh: Mate
         (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(hours=1), False),
         (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=4), False),
         (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=5), True),
+        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(hours=23), False),
         (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(days=1), True),
     ],
 )
 def test_it_signs_when_every_registry_trusts_it_and_replicas_had_time_or_after_a_day(
     fresh: Material, reach: Reach, after: timedelta, signs: bool
 ) -> None:
-    announced = announced_on_demand(fresh)
-    later = complete_material(found_again(announced), HOST, NOW + after, generate_tls=True, reach=reach)
-    assert (later.token_ca.current == announced.token_ca.successor) is signs
+    found = asked(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
+    later = complete_material(found, HOST, NOW + after, generate_tls=True, reach=reach)
+    assert (later.token_ca.current == standby_of(fresh)) is signs
     assert keys.is_issued_by(later.token_leaf.certificate, later.token_ca.current)
-    assert fresh.token_ca.current.certificate in later.token_ca.trusted
-    assert waits_for_reach(later.token_ca, NOW + after) is not signs
+    assert fresh.token_ca.current.certificate in later.token_ca.bundle
+    assert (later.token_ca.due_since is None) is signs
+    assert later.requests["berth-token-ca"].open(ROTATE_CA) is not signs
 
 
-def test_registries_see_no_change_when_the_announced_authority_begins_to_sign(fresh: Material) -> None:
-    announced = announced_on_demand(fresh)
-    changed = complete_material(
-        found_again(announced), HOST, SOON, generate_tls=True, reach=Reach(True, timedelta(seconds=1))
-    )
-    assert changed.token_ca.current != announced.token_ca.current
-    assert changed.token_ca.trusted == announced.token_ca.trusted
+def test_the_day_begins_with_the_request_and_not_when_the_successor_began_to_stand_by(fresh: Material) -> None:
+    month = NOW + timedelta(days=30)
+    found = asked(fresh, "berth-token-ca", ROTATE_CA, "1")
+    asked_for = completed(found, month)
+    assert asked_for.token_ca.current == fresh.token_ca.current
+    assert asked_for.token_ca.due_since == month
 
 
-def test_a_former_authority_is_forgotten_when_somebody_asks_for_it(fresh: Material) -> None:
-    changed = complete_material(
-        found_again(announced_on_demand(fresh)), HOST, SOON, generate_tls=True, reach=Reach(True, timedelta(0))
-    )
-    found = asked(changed, "berth-token-ca", "berth.dev/forget-authorities", "1")
-    forgotten = completed(found, SOON)
-    assert forgotten.token_ca.retired == ()
-    assert forgotten.token_ca.current == changed.token_ca.current
+def test_the_day_begins_anew_when_the_successor_had_to_be_replaced(fresh: Material) -> None:
+    found = asked(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
+    secrets = secrets_of(waiting(fresh))
+    del secrets["berth-token-ca"]["data"]["next.key"]
+    lost = replace(read_material(secrets), requests=found.requests)
+    later = completed(lost, NOW + timedelta(days=2))
+    assert later.token_ca.current == fresh.token_ca.current
+    assert later.token_ca.due_since == NOW + timedelta(days=2)
+    assert standby_of(later) != standby_of(fresh)
+
+
+def test_former_authorities_are_forgotten_when_somebody_asks_for_it_and_the_successor_is_not(fresh: Material) -> None:
+    changed = rotated(fresh, SOON)
+    forgotten = completed(asked(changed, "berth-token-ca", FORGET, "1"), SOON)
+    assert forgotten.token_ca == replace(changed.token_ca, retired=())
     assert forgotten.token_leaf == changed.token_leaf
+    assert fresh.token_ca.current.certificate not in forgotten.token_ca.for_registries.bundle
+
+
+def test_nothing_is_forgotten_while_a_successor_is_about_to_sign(fresh: Material) -> None:
+    about_to = completed(asked(rotated(fresh, NOW), "berth-token-ca", ROTATE_CA, "2"), NOW)
+    later = completed(asked(about_to, "berth-token-ca", FORGET, "1"), SOON)
+    assert later.token_ca == about_to.token_ca
+    assert later.requests["berth-token-ca"].open(FORGET)
 
 
 def test_the_authority_of_the_gateway_is_announced_for_a_day(fresh: Material) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from berth.desired.deployment import GRACE_SECONDS
 from berth.desired.registry_config import dump_config, registry_config
-from berth.desired.registry_secret import build_registry_secret, config_hash
+from berth.desired.registry_secret import build_registry_secret
 from tests.unit.desired.samples import CA, SECRET, inputs
 
 GOLDEN = """\
@@ -129,14 +129,6 @@ def test_the_secret_object_holds_the_configuration_and_the_authority() -> None:
     files = {key: base64.b64decode(value).decode() for key, value in made["data"].items()}
     assert files == {"config.yml": GOLDEN, "ca.crt": CA}
     assert "stringData" not in made
-
-
-def test_the_hash_follows_every_file_of_the_secret() -> None:
-    present = config_hash("genomics", inputs())
-    assert config_hash("genomics", inputs()) == present
-    assert config_hash("genomics", inputs(token_ca_pem=CA + CA)) != present
-    assert config_hash("genomics", inputs(http_secret="aa" * 32)) != present
-    assert config_hash("genomics", inputs(host="other.example.org")) != present
 
 
 def test_inputs_never_show_the_secret() -> None:
