@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import pytest
 
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Crowd, Projects
-from e2e.suite.http import Answer, Headers, Session, digest_of, image, location, open_wire, with_query
+from e2e.suite.http import Answer, Headers, Session, digest_of, image, location, with_query
+from e2e.suite.outage import meanwhile, restarts
 from e2e.suite.world import SYSTEM, Cluster, await_ready, eventually
 
 MIB = 1024 * 1024
-API_SERVER_AWAY_SECONDS = 60.0
-PAUSE_SECONDS = 0.02
 SERVED_PULLS = 20
 BYTES: Headers = (("Content-Type", "application/octet-stream"),)
 
@@ -28,37 +22,6 @@ def project(projects: Projects, curator: Session) -> str:
     name = projects.make("sturdy")
     curator.push(f"{name}/steady", "v1", b"steady").must(201)
     return name
-
-
-@dataclass
-class Doing:
-    """Something that a thread does again and again; `failures` says what went wrong and when."""
-
-    done: int = 0
-    failures: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def meanwhile(act: Callable[[], object]) -> Iterator[Doing]:
-    """Does it over and over beside the block, and at least once after it began."""
-    doing, stop = Doing(), threading.Event()
-
-    def go_on() -> None:
-        while not stop.wait(PAUSE_SECONDS):
-            try:
-                act()
-                doing.done += 1
-            except AssertionError as problem:
-                doing.failures.append(f"{time.strftime('%X')} {problem}")
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        eventually(lambda: doing.done or doing.failures, "it was done once")
-        yield doing
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_an_upload_cut_in_the_middle_goes_on_where_it_was_cut(project: str, curator: Session) -> None:
@@ -267,47 +230,3 @@ def served(session: Session, repository: str) -> bool:
         return all(session.pull(repository, "v1").status == 200 for _ in range(SERVED_PULLS))
     except AssertionError:
         return False
-
-
-def test_pulls_and_pushes_go_on_while_the_api_server_is_away_for_a_minute(
-    cluster: Cluster, project: str, curator: Session
-) -> None:
-    repository = f"{project}/steady"
-    cluster.await_settled()
-    before = restarts(cluster)
-    with open_wire() as second_wire:
-        puller = Session(second_wire, curator.person)
-        cluster.component("kill", "kube-apiserver")
-        back = time.monotonic() + API_SERVER_AWAY_SECONDS
-        try:
-            with meanwhile(lambda: puller.pull(repository, "v1").must(200)) as pulling:
-                pushed = curator.push(f"{project}/offline", "v1", b"offline").must(201)
-                eventually(lambda: time.monotonic() >= back, "a minute has passed", API_SERVER_AWAY_SECONDS + 5, 1)
-        finally:
-            cluster.bring_back_api_server()
-    print(f"{pulling.done} pulls while the API server was away")
-    assert pulling.failures == []
-    eventually(lambda: curator.pull(f"{project}/offline", "v1").must(200), "what was pushed meanwhile is there")
-
-    def recorded() -> bool:
-        found = cluster.get("dockerrepository", "offline", f"berth-{project}") or {}
-        digests = [tag["digest"] for tag in found.get("status", {}).get("tags", [])]
-        return digests == [pushed.header("docker-content-digest")]
-
-    eventually(recorded, "the push shows in the cluster once the API server is back")
-    assert restarts(cluster) == before
-    sharing = [{"kind": "AuthenticatedUsers", "level": "Download"}]
-    cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
-    eventually(
-        lambda: curator.push(repository, "v3", b"not allowed any more").must(403), "a right that is taken away then"
-    )
-
-
-def restarts(cluster: Cluster) -> dict[str, int]:
-    """How often each container of Berth was started anew."""
-    listed = json_items(cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json").must().out)
-    return {
-        f"{pod['metadata']['name']}/{container['name']}": container["restartCount"]
-        for pod in listed
-        for container in pod["status"]["containerStatuses"]
-    }

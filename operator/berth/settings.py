@@ -177,7 +177,10 @@ class AccessSettings(Common):
         description="Directory for the last known policy, readable by this process alone.",
     )
     policy_max_age: int = Field(
-        900, ge=60, description="Seconds after the last word of the API server in which pushes are still served."
+        900,
+        ge=90,
+        description="Seconds after the last word of the API server in which pushes are still served; longer than the "
+        "minute in which it says at least that nothing changed.",
     )
     certification_warning_days: int = Field(
         14, ge=0, description="Days before the end of a certification in which pushes are answered with a warning."

@@ -1,0 +1,55 @@
+"""What tests share in which a part is away: something that goes on meanwhile, and what was started anew."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from e2e.suite.clients.stage import json_items
+from e2e.suite.world import SYSTEM, Cluster, eventually
+
+PAUSE_SECONDS = 0.02
+
+
+@dataclass
+class Doing:
+    """Something that a thread does again and again; `failures` says what went wrong and when."""
+
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def meanwhile(act: Callable[[], object]) -> Iterator[Doing]:
+    """Does it over and over beside the block, and at least once after it began."""
+    doing, stop = Doing(), threading.Event()
+
+    def go_on() -> None:
+        while not stop.wait(PAUSE_SECONDS):
+            try:
+                act()
+                doing.done += 1
+            except AssertionError as problem:
+                doing.failures.append(f"{time.strftime('%X')} {problem}")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        eventually(lambda: doing.done or doing.failures, "it was done once")
+        yield doing
+    finally:
+        stop.set()
+        thread.join()
+
+
+def restarts(cluster: Cluster) -> dict[str, int]:
+    """How often each container of Berth was started anew."""
+    listed = json_items(cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json").must().out)
+    return {
+        f"{pod['metadata']['name']}/{container['name']}": container["restartCount"]
+        for pod in listed
+        for container in pod["status"]["containerStatuses"]
+    }
