@@ -29,6 +29,10 @@ AWAY_LIMIT: Final = 5.0  # seconds; what was revoked while the API server was aw
 TOLD_AS_WARNING: Final = 3  # failures in a row
 WATCH_SECONDS: Final = (240, 360)  # a watch ends by itself after so long; spread, so that not all restart together
 
+FIRST_AFTER_FAILURE: Final = 3
+"""Seconds after which the first watch after a failure ends. Two seconds before the end of a watch the API server tells
+how far it has come, otherwise once a minute; until then nobody knows whether anything changed."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -151,7 +155,7 @@ class Reflector:
                 await self._pause(error)
 
     async def _follow(self) -> None:
-        seconds = self._random.randint(*WATCH_SECONDS)
+        seconds = FIRST_AFTER_FAILURE if self.failures else self._random.randint(*WATCH_SECONDS)
         async with aclosing(self._client.watch(self.selection, self._version, seconds)) as events:
             async for event in events:
                 self._take(event)

@@ -9,7 +9,7 @@ from typing import Any
 
 from berth.kube.client import EventType, Listing, Selection, WatchEvent
 from berth.kube.errors import Forbidden, Gone, Unavailable
-from berth.kube.reflector import Reflector
+from berth.kube.reflector import FIRST_AFTER_FAILURE, WATCH_SECONDS, Reflector
 from berth.kube.resources import DEPLOYMENTS, Manifest
 
 Told = list[tuple[str, str]]
@@ -36,6 +36,7 @@ class Script:
         self.lists = lists
         self.watches = watches
         self.watched_from: list[str] = []
+        self.watched_for: list[int] = []
         self.done = asyncio.Event()
 
     async def listing(self, selection: Selection) -> Listing:
@@ -50,6 +51,7 @@ class Script:
         self, selection: Selection, resource_version: str, timeout_seconds: int
     ) -> AsyncGenerator[WatchEvent, None]:
         self.watched_from.append(resource_version)
+        self.watched_for.append(timeout_seconds)
         if not self.watches:
             await self._hang()
         for answer in self.watches.pop(0):
@@ -172,6 +174,15 @@ async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed
     assert run.names() == {"a"}
     assert len(run.pauses) == len(outage)
     assert max(run.pauses) <= 5
+
+
+async def test_the_first_watch_after_an_outage_is_short_so_that_it_is_told_soon_that_nothing_changed() -> None:
+    watches: list[list[WatchEvent | Exception]] = [[Unavailable("x")], [Unavailable("x")], [], []]
+    script = Script([Listing([deployment("a", 1)], "5")], watches)
+    await Run(script).to_the_end()
+    short = [seconds == FIRST_AFTER_FAILURE for seconds in script.watched_for]
+    assert short == [False, True, True, False, False]
+    assert min(WATCH_SECONDS) > FIRST_AFTER_FAILURE
 
 
 async def test_an_error_nobody_foresaw_does_not_end_it() -> None:
