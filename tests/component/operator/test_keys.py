@@ -248,3 +248,16 @@ async def as_before_successors_stood_by(cluster: Cluster, project: str) -> None:
     }
     patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
     await cluster.admin.merge(DEPLOYMENTS, (namespace, "registry"), patch, field_manager="earlier")
+
+
+async def test_a_certificate_that_can_not_be_written_keeps_no_project_from_its_registry(
+    cluster: Cluster, unique: str
+) -> None:
+    """Somebody made the Secret of the gateway's certificate unchangeable, so that every pass over the keys fails."""
+    tls = {"tls.crt": base64.b64encode(b"none").decode(), "tls.key": base64.b64encode(b"none").decode()}
+    metadata = {"name": "berth-gateway-tls", "namespace": BERTH}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls"}
+    await cluster.admin.apply(SECRETS, {**secret, "data": tls, "immutable": True}, field_manager="owner")
+    async with running_operator(cluster):
+        await cluster.ready_project(unique)
+        await Keys.read(cluster, unique)
