@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from e2e.suite import issuer as provider
 from e2e.suite.clients.refusal import WRONG_PASSWORD
 from e2e.suite.clients.roundtrip import log_in_push_and_pull
-from e2e.suite.clients.stage import Engines
+from e2e.suite.clients.stage import Engines, json_items
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Session, Wire
 from e2e.suite.issuer import (
@@ -24,13 +24,14 @@ from e2e.suite.issuer import (
     CLUSTER_PREFIX,
     GUEST,
     HOST,
+    ISSUER,
     PREFIX,
     RESEARCHER,
     Issuer,
     cluster_issuer,
 )
 from e2e.suite.pods import make_namespace, remove_namespace, service_account
-from e2e.suite.world import Cluster, Person, eventually, with_page
+from e2e.suite.world import SYSTEM, Cluster, Person, eventually, with_page
 
 SEVERAL = 10
 """Logins in a row, which meet every replica of access."""
@@ -111,6 +112,31 @@ def test_a_login_by_a_key_that_is_new_at_the_provider_works_at_once_at_every_rep
         login = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
         for _ in range(SEVERAL):
             login.pull(f"{project}/shelf", "v1").must(200)
+
+
+def test_replicas_that_have_just_started_know_the_providers_keys_before_anybody_logs_in(
+    cluster: Cluster, wire: Wire, issuer: Issuer, project: str
+) -> None:
+    login = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
+    where = f"--namespace={SYSTEM}"
+    cluster.kubectl("rollout", "restart", "deployment/berth-access", where).must()
+    cluster.kubectl("rollout", "status", "deployment/berth-access", where, "--timeout=90s").must()
+    cluster.await_settled()
+    eventually(lambda: all_have_read(cluster), "each replica has read the keys")
+    issuer.stop()
+    for _ in range(SEVERAL):
+        login.pull(f"{project}/shelf", "v1").must(200)
+    issuer.start()
+
+
+def all_have_read(cluster: Cluster) -> bool:
+    """Whether every replica of access says that it has read the provider's keys."""
+    where, chosen = f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/component=access"
+    present = json_items(cluster.kubectl("get", "pods", where, chosen, "--output=json").must().out)
+    staying = {pod["metadata"]["name"] for pod in present if "deletionTimestamp" not in pod["metadata"]}
+    logs = cluster.kubectl("logs", where, chosen, "--prefix", "--tail=-1").must().out.splitlines()
+    told = [line for line in logs if ISSUER in line and "signing keys read" in line]
+    return all(any(f"/{name}/" in line for line in told) for name in staying)
 
 
 def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
