@@ -268,6 +268,8 @@ def test_a_manifest_whose_layer_was_never_uploaded_is_refused_and_recorded_nowhe
     answer = curator.put(f"{project}/hollow", "v1", missing).must(400, 404)
     assert answer.json["errors"][0]["code"] in {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
     assert curator.pull(f"{project}/hollow", "v1").status == 404
+    curator.push(f"{project}/filled", "v1", b"filled").must(201)
+    eventually(lambda: cluster.get("dockerrepository", "filled", f"berth-{project}"), "what was pushed later is shown")
     assert cluster.get("dockerrepository", "hollow", f"berth-{project}") is None
 
 

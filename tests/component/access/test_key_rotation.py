@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,8 +27,8 @@ class Overlap(Authority):
 BOTH = Overlap(AUTHORITY.certificate, AUTHORITY.key)
 
 
-def replace_keys(directory: Path, leaf: Leaf) -> None:
-    """New files in the order in which they may be read half replaced: a set that does not fit must change nothing."""
+def replace_keys(directory: Path, leaf: Leaf) -> Iterator[str]:
+    """New files one after the other; between any two they may be read, and a set that does not fit changes nothing."""
     for name, content in (
         ("ca.crt", BOTH.certificate_pem),
         ("tls.crt", leaf.certificate_pem),
@@ -36,6 +37,7 @@ def replace_keys(directory: Path, leaf: Leaf) -> None:
         fresh = directory / f"{name}.new"
         fresh.write_bytes(content)
         fresh.rename(directory / name)
+        yield name
 
 
 @dataclass
@@ -72,14 +74,16 @@ class Traffic:
 async def test_twenty_leaves_and_a_new_authority_refuse_nobody_and_restart_no_registry(tmp_path: Path) -> None:
     async with served(tmp_path, BOTH) as service:
         process = service.registry.process.pid
-        replace_keys(service.world.signing_dir, AUTHORITY.issue("berth token signing"))
+        service.world.time -= 80  # it goes on by 130, and the registry allows for 60 either way
+        list(replace_keys(service.world.signing_dir, AUTHORITY.issue("berth token signing")))
         traffic = Traffic(service)
         tasks = [asyncio.create_task(traffic.run()) for _ in range(3)]
         await traffic.more(leaves=1)
         for number in range(21):
             authority = AUTHORITY if number < 20 else SUCCESSOR
-            replace_keys(service.world.signing_dir, authority.issue("berth token signing"))
-            service.world.time += 2.1  # the files are looked at every other second
+            for _ in replace_keys(service.world.signing_dir, authority.issue("berth token signing")):
+                service.world.time += 2.1  # the files are looked at every other second
+                await traffic.more(leaves=number + 1)
             await traffic.more(leaves=number + 2)
         await traffic.more(leaves=22, count=60)
         for task in tasks:
