@@ -123,12 +123,20 @@ class KeyRing:
             return None
         self._drop_what_is_too_old()
         if self._lacks(key_id):
-            await self._learn(key_id)
+            await self._learn(lambda: not self._lacks(key_id))
         if key_id is None:
             key = next(iter(self._keys.values())) if len(self._keys) == 1 else None
         else:
             key = self._keys.get(key_id)
         return key if key is not None and algorithm in key.algorithms else None
+
+    async def replaced(self, key: VerificationKey) -> bool:
+        """Whether the issuer has this key no more: for a token that names none, and that the only one does not verify.
+
+        Waits for the next read as `find` does for an unknown id. Raises TooManyWait.
+        """
+        await self._learn(lambda: key not in self._keys.values())
+        return key not in self._keys.values()
 
     def _lacks(self, key_id: str | None) -> bool:
         return not self._keys or (key_id is not None and key_id not in self._keys)
@@ -144,15 +152,16 @@ class KeyRing:
         interval = READ_INTERVAL if self._keys else FIRST_INTERVAL
         return max(self._last_try + interval - self._monotonic(), 0.0)
 
-    async def _learn(self, key_id: str | None) -> None:
-        """Wait for a read that begins after now, one for all who wait; for none when the last one failed just now."""
+    async def _learn(self, known: Callable[[], bool]) -> None:
+        """Wait for a read that begins after now, one for all who wait; for none when the last one failed just now, or
+        when what is asked for is `known` before."""
         if self._waiting >= MOST_WAITING:
             raise TooManyWait(math.ceil(self._until_due()) or 1)
         tries = self._tries
         self._waiting += 1
         try:
             async with self._reading:
-                if not self._lacks(key_id) or self._tries > tries:
+                if known() or self._tries > tries:
                     return
                 pause = self._until_due()
                 if pause:

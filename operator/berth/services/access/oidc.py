@@ -18,7 +18,7 @@ import jwt
 import structlog
 
 from berth.access.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
-from berth.services.keyring import FetchKeys, KeyRing
+from berth.services.keyring import FetchKeys, KeyRing, VerificationKey
 from berth.settings import OidcIssuer
 
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
@@ -112,29 +112,30 @@ class OidcLogins:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
             return None
-        key = await ring.find(header)
-        if key is None:
-            if not ring.reachable:
-                raise IssuerAway(urlsplit(issuer).hostname or issuer)
-            return None
         try:
-            claims = jwt.decode(
-                token,
-                key=key.public,
-                algorithms=[header["alg"]],
-                audience=settings.audience,
-                issuer=[settings.issuer],
-                options={
-                    "require": ["exp", "iss", "aud"],
-                    "verify_exp": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                },
-            )
+            claims = await self._claims(settings, ring, token, header)
             return self._identity(settings, claims)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as refused:
             self._log.info("token refused", issuer=issuer, reason=type(refused).__name__)
             return None
+
+    async def _claims(
+        self, settings: OidcIssuer, ring: KeyRing, token: str, header: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """What the token says, by a key of its issuer. Raises what makes it none of this issuer, and IssuerAway."""
+        while True:
+            key = await ring.find(header)
+            if key is not None:
+                try:
+                    return _decoded(settings, token, key, header["alg"])
+                except jwt.InvalidSignatureError:
+                    if "kid" in header:
+                        raise
+                if await ring.replaced(key):
+                    continue
+            if not ring.reachable:
+                raise IssuerAway(urlsplit(settings.issuer).hostname or settings.issuer)
+            raise _Refused
 
     def _identity(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> Identity:
         name = settings.username_prefix + _username(settings, claims)
@@ -161,6 +162,18 @@ class OidcLogins:
             if group and name.isprintable():
                 kept.append(name)
         return frozenset(kept)
+
+
+def _decoded(settings: OidcIssuer, token: str, key: VerificationKey, algorithm: str) -> Mapping[str, Any]:
+    """The claims of a token whose signature, issuer and audience are right. Its times are for others to judge."""
+    return jwt.decode(
+        token,
+        key=key.public,
+        algorithms=[algorithm],
+        audience=settings.audience,
+        issuer=[settings.issuer],
+        options={"require": ["exp", "iss", "aud"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+    )
 
 
 def unverified_issuer(token: str) -> str:

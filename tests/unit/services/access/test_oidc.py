@@ -189,6 +189,22 @@ async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_th
     assert await refusal(world, token(world)) == told(Reason.BAD_CREDENTIALS)
 
 
+async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one_that_it_has(world: World) -> None:
+    whole: dict[str, Any] = {"iss": SPARE, "aud": "berth", "email": "ann"}
+    assert (await world.ask_token("x", password=token(world, None, **whole))).status == 200
+    fresh = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    forged = token(world, None, key=rsa.generate_private_key(public_exponent=65537, key_size=2048), **whole)
+    assert await refusal(world, forged) == told(Reason.BAD_CREDENTIALS)
+    world.issuers[SPARE] = {"fresh": fresh}
+    assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
+    assert await refusal(world, token(world, None, **whole)) == told(Reason.BAD_CREDENTIALS)
+    assert world.issuer_reads == [SPARE] * 4
+    del world.issuers[SPARE]
+    world.time += READ_INTERVAL
+    assert await refusal(world, forged) == told(Reason.ISSUER_UNAVAILABLE, "spare.example.org")
+    assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
+
+
 async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no_known_key(world: World) -> None:
     await world.token("x", password=token(world))
     before, forged = (
