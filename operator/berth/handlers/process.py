@@ -28,6 +28,7 @@ from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
 from berth.reconcile.enforcement import Ask, Enforcement
 from berth.reconcile.news import SecondWatch
+from berth.reconcile.presence import Presence
 from berth.reconcile.probes import Prober, Probes
 from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.queue import Key, KeyedQueue, Work
@@ -90,7 +91,9 @@ def _context(
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     waker = Waker(settings.namespace, consent, queue.add)
-    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, waker.changed, waker.learned)
+    presence = Presence(waker.installation_changed, asyncio.get_running_loop().call_later)
+    hears = (waker.changed, waker.learned, presence.changed)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *hears)
     applier = Applier(client, caches)
     version = distribution_version("berth")
     return Context(

@@ -93,7 +93,7 @@ class Caches:
 
     `consent` is the name of the RoleBindings by which namespaces agree to pull secrets, `access` the label selector of
     the access service's pods. `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which
-    nobody else tells.
+    nobody else tells, and `on_access` of changes of those pods.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class Caches:
         access: str,
         on_change: Change,
         on_write: Change,
+        on_access: Callable[[Manifest | None, Manifest | None], None],
     ) -> None:
         self._client = client
         self._on_write = on_write
@@ -115,7 +116,7 @@ class Caches:
         own_maps = self._reflector(CONFIG_MAPS, namespace=namespace, fields=f"metadata.name={public_ca}")
         self._cluster[CONFIG_MAPS] = own_maps
         self._consents = self._reflector(ROLE_BINDINGS, fields=f"metadata.name={consent}")
-        self._access = Reflector(client, PODS, namespace, access)
+        self._access = Reflector(client, PODS, namespace, access, on_change=on_access)
         self._secrets = {namespace: self._reflector(SECRETS, namespace=namespace, fields=NOT_HELM)}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None

@@ -12,6 +12,7 @@ from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, 
 from berth.reconcile import gather
 from berth.reconcile.context import Context
 from berth.reconcile.people import people_seen, sharing_subjects
+from berth.reconcile.presence import serves
 from berth.status.observed import (
     AccessSeen,
     ApplyFailure,
@@ -52,6 +53,7 @@ async def observe_project(
         access=AccessSeen(
             policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME) if policy_written else None,
             signing_ready=keys_ready,
+            serves=serves(caches.access_pods()),
         ),
         people=people_seen(
             sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public

@@ -77,7 +77,7 @@ class Waker:
         return self._claims.get(f"{namespace}/{path}")
 
     def installation_changed(self) -> None:
-        """Berth itself wrote its keys or certificates: every project looks whether they concern it."""
+        """Berth's keys, certificates or services are others than before: every project looks whether it concerns it."""
         for name in self._projects.get(""):
             self._add(project_key(name))
 

@@ -114,6 +114,7 @@ class AccessSeen:
 
     policy_state: PolicyState | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
     signing_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
+    serves: bool = True  # a pod of the access service is ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,10 +61,16 @@ def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding,
 
 
 def judge_access(project: Project, observed: ProjectObserved) -> Finding:
-    """`AccessReady`: the policy is written, and the registry takes the tokens that the installation signs."""
+    """`AccessReady`: the policy is written, access serves, and the registry takes the tokens of the installation."""
     about, access = ConditionType.ACCESS_READY, observed.access
     if not access.signing_ready:
         sentence = "Berth's keys are not made yet: see the log of the operator."
+        return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
+    if not access.serves:
+        sentence = (
+            "No Pod of Berth's access service is ready, so nobody can pull or push: see its Deployment in Berth's "
+            "own namespace."
+        )
         return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
     wanted = policy_state(project)
     if access.policy_state is not wanted:

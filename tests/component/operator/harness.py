@@ -49,7 +49,30 @@ def install(plane: ControlPlane) -> Path:
     command += ["-s", "templates/admission.yaml"]
     rendered = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ}).stdout
     plane.kubectl("-n", BERTH, "apply", "--server-side", "-f", "-", input=rendered, check=True)
+    start_access(plane, "access", "192.0.2.100")
     return plane.kubeconfig_of(BERTH, ACCOUNT)
+
+
+def start_access(plane: ControlPlane, name: str, address: str) -> None:
+    """A pod of the access service that runs and is ready."""
+    labels = {"app.kubernetes.io/instance": "berth", "app.kubernetes.io/component": "access"}
+    container = {"name": "access", "image": "berth", "ports": [{"name": "http", "containerPort": 8080}]}
+    plane.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": BERTH, "labels": labels},
+            "spec": {"containers": [container], "automountServiceAccountToken": False},
+        }
+    )
+    tell_access(plane, name, ready=True, phase="Running", podIP=address, podIPs=[{"ip": address}])
+
+
+def tell_access(plane: ControlPlane, name: str, *, ready: bool, **more: Any) -> None:
+    """What the kubelet says of a pod of the access service."""
+    status = {"conditions": [{"type": "Ready", "status": str(ready)}], **more}
+    where = ("-n", BERTH, "patch", "pod", name, "--subresource=status", "--type=merge")
+    plane.kubectl(*where, "-p", json.dumps({"status": status}), check=True)
 
 
 class Registries:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from berth.kube.resources import PODS, PROJECTS, REGISTRY_USERS, Manifest
-from tests.component.operator.harness import BERTH, Cluster, RunningOperator
+from berth.kube.resources import PROJECTS, REGISTRY_USERS, Manifest
+from tests.component.operator.harness import BERTH, Cluster, RunningOperator, start_access, tell_access
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 
@@ -16,20 +15,8 @@ ADDRESSES = ("192.0.2.1", "192.0.2.2")
 @pytest.fixture
 async def replicas(cluster: Cluster) -> AsyncIterator[None]:
     """Two pods of access that run."""
-    labels = {"app.kubernetes.io/instance": "berth", "app.kubernetes.io/component": "access"}
-    container = {"name": "access", "image": "berth", "ports": [{"name": "http", "containerPort": 8080}]}
     for number, address in enumerate(ADDRESSES):
-        metadata = {"name": f"access-{number}", "namespace": BERTH, "labels": labels}
-        pod: dict[str, Any] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
-        pod["spec"] = {"containers": [container], "automountServiceAccountToken": False}
-        await cluster.admin.apply(PODS, pod, field_manager="kube-controller-manager")
-        ready = [{"type": "Ready", "status": "True"}]
-        cluster.status(
-            PODS,
-            f"access-{number}",
-            BERTH,
-            {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": ready},
-        )
+        start_access(cluster.plane, f"access-{number}", address)
     yield
     for number in range(len(ADDRESSES)):
         cluster.plane.kubectl("-n", BERTH, "delete", "pod", f"access-{number}", "--force", check=True)
@@ -89,3 +76,17 @@ async def test_at_rest_no_replica_is_asked_anything(cluster: Cluster, operator: 
     cluster.plane.kubectl("label", "project", "at-rest", "touched=yes", check=True)
     await operator.passed_again("Project", before)
     assert says(await cluster.get(PROJECTS, "at-rest"), "Ready")[0] == "True"
+
+
+@pytest.mark.usefixtures("operator")
+async def test_a_project_says_that_nobody_can_pull_while_no_pod_of_access_is_ready(cluster: Cluster) -> None:
+    await cluster.ready_project("unserved")
+    tell_access(cluster.plane, "access", ready=False)
+    try:
+        note = '{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"now"}}}'
+        cluster.plane.kubectl("patch", "project", "unserved", "--type=merge", "-p", note, check=True)
+        live = await cluster.condition(PROJECTS, "unserved", AccessReady="False", Ready="False", Reconciling="True")
+        assert "No Pod of Berth's access service is ready" in says(live, "AccessReady")[1]
+    finally:
+        tell_access(cluster.plane, "access", ready=True)
+    await cluster.condition(PROJECTS, "unserved", AccessReady="True", Ready="True")

@@ -108,7 +108,7 @@ def random_observed(chance: random.Random) -> ProjectObserved:
         deployment=maybe(random_deployment(chance)),
         pods=tuple(random_pod(chance) for _ in range(chance.randint(0, 3))),
         probe=maybe(ProbeSeen(pick(list(ProbeOutcome)), pick(WORDS))),
-        access=AccessSeen(pick((None, *PolicyState)), chance.random() < 0.9),
+        access=AccessSeen(pick((None, *PolicyState)), chance.random() < 0.9, chance.random() < 0.9),
         failure=pick((None, None, None, refused)),
     )
 

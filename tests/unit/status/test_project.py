@@ -184,6 +184,7 @@ PROGRESSING: dict[str, tuple[ProjectObserved, str, list[str]]] = {
     "a policy that is not written": (replace(HEALTHY, access=AccessSeen()), "PolicyPending", ["genomics", "Active"]),
     "a policy of before": (replace(HEALTHY, access=AccessSeen(PolicyState.TRASHED)), "PolicyPending", ["Active"]),
     "no keys": (replace(HEALTHY, access=replace(ACTIVE, signing_ready=False)), "InstallationNotReady", ["keys"]),
+    "no access service": (replace(HEALTHY, access=replace(ACTIVE, serves=False)), "InstallationNotReady", ["No Pod"]),
     "a namespace that goes": (
         replace(HEALTHY, namespace=NamespaceSeen("berth-genomics", terminating=True, project="genomics")),
         "NamespaceTerminating",
