@@ -69,13 +69,10 @@ def _named(process: str) -> Processor:
 
 
 class LineWriter:
-    """Writes whole lines to a file descriptor, those of one turn of the event loop together, in order.
-
-    A line is on its way before anything that happens after this turn: an answer is at most that much earlier.
-    """
+    """Writes whole lines to a file descriptor, several together and in order."""
 
     def __init__(self, descriptor: int, soon: Callable[[Callable[[], None]], object]) -> None:
-        """`soon` runs a function after what is ready now, as an event loop's `call_soon` does."""
+        """`soon` runs a function in a while: so long are lines gathered, and an answer is at most that much earlier."""
         self._descriptor = descriptor
         self._soon = soon
         self._lines: list[str] = []

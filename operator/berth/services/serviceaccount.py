@@ -76,6 +76,9 @@ class Holder:
     until: float
 
 
+NOBODY: Final = Holder("", 0.0)
+
+
 class ServiceAccountVerifier:
     """Verifies tokens of one cluster.
 
@@ -146,7 +149,11 @@ class ServiceAccountVerifier:
     def remembered(self, token: str, audience: str) -> Holder | None:
         """What `holder` found for this token before, if it still holds."""
         known = self._cache.get(_cache_key(token, audience))
-        return known if known is not None and known.until > self._clock() else None
+        return known if known is not None and self.holds(known) else None
+
+    def holds(self, holder: Holder) -> bool:
+        """Whether the token that this holder was read from is not over yet."""
+        return holder.until > self._clock()
 
     async def _key_of(self, token: str) -> tuple[VerificationKey, str]:
         try:

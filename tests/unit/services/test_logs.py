@@ -1,4 +1,4 @@
-"""Lines that are written with each request: whole, in order, and together with those of the same turn."""
+"""Lines that are written with each request: whole, in order, and several together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from berth.services.logs import LineWriter
 
 
-def test_lines_of_one_turn_are_written_together_in_order_and_once() -> None:
+def test_lines_are_gathered_for_a_while_and_written_together_in_order_and_once() -> None:
     reading, writing = os.pipe()
     later: list[Callable[[], None]] = []
     lines = LineWriter(writing, later.append)

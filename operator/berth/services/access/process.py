@@ -50,6 +50,7 @@ from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import AccessSettings
 
+_AUDIT_SECONDS: Final = 0.02  # for which lines of the audit log are gathered: a write costs as much as a decision
 _GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause
 
 
@@ -113,7 +114,7 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
 @contextlib.asynccontextmanager
 async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[Deps]:
     passwords = Passwords(monotonic=time.monotonic)
-    lines = LineWriter(sys.stderr.fileno(), asyncio.get_running_loop().call_soon)
+    lines = LineWriter(sys.stderr.fileno(), partial(asyncio.get_running_loop().call_later, _AUDIT_SECONDS))
     async with (
         aiohttp.ClientSession() as to_catalog,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), auto_decompress=False) as to_registries,

@@ -66,6 +66,7 @@ class PromptProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, turn: Turn, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._turn = turn
+        self._active_at = 0.0  # when something came or went last, by the loop's clock
         self._exchange = cast(RequestResponseCycle, _Exchange())
 
     def on_message_begin(self) -> None:
@@ -96,6 +97,33 @@ class PromptProtocol(HttpToolsProtocol):
         self._exchange.response_complete = True
         self.transport.write(_written(answer))
         self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with what waits on this connection."""
+        if self.timeout_keep_alive_task is None or self.pipeline:
+            super().on_response_complete()  # which starts the timer when nothing waits
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self._active_at = self.loop.time()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if it has been idle for long enough, or look again when it will have been.
+
+        uvicorn makes a timer for each answer and cancels it with the next request: a tenth of such an answer.
+        """
+        self.timeout_keep_alive_task = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            return  # its end starts the timer again
+        left = self._active_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0 and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _unset_keepalive_if_required(self) -> None:
+        # uvicorn calls this whenever something comes.
+        self._active_at = self.loop.time()
 
     def _usual(self) -> bool:
         """Whether nothing is under way on this connection, and the request is a GET that leaves it open."""

@@ -1,0 +1,148 @@
+"""How long a connection may be idle: one timer looks for itself, whatever came and went since it was started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from berth.services.access.exchange import Answer, Request
+from berth.services.access.prompt import PromptProtocol, Turn
+
+IDLE = 5  # seconds, the setting of the server
+KNOWN = b"GET /token HTTP/1.1\r\nHost: x\r\n\r\n"
+UNKNOWN = b"GET /why HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Application:
+    """Knows one answer at once."""
+
+    def at_once(self, request: Request) -> Answer | None:
+        return Answer(200) if request.path == "/token" else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One that a test ends."""
+
+    coroutine: Coroutine[Any, Any, None]
+
+    def add_done_callback(self, _done: Callable[[Any], None]) -> None:
+        self.coroutine.close()
+
+
+@dataclass
+class Loop:
+    """An event loop whose time a test lets pass."""
+
+    now: float = 100.0
+    timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> object:
+        self.timers.append((self.now + seconds, act))
+        return object()
+
+    def create_task(self, coroutine: Coroutine[Any, Any, None]) -> Task:
+        return Task(coroutine)
+
+    def passes(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if timer[0] <= end]:
+            timer = min(due, key=lambda one: one[0])
+            self.timers.remove(timer)
+            self.now = timer[0]
+            timer[1]()
+        self.now = end
+
+
+@dataclass
+class Transport:
+    """A connection."""
+
+    closed: bool = False
+    answers: int = 0
+
+    def write(self, _data: bytes) -> None:
+        self.answers += 1
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Connection:
+    """A protocol with everything round it."""
+
+    def __init__(self) -> None:
+        self.loop, self.transport = Loop(), Transport()
+        config = uvicorn.Config(cast(Any, Application()), loop="none", lifespan="off", timeout_keep_alive=IDLE)
+        config.load()
+        config.loaded_app = cast(Any, Application())
+        self.protocol = PromptProtocol(
+            config=config, server_state=ServerState(), app_state={}, _loop=self.loop, turn=Turn(lambda act: act())
+        )
+        self.protocol.connection_made(cast(Any, self.transport))
+
+    def gets(self, data: bytes) -> None:
+        self.protocol.data_received(data)
+
+
+def test_a_connection_is_closed_when_nothing_has_come_for_so_long() -> None:
+    connection = Connection()
+    connection.gets(KNOWN)
+    connection.loop.passes(IDLE - 0.1)
+    assert not connection.transport.closed
+    connection.loop.passes(0.1)
+    assert connection.transport.closed
+
+
+def test_a_connection_that_is_used_stays_open_with_one_timer() -> None:
+    connection = Connection()
+    for _ in range(20):
+        connection.gets(KNOWN)
+        assert len(connection.loop.timers) == 1
+        connection.loop.passes(IDLE - 1)
+    assert not connection.transport.closed
+    assert connection.transport.answers == 20
+    connection.loop.passes(1)
+    assert connection.transport.closed
+
+
+def test_a_connection_is_not_closed_while_a_request_is_under_way_and_is_when_it_is_idle_after_that() -> None:
+    connection = Connection()
+    connection.gets(KNOWN)
+    connection.gets(UNKNOWN)
+    connection.loop.passes(10 * IDLE)
+    assert not connection.transport.closed
+    connection.protocol.cycle.response_complete = True
+    connection.protocol.on_response_complete()
+    connection.loop.passes(IDLE - 0.1)
+    assert not connection.transport.closed
+    connection.loop.passes(0.1)
+    assert connection.transport.closed
+
+
+def test_a_request_that_stops_in_its_middle_does_not_hold_a_connection_open() -> None:
+    connection = Connection()
+    connection.gets(KNOWN)
+    connection.loop.passes(IDLE - 1)
+    connection.gets(KNOWN[:20])
+    connection.loop.passes(IDLE - 1)
+    assert not connection.transport.closed
+    connection.loop.passes(1)
+    assert connection.transport.closed
