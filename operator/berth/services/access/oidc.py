@@ -112,6 +112,8 @@ class OidcLogins:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
             return None
+        if not _meant_for(token, settings.audience):
+            return None
         try:
             claims = await self._claims(settings, ring, token, header)
             return self._identity(settings, claims)
@@ -178,13 +180,24 @@ def _decoded(settings: OidcIssuer, token: str, key: VerificationKey, algorithm: 
 
 def unverified_issuer(token: str) -> str:
     """What a JWT says of its issuer, to find who may verify it; empty when it is no JWT. Nothing is proved by it."""
-    if not token.startswith("eyJ") or token.count(".") != 2:
-        return ""
-    try:
-        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, RecursionError):
-        return ""
+    issuer = _unverified(token).get("iss")
     return issuer if isinstance(issuer, str) else ""
+
+
+def _meant_for(token: str, audience: str) -> bool:
+    """Whether a token says itself that it is for this audience: one that does not needs no key to be refused."""
+    audiences = _unverified(token).get("aud")
+    return audience in audiences if isinstance(audiences, list) else audience == audiences
+
+
+def _unverified(token: str) -> Mapping[str, Any]:
+    if not token.startswith("eyJ") or token.count(".") != 2:
+        return {}
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def _username(settings: OidcIssuer, claims: Mapping[str, Any]) -> str:

@@ -234,6 +234,15 @@ async def test_an_issuer_that_is_away_harms_its_own_logins_alone_and_is_named(wo
     assert (await world.ask_token("x", password=token(world, iss=SPARE, aud="berth", email="ann"))).status == 200
 
 
+@pytest.mark.parametrize("audience", ["another", ["another", "and-another"], None, 7])
+async def test_a_token_that_is_not_meant_for_the_registry_is_refused_without_a_key_of_its_issuer(
+    world: World, audience: Any
+) -> None:
+    world.issuers.clear()
+    assert "can not be checked" in await refusal(world, token(world))
+    assert await refusal(world, token(world, aud=audience)) == told(Reason.BAD_CREDENTIALS)
+
+
 async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(world: World) -> None:
     await world.token("x", password=token(world))
     del world.issuers[IDP]
