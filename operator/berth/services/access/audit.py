@@ -30,30 +30,6 @@ class AuditLog:
         self._write = write
         self._now = now
 
-    def decided(
-        self,
-        endpoint: str,
-        identity: Identity,
-        *,
-        action: str,
-        repository: str,
-        allowed: bool,
-        reason: Reason | str | None,
-        caller: Caller,
-        generation: int,
-    ) -> None:
-        """One decision on one repository."""
-        line = self.decision(
-            endpoint,
-            identity,
-            action=action,
-            repository=repository,
-            allowed=allowed,
-            reason=reason,
-            generation=generation,
-        )
-        self.prepared(line, caller)
-
     def decision(
         self,
         endpoint: str,
@@ -65,7 +41,7 @@ class AuditLog:
         reason: Reason | str | None,
         generation: int,
     ) -> PreparedLine:
-        """The line of one decision; `prepared` writes it, as often as it is acted upon."""
+        """The line of one decision on one repository; `prepared` writes it, as often as it is acted upon."""
         return self._prepared(
             "decision",
             endpoint=endpoint,

@@ -32,12 +32,11 @@ class AuthzEndpoint:
         caller = self._deps.gateway.recognized(request.headers)
         if caller is None:
             return None
-        method, target = request.headers.get(_METHOD, ""), request.headers.get(_TARGET, "")
-        authorization = request.headers.get("authorization", "")
+        method, target, authorization = _question(request)
         upstream = self._passes.upstream(method, target, authorization, caller)
         if upstream is not None:
             return _forward_to(upstream)
-        asked = self._read(request, caller)
+        asked = self._read(method, target, caller)
         if isinstance(asked, Answer):
             return asked
         verdict = self._judge.at_once(asked, authorization, caller)
@@ -51,15 +50,16 @@ class AuthzEndpoint:
             caller = await self._deps.gateway.admit(request.headers)
         except NotServed as refused:
             return not_served(refused.sentence)
-        asked = self._read(request, caller)
+        method, target, authorization = _question(request)
+        asked = self._read(method, target, caller)
         if isinstance(asked, Answer):
             return asked
-        return self._answered(asked, await self._judge.judge(asked, request.headers.get("authorization", ""), caller))
+        return self._answered(asked, await self._judge.judge(asked, authorization, caller))
 
-    def _read(self, request: Request, caller: Caller) -> RegistryRequest | Answer:
+    def _read(self, method: str, target: str, caller: Caller) -> RegistryRequest | Answer:
         """What the client asks for, or what to answer when that means nothing."""
         try:
-            return parse_request(request.headers.get(_METHOD, ""), request.headers.get(_TARGET, ""))
+            return parse_request(method, target)
         except InvalidReference as invalid:
             self._judge.not_understood(caller)
             return malformed(invalid.sentence).gateway_answer
@@ -78,6 +78,12 @@ class AuthzEndpoint:
             # Without its query the registry opens an ordinary upload, and the client sends the bytes.
             target = target.partition("?")[0]
         return self._deps.registry_base(asked.project) + target
+
+
+def _question(request: Request) -> tuple[str, str, str]:
+    """Method, target and credential of the client's request."""
+    headers = request.headers
+    return headers.get(_METHOD, ""), headers.get(_TARGET, ""), headers.get("authorization", "")
 
 
 def _forward_to(upstream: str) -> Answer:

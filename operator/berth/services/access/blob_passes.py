@@ -7,18 +7,17 @@ keys are trusted: none delays a revocation. Each use is a line of the audit log.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.actor import actor_of, unchanged_until
+from berth.access.actor import actor_of
 from berth.access.reference import RegistryRequest, Route
 from berth.services.access.audit import PreparedLine
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
 from berth.services.access.judgement import Judged
-from berth.services.access.known_requests import Bounded
+from berth.services.access.known_requests import Bounded, holds_until
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _BLOBS: Final = "/blobs/sha256:"
@@ -63,7 +62,7 @@ class BlobPasses:
         if asked.route is not Route.BLOB or asked.method not in _READS or asked.query:
             return
         now = self._deps.now()
-        end = unchanged_until(judged.snapshot, actor_of(judged.snapshot, judged.token.identity, now), now)
+        actor = actor_of(judged.snapshot, judged.token.identity, now)
         self._passes.put(
             (authorization, asked.target.partition(_BLOBS)[0]),
             _Pass(
@@ -79,6 +78,6 @@ class BlobPasses:
                 base=self._deps.registry_base(asked.project),
                 generation=judged.snapshot.generation,
                 loaded=self._deps.tokens.loaded,
-                until=min(judged.token.expires, end.timestamp() if end is not None else math.inf),
+                until=min(judged.token.expires, holds_until(judged.snapshot, actor, now)),
             ),
         )

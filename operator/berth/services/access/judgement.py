@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from berth.access.actor import actor_of, unchanged_until
+from berth.access.actor import actor_of
 from berth.access.decide import allows, credential_failure, decide
 from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
 from berth.access.reference import RegistryRequest, Route
@@ -15,7 +14,7 @@ from berth.api.reasons import Reason
 from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller
-from berth.services.access.known_requests import Bounded
+from berth.services.access.known_requests import Bounded, holds_until
 from berth.services.access.tokens import GrantedToken, TokenRefused
 from berth.services.access.unknown_names import is_unknown, with_content
 
@@ -127,16 +126,16 @@ class Judge:
     def not_understood(self, caller: Caller) -> None:
         """Note a request that names nothing. What it said stays out of the log: it may be anything."""
         self._deps.metrics.refused(self._endpoint, Reason.INVALID_REQUEST)
-        self._deps.audit.decided(
+        line = self._deps.audit.decision(
             self._endpoint,
             ANONYMOUS,
             action="",
             repository="",
             allowed=False,
             reason=Reason.INVALID_REQUEST,
-            caller=caller,
             generation=self._deps.snapshot().generation,
         )
+        self._deps.audit.prepared(line, caller)
 
     def nothing_public(self, request: RegistryRequest, judged: Judged, caller: Caller) -> Refusal:
         """The refusal of a list to somebody without a login for whom nothing would stand in it."""
@@ -157,7 +156,7 @@ class Judge:
     def _remembers(self, key: _Question, snapshot: Snapshot) -> bool:
         """Whether this was allowed before, and neither the policy nor time has changed anything since.
 
-        A client asks the same for each layer of an image. Worked out each time: refusals, which have more to say, and
+        A client asks the same for each layer it pushes. Worked out each time: refusals, which have more to say, and
         what hangs on the catalog.
         """
         generation, until = self._allowed.get(key) or (-1, 0.0)
@@ -165,8 +164,8 @@ class Judge:
 
     def _remember(self, key: _Question, token: GrantedToken, snapshot: Snapshot) -> None:
         now = self._deps.now()
-        end = unchanged_until(snapshot, actor_of(snapshot, token.identity, now), now)
-        self._allowed.put(key, (snapshot.generation, end.timestamp() if end is not None else math.inf))
+        end = holds_until(snapshot, actor_of(snapshot, token.identity, now), now)
+        self._allowed.put(key, (snapshot.generation, end))
 
     def _token(self, request: RegistryRequest, authorization: str) -> GrantedToken | Refusal:
         bearer = bearer_token(authorization)
@@ -218,16 +217,16 @@ class Judge:
         allowed: bool,
         reason: Reason | str | None,
     ) -> None:
-        self._deps.audit.decided(
+        line = self._deps.audit.decision(
             self._endpoint,
             token.identity,
             action=request.action.value,
             repository=request.name,
             allowed=allowed,
             reason=reason,
-            caller=caller,
             generation=snapshot.generation,
         )
+        self._deps.audit.prepared(line, caller)
 
 
 def _told(host: str, request: RegistryRequest, decision: Decision) -> str:

@@ -8,13 +8,16 @@ a revocation.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Generic, TypeVar
 
-from berth.access.model import CredentialKind, Identity
+from berth.access.actor import Actor, unchanged_until
+from berth.access.model import CredentialKind, Identity, Snapshot
 from berth.api.reasons import Reason
 from berth.services.access.audit import PreparedLine
 from berth.services.access.exchange import Answer
@@ -27,6 +30,13 @@ KEPT: Final = frozenset({CredentialKind.NONE, CredentialKind.ACCESS_TOKEN, Crede
 provider says of its tokens may change with its keys, and passwords are held against the limits each time."""
 _GRANTS: Final = 10_000
 _ANSWERS: Final = 2_000  # of about 4 KiB each
+
+
+def holds_until(snapshot: Snapshot, actor: Actor, now: datetime) -> float:
+    """Until when time alone changes nothing of what this actor may do: seconds since the epoch, infinity for never."""
+    end = unchanged_until(snapshot, actor, now)
+    return end.timestamp() if end is not None else math.inf
+
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")

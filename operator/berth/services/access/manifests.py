@@ -136,16 +136,16 @@ class ManifestWrites:
 
     def _unrecorded(self, write: _Write) -> Refusal:
         asked, token = write.asked, write.judged.token
-        self._deps.audit.decided(
+        line = self._deps.audit.decision(
             "manifest",
             token.identity,
             action=asked.action.value,
             repository=asked.name,
             allowed=False,
             reason=Reason.CATALOG_UNAVAILABLE,
-            caller=write.caller,
             generation=write.judged.snapshot.generation,
         )
+        self._deps.audit.prepared(line, write.caller)
         self._deps.metrics.refused("manifest", Reason.CATALOG_UNAVAILABLE)
         facts = Facts(who=token.identity.name, project=asked.project, repository=asked.repository, action=asked.action)
         return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ())

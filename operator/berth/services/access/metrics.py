@@ -12,9 +12,7 @@ from prometheus_client.registry import Collector
 from berth.api.reasons import Reason
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-_NOTED: Final = 256  # answers
+_NOTED: Final = 256  # answers that are noted before they are counted
 
 
 class _Before(Collector):

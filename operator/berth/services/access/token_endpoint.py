@@ -7,7 +7,6 @@ Sources: Distribution "Token Authentication Specification" and "Oauth2 Token Aut
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
-from berth.access.actor import Actor, actor_of, unchanged_until
+from berth.access.actor import Actor, actor_of
 from berth.access.grant import Grant, grant
 from berth.access.model import Snapshot
 from berth.access.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
@@ -29,7 +28,7 @@ from berth.services.access.credentials import Basic, MalformedCredentials, check
 from berth.services.access.deps import Deps
 from berth.services.access.door import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request, Unfinished
-from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests
+from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
 from berth.services.access.tokens import claims_of
 from berth.services.access.unknown_names import content_of
 
@@ -167,7 +166,6 @@ class TokenEndpoint:
         """What this actor gets of these scopes, in every form that it is told in."""
         found = grant(snapshot, actor.identity, scopes, now, absent=absent)
         projects = sorted({entry.project for entry in found.access if entry.project})
-        until = unchanged_until(snapshot, actor, now)
         line = self._deps.audit.token(
             actor.identity,
             granted=_words(found.access),
@@ -181,7 +179,7 @@ class TokenEndpoint:
             failure=actor.failure,
             line=line,
             generation=snapshot.generation,
-            until=until.timestamp() if until is not None else math.inf,
+            until=holds_until(snapshot, actor, now),
         )
 
 

@@ -153,16 +153,16 @@ class WhyPage:
     def _note(
         self, caller: Caller, asker: Identity, wish: AccessRequest, decision: Decision, snapshot: Snapshot
     ) -> None:
-        self._deps.audit.decided(
+        line = self._deps.audit.decision(
             "why",
             asker,
             action=wish.action.value,
             repository=full_name(wish.project, wish.repository),
             allowed=decision.allowed,
             reason=decision.reason,
-            caller=caller,
             generation=snapshot.generation,
         )
+        self._deps.audit.prepared(line, caller)
 
     def _complaint(self, status: int, text: str, asked: Asked, html: bool) -> Answer:
         if html:
