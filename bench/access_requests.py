@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.table import Row, told
 from berth.services.access.audit import AuditLog
-from tests.unit.services.access.world import PASSWORDS, Response, World, basic, drive
+from tests.kit.access.world import PASSWORDS, Response, World, basic, drive
 
 SCOPE = "repository:genomics/aligner:pull,push"
 REQUESTS = 2000

@@ -21,8 +21,8 @@ from bench.machine import processor_seconds
 from bench.table import Row, at_most
 from berth.render.gateway import Buffers, render_nginx, render_token
 from berth.services.gateway.files import read_inputs
-from tests.component.gateway.running import Gateway, gateway_settings, run_nginx, write_certificate
-from tests.component.gateway.stub import Answer, serve
+from tests.kit.gateway.running import Gateway, gateway_settings, run_nginx, write_certificate
+from tests.kit.gateway.stub import Answer, serve
 
 VARIANTS = {
     "8 x 4k, body 16k": Buffers(8, 4, 16),

@@ -27,28 +27,12 @@ from berth.access.token_format import make_token, token_sha256
 from berth.api.names import REGISTRY_PORT
 from berth.desired.registry_config import registry_config
 from berth.settings import GatewaySettings
-from tests.component.access.running import (
-    BERTH,
-    REPOSITORY,
-    certification,
-    install,
-    namespace,
-    policy,
-    project,
-    user,
-)
-from tests.component.catalog.registries import project_inputs
-from tests.component.controlplane import ControlPlane, free_ports, tool
-from tests.component.controlplane import running as running_control_plane
-from tests.component.gateway.running import (
-    Gateway,
-    gateway_settings,
-    run_gateway,
-    run_nginx,
-    wait_for,
-    write_certificate,
-)
-from tests.unit.services.access.world import AUTHORITY, basic, write_keys
+from tests.kit.access.running import BERTH, REPOSITORY, certification, install, namespace, policy, project, user
+from tests.kit.access.world import AUTHORITY, basic, write_keys
+from tests.kit.catalog.registries import project_inputs
+from tests.kit.control_plane import ControlPlane, free_ports, tool
+from tests.kit.control_plane import running as running_control_plane
+from tests.kit.gateway.running import Gateway, gateway_settings, run_gateway, run_nginx, wait_for, write_certificate
 
 PROJECT: Final = "genomics"
 IMAGE: Final = f"{PROJECT}/aligner"

@@ -24,8 +24,8 @@ import bcrypt
 from bench.table import Row, at_most
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
-from tests.component.access.classifier import accuracy, timed
-from tests.unit.services.access.world import World
+from tests.kit.access.classifier import accuracy, timed
+from tests.kit.access.world import World
 
 PAUSE = 0.25  # seconds; longer than each of the hashes takes
 GUESSING = 0.75  # an accuracy that luck reaches with so few tries

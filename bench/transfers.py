@@ -17,8 +17,8 @@ from bench.content import BLOBS, LAYER_BYTES, LAYERS, TAG, Content
 from bench.installation import IMAGE, ROBOT, Installation, docker_config
 from bench.machine import on, processor_seconds
 from bench.table import Row, Verdict, at_least, at_most
-from tests.component.controlplane import tool
-from tests.component.gateway.running import Gateway
+from tests.kit.control_plane import tool
+from tests.kit.gateway.running import Gateway
 
 PULL_ROUNDS: Final = 11
 PULL_LIMIT: Final = 1.15

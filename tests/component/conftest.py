@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from berth.api.crd import crds
-from tests.component.controlplane import ControlPlane, running
+from tests.kit.control_plane import ControlPlane, running
 
 
 @pytest.fixture(scope="session")

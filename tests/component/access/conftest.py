@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.access.running import install
-from tests.component.access.served import Served, served
-from tests.component.controlplane import ControlPlane
+from tests.kit.access.running import install
+from tests.kit.access.served import Served, served
+from tests.kit.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.component.access.served import Served
-from tests.unit.services.access.forgeries import Forge, forgeries
-from tests.unit.services.access.world import AUTHORITY, LEAF
+from tests.kit.access.forgeries import Forge, forgeries
+from tests.kit.access.served import Served
+from tests.kit.access.world import AUTHORITY, LEAF
 
 SCOPE = "repository:genomics/aligner:pull,push"
 TAGS, UPLOAD = "/v2/genomics/aligner/tags/list", "/v2/genomics/aligner/blobs/uploads/"

@@ -7,18 +7,10 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.component.access.provider import CLIENT, SCOPES_PREFIX, SUBJECT, log_in, provider
-from tests.component.access.running import (
-    PASSWORD,
-    ready,
-    rule,
-    shared_project,
-    started,
-    until,
-    user,
-)
-from tests.component.controlplane import ControlPlane, free_ports
-from tests.unit.services.access.world import basic, claims
+from tests.kit.access.provider import CLIENT, SCOPES_PREFIX, SUBJECT, log_in, provider
+from tests.kit.access.running import PASSWORD, ready, rule, shared_project, started, until, user
+from tests.kit.access.world import basic, claims
+from tests.kit.control_plane import ControlPlane, free_ports
 
 
 async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(

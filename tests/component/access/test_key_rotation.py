@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.component.access.served import Served, served
-from tests.component.pki import Authority, Leaf
-from tests.unit.services.access.world import AUTHORITY
+from tests.kit.access.served import Served, served
+from tests.kit.access.world import AUTHORITY
+from tests.kit.pki import Authority, Leaf
 
 SCOPE = "repository:genomics/aligner:pull,push"
 TAGS, UPLOAD = "/v2/genomics/aligner/tags/list", "/v2/genomics/aligner/blobs/uploads/"

@@ -15,18 +15,9 @@ from berth.access.token_format import make_token, token_sha256
 from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.oidc import IssuerAway, OidcLogins
 from berth.settings import OidcIssuer
-from tests.component.access.running import (
-    BERTH,
-    Running,
-    ready,
-    rule,
-    shared_project,
-    started,
-    until,
-    user,
-)
-from tests.component.controlplane import ISSUER, ControlPlane, free_ports
-from tests.unit.services.access.world import claims
+from tests.kit.access.running import BERTH, Running, ready, rule, shared_project, started, until, user
+from tests.kit.access.world import claims
+from tests.kit.control_plane import ISSUER, ControlPlane, free_ports
 
 HOST = "registry.example.org"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.access.running import (
+from tests.kit.access.running import (
     BERTH,
     PASSWORD,
     Running,
@@ -22,9 +22,9 @@ from tests.component.access.running import (
     until,
     user,
 )
-from tests.component.controlplane import ControlPlane
-from tests.component.controlplane import running as running_control_plane
-from tests.unit.services.access.world import basic, claims
+from tests.kit.access.world import basic, claims
+from tests.kit.control_plane import ControlPlane
+from tests.kit.control_plane import running as running_control_plane
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import asyncio
 import json
 from urllib.parse import urlencode
 
-from tests.component.access.served import Served
+from tests.kit.access.served import Served
+from tests.kit.access.world import HOST, basic
 from tests.unit.services.access.test_tokens_as_passwords import LAPTOP, give_token
-from tests.unit.services.access.world import HOST, basic
 
 TARGET = "/token?" + urlencode({"service": HOST, "scope": "repository:genomics/aligner:pull"})
 

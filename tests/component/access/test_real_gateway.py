@@ -15,10 +15,10 @@ import pytest
 
 from berth.access.model import State
 from berth.api.reasons import Reason
-from tests.component.access.served import Served
-from tests.component.controlplane import tool
-from tests.component.gateway.running import gateway_settings, run_gateway, write_certificate
-from tests.unit.services.access.world import PASSWORDS, told
+from tests.kit.access.served import Served
+from tests.kit.access.world import PASSWORDS, told
+from tests.kit.control_plane import tool
+from tests.kit.gateway.running import gateway_settings, run_gateway, write_certificate
 
 
 @dataclass

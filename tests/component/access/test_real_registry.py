@@ -7,8 +7,8 @@ import hashlib
 import json
 from typing import Any
 
-from tests.component.access.served import Served
-from tests.unit.services.access.world import OCI_MANIFEST, World, claims
+from tests.kit.access.served import Served
+from tests.kit.access.world import OCI_MANIFEST, World, claims
 
 SCOPE = "repository:genomics/aligner:pull,push"
 NAME = "/v2/genomics/aligner"

@@ -10,7 +10,7 @@ import pytest
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
 from berth.services.access.policy_store import PolicyStore
-from tests.component.access.running import (
+from tests.kit.access.running import (
     BERTH,
     PASSWORD,
     Running,
@@ -23,8 +23,8 @@ from tests.component.access.running import (
     until,
     user,
 )
-from tests.component.controlplane import running as running_control_plane
-from tests.unit.services.access.world import claims
+from tests.kit.access.world import claims
+from tests.kit.control_plane import running as running_control_plane
 
 SCOPE = "repository:alpha/a:pull,push"
 PULL, PUSH = ("GET", "/v2/alpha/a/manifests/v1"), ("PUT", "/v2/alpha/a/manifests/v1")

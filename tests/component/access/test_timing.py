@@ -19,10 +19,10 @@ import pytest
 from berth.access.model import Level, ProjectPolicy, RepositoryPolicy
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
-from tests.component.access.classifier import accuracy, timed
-from tests.component.access.served import serving
-from tests.component.controlplane import free_ports
-from tests.unit.services.access.world import HASHER, World, basic, rules
+from tests.kit.access.classifier import accuracy, timed
+from tests.kit.access.served import serving
+from tests.kit.access.world import HASHER, World, basic, rules
+from tests.kit.control_plane import free_ports
 
 ROUNDS = 3
 LEARNED = 0.65  # guessing gives 0.5; so much by chance in one round is rare, in every round it is no chance

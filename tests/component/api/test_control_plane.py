@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.component.controlplane import ControlPlane
+from tests.kit.control_plane import ControlPlane
 
 
 def test_it_counts_the_writes_of_one_user_and_of_nobody_else(control_plane: ControlPlane, namespace: str) -> None:

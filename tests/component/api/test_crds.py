@@ -11,21 +11,11 @@ from berth.api.crd import object_schema
 from berth.api.kinds import KINDS
 from berth.api.quantities import parse_quantity
 from berth.api.structural import VALIDATIONS
-from tests.component.api.cases import REFUSED
-from tests.component.api.full_objects import full_objects
-from tests.component.api.objects import (
-    REMOVED,
-    Object,
-    certification,
-    changed,
-    project,
-    repository,
-    team,
-    token,
-    user,
-)
-from tests.component.api.refused import Refused
-from tests.component.controlplane import ControlPlane
+from tests.kit.api.cases import REFUSED
+from tests.kit.api.full_objects import full_objects
+from tests.kit.api.objects import REMOVED, Object, certification, changed, project, repository, team, token, user
+from tests.kit.api.refused import Refused
+from tests.kit.control_plane import ControlPlane
 
 # What the API server adds when an object does not fit the schema, before any rule is asked.
 RULES_NOT_ASKED = (

@@ -13,13 +13,9 @@ from berth.api.kinds import KINDS, Kind
 from berth.api.policy import PolicyRule, rules_summary
 from berth.api.project import InventoryEntry, Project, ProjectStatus, StorageStatus
 from berth.api.repository import DockerRepository, DockerRepositoryStatus, LastPush, TagStatus
-from tests.component.api.full_objects import full_objects
-from tests.component.api.objects import (
-    policy,
-    project,
-    repository,
-)
-from tests.component.controlplane import ControlPlane
+from tests.kit.api.full_objects import full_objects
+from tests.kit.api.objects import policy, project, repository
+from tests.kit.control_plane import ControlPlane
 
 
 def _condition(message: str = "Images can be pushed.") -> Condition:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from berth.catalog.database import Database, open_database
-from tests.component.catalog.contents import Ledger
-from tests.component.catalog.postgres import Postgres, running_postgres
-from tests.component.catalog.registries import Registry, registry_with_client
+from tests.kit.catalog.contents import Ledger
+from tests.kit.catalog.postgres import Postgres, running_postgres
+from tests.kit.catalog.registries import Registry, registry_with_client
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.catalog.process import server_config
 from berth.services.serviceaccount import ServiceAccountVerifier
-from tests.component.catalog.contents import Ledger, digest, image
-from tests.component.controlplane import free_ports
+from tests.kit.catalog.contents import Ledger, digest, image
+from tests.kit.control_plane import free_ports
 
 ISSUER = "https://kubernetes.default.svc"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

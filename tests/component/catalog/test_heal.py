@@ -13,8 +13,8 @@ from berth.catalog.records import Cause, RepositoryKey
 from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryUnavailable
-from tests.component.catalog.contents import ALIGNER, Ledger, digest, index, means
-from tests.component.catalog.registries import PROJECT, Registry
+from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means
+from tests.kit.catalog.registries import PROJECT, Registry
 
 PATH = ALIGNER.path
 

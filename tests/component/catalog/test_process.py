@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 
 from berth.registry import manifest as manifests
-from tests.component.catalog.contents import digest, image
 from tests.component.catalog.test_publisher import Cluster, cluster, eventually, shown
-from tests.component.controlplane import free_ports
+from tests.kit.catalog.contents import digest, image
+from tests.kit.control_plane import free_ports
 
 __all__ = ["cluster"]
 

@@ -16,10 +16,10 @@ from berth.catalog.database import Database, open_database
 from berth.catalog.publisher import Publisher
 from berth.catalog.records import RepositoryKey
 from berth.kube.client import KubeClient
-from tests.component.catalog.contents import Ledger, digest, image
-from tests.component.catalog.postgres import Postgres
 from tests.component.chart.test_chart import CHART, render
-from tests.component.controlplane import AuditEvent, ControlPlane
+from tests.kit.catalog.contents import Ledger, digest, image
+from tests.kit.catalog.postgres import Postgres
+from tests.kit.control_plane import AuditEvent, ControlPlane
 
 DEADLINE = 20.0
 

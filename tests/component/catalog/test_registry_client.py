@@ -10,8 +10,8 @@ from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryRefused, RegistryUnavailable
 from berth.registry.walk import inspect, survey
-from tests.component.catalog.contents import digest
-from tests.component.catalog.registries import PROJECT, Registry
+from tests.kit.catalog.contents import digest
+from tests.kit.catalog.registries import PROJECT, Registry
 
 
 async def test_an_empty_registry_lists_nothing(registry: Registry) -> None:

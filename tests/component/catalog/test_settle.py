@@ -13,8 +13,8 @@ from berth.catalog.settle import Settler
 from berth.catalog.store import RefusedWrite
 from berth.registry import manifest as manifests
 from berth.registry.client import ManifestHead, RegistryClient
-from tests.component.catalog.contents import ALIGNER, Ledger, digest, index, means
-from tests.component.catalog.registries import Registry
+from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means
+from tests.kit.catalog.registries import Registry
 
 PATH = ALIGNER.path
 

@@ -11,7 +11,7 @@ from berth.catalog import queries
 from berth.catalog.records import Cause, Intent, LastPush, RepositoryKey, WriteKind
 from berth.catalog.store import KEPT_SETTLED, RefusedWrite, UnknownWrite
 from berth.registry import manifest as manifests
-from tests.component.catalog.contents import ALIGNER, Ledger, digest, image, index
+from tests.kit.catalog.contents import ALIGNER, Ledger, digest, image, index
 
 
 async def test_a_push_is_recorded_with_time_person_type_and_size(ledger: Ledger) -> None:

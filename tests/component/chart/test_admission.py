@@ -13,9 +13,9 @@ import pytest
 from berth.api import names
 from berth.api.sharing import SharingLevel
 from berth.desired.rbac import PERMISSIONS, ROLE_NAMES
-from tests.component.api import objects
 from tests.component.chart.test_chart import CHART, render
-from tests.component.controlplane import ControlPlane
+from tests.kit.api import objects
+from tests.kit.control_plane import ControlPlane
 
 RBAC = "rbac.authorization.k8s.io"
 BERTH = "berth-system"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.component.controlplane import ControlPlane, tool
+from tests.kit.control_plane import ControlPlane, tool
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "berth"

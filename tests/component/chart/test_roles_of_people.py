@@ -12,9 +12,9 @@ from click.testing import CliRunner
 
 from berth.api.kinds import KINDS
 from berth.cli.kubectl.main import cli
-from tests.component.api import objects
 from tests.component.chart.test_chart import CHART, render
-from tests.component.controlplane import ControlPlane
+from tests.kit.api import objects
+from tests.kit.control_plane import ControlPlane
 
 VERBS = ("get", "list", "create", "update", "patch", "delete")
 PLURALS = tuple(kind.plural for kind in KINDS)

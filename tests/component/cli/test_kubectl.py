@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from berth.access.token_format import is_token, token_sha256
 from berth.cli.kubectl.main import cli
-from tests.component.api import objects
-from tests.component.controlplane import ControlPlane
+from tests.kit.api import objects
+from tests.kit.control_plane import ControlPlane
 
 Object = dict[str, Any]
 PEOPLE = ("get", "list", "watch")

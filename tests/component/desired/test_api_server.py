@@ -18,9 +18,9 @@ from berth.desired.repository import desired_repository
 from berth.status.observed import RepositoryObserved
 from berth.status.project import compute_project_status
 from berth.status.repository import compute_repository_status
-from tests.component.controlplane import ControlPlane
-from tests.unit.desired.samples import inputs, project, repository
-from tests.unit.status.samples import HEALTHY, NOW
+from tests.kit.control_plane import ControlPlane
+from tests.kit.desired.samples import inputs, project, repository
+from tests.kit.status.samples import HEALTHY, NOW
 from tests.unit.status.test_invariants import random_observed
 
 MEMBERS = {

@@ -14,8 +14,8 @@ import pytest
 from berth.desired import keys
 from berth.desired.authority import Authority
 from berth.desired.inputs import ProjectInputs
-from tests.component.desired.registry import PROJECT, RunningRegistry, running, token
-from tests.unit.desired.samples import inputs
+from tests.kit.desired.registry import PROJECT, RunningRegistry, running, token
+from tests.kit.desired.samples import inputs
 
 NOW = datetime.now(UTC)
 CA = keys.make_ca("berth token CA", NOW)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.gateway.running import Gateway, gateway_settings, run_gateway, write_certificate
-from tests.component.gateway.stub import Answer, Respond, Seen, Stub, serve
+from tests.kit.gateway.running import Gateway, gateway_settings, run_gateway, write_certificate
+from tests.kit.gateway.stub import Answer, Respond, Seen, Stub, serve
 
 
 @dataclass

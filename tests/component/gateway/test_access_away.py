@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.component.gateway.running import free_port, gateway_settings, run_gateway, write_certificate
+from tests.kit.gateway.running import free_port, gateway_settings, run_gateway, write_certificate
 
 
 def test_while_access_is_away_pulls_and_tokens_are_told_to_try_again(tmp_path: Path) -> None:

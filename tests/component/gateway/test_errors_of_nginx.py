@@ -7,7 +7,7 @@ import http.client
 import pytest
 
 from tests.component.gateway.conftest import Stage
-from tests.component.gateway.stub import Answer
+from tests.kit.gateway.stub import Answer
 
 LINE = b"Host: localhost\r\n\r\n"
 

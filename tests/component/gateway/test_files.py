@@ -11,7 +11,7 @@ import pytest
 
 from berth.services.gateway.files import CannotConfigureError, nameserver
 from berth.services.gateway.process import await_name
-from tests.component.gateway.running import write_certificate
+from tests.kit.gateway.running import write_certificate
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.component.gateway.conftest import Stage
-from tests.component.gateway.running import TOKEN
-from tests.component.gateway.stub import Answer, Respond, Seen
+from tests.kit.gateway.running import TOKEN
+from tests.kit.gateway.stub import Answer, Respond, Seen
 
 NASTY = [
     "/v2/",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.component.gateway.conftest import Stage
-from tests.component.gateway.stub import Answer, Respond
+from tests.kit.gateway.stub import Answer, Respond
 
 BODY = '{"errors":[{"code":"DENIED","message":"Push needs \\"Edit\\" on genomics; ask $host \\u00e9."}]}'
 CHALLENGE = 'Bearer realm="https://localhost/token",service="berth",scope="repository:genomics/aligner:pull"'

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.component.gateway.conftest import Stage
-from tests.component.gateway.running import Gateway, free_port, wait_for
-from tests.component.gateway.stub import Answer
+from tests.kit.gateway.running import Gateway, free_port, wait_for
+from tests.kit.gateway.stub import Answer
 
 BLOCK = b"berth" * 13107 + b"!"  # 64 KiB
 BLOCKS = 3200  # 200 MiB

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.component.gateway.conftest import Stage
-from tests.component.gateway.stub import Answer, Seen
+from tests.kit.gateway.stub import Answer, Seen
 
 TARGET = "/v2/a/manifests/v1"
 WARNING = '299 - "The certification of ann to push ends in 3 days; ask your registry office for a new one."'

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from berth.kube.client import KubeClient
-from tests.component.controlplane import ControlPlane
+from tests.kit.control_plane import ControlPlane
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Unavailable
 from berth.kube.reflector import Reflector
 from berth.kube.resources import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICES, Manifest
-from tests.component.controlplane import ControlPlane
+from tests.kit.control_plane import ControlPlane
 
 
 def config_map(namespace: str, name: str = "one", **data: str) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from berth.kube.client import KubeClient
 from berth.services.serviceaccount import cluster_keys
-from tests.component.controlplane import ControlPlane
+from tests.kit.control_plane import ControlPlane
 
 
 async def test_the_keys_and_the_issuer_are_read_from_a_real_api_server(control_plane: ControlPlane) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from berth.kube.client import KubeClient
-from tests.component.controlplane import ControlPlane, running
-from tests.component.operator.harness import Cluster, RunningOperator, install, running_operator
+from tests.kit.control_plane import ControlPlane, running
+from tests.kit.operator.harness import Cluster, RunningOperator, install, running_operator
 
 
 @pytest.fixture(scope="module")

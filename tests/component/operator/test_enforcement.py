@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from berth.kube.resources import PROJECTS, REGISTRY_USERS, Manifest
-from tests.component.operator.harness import BERTH, Cluster, RunningOperator, start_access, tell_access
+from tests.kit.operator.harness import BERTH, Cluster, RunningOperator, start_access, tell_access
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 

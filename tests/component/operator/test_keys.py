@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from berth.api import names
 from berth.kube.client import KubeClient
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
-from tests.component.controlplane import ControlPlane, running
-from tests.component.operator.harness import BERTH, Cluster, RunningOperator, install, running_operator
+from tests.kit.control_plane import ControlPlane, running
+from tests.kit.operator.harness import BERTH, Cluster, RunningOperator, install, running_operator
 
 CA, SIGNING = "berth-token-ca", "berth-token-signing"
 

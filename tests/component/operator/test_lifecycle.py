@@ -12,7 +12,7 @@ from berth.kube.resources import (
     PROJECTS,
     SECRETS,
 )
-from tests.component.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.harness import Cluster, RunningOperator
 
 
 async def replicas(cluster: Cluster, project: str, wanted: int) -> None:

@@ -20,7 +20,7 @@ from berth.kube.resources import (
     SECRETS,
     Resource,
 )
-from tests.component.operator.harness import BERTH, Cluster, RunningOperator
+from tests.kit.operator.harness import BERTH, Cluster, RunningOperator
 
 KEYS = ("berth-install", "berth-token-ca", "berth-token-signing", "berth-tls-ca", "berth-gateway-tls")
 

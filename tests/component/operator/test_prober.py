@@ -10,7 +10,7 @@ import pytest
 from berth.handlers.prober import RegistryProber
 from berth.registry.tokens import AccessTokens
 from berth.status.observed import ProbeOutcome, ProbeSeen
-from tests.component.catalog.registries import PROJECT, SERVICE_TOKEN, Registry, registry_with_client
+from tests.kit.catalog.registries import PROJECT, SERVICE_TOKEN, Registry, registry_with_client
 
 
 @pytest.fixture

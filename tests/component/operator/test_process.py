@@ -11,7 +11,7 @@ import pytest
 from berth.handlers.process import operate
 from berth.kube.client import KubeClient
 from berth.kube.resources import PROJECTS
-from tests.component.operator.harness import Cluster, RunningOperator, operator_settings
+from tests.kit.operator.harness import Cluster, RunningOperator, operator_settings
 
 
 async def test_health_readiness_and_metrics_answer(operator: RunningOperator) -> None:

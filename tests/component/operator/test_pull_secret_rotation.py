@@ -14,17 +14,8 @@ from berth.kube.resources import (
     REGISTRY_USERS,
     SECRETS,
 )
-from tests.component.operator.harness import Cluster, RunningOperator
-from tests.component.operator.pull_secrets import (
-    changed_from,
-    consent,
-    held,
-    made_and_served,
-    rotate,
-    served,
-    tokens,
-    use,
-)
+from tests.kit.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.pull_secrets import changed_from, consent, held, made_and_served, rotate, served, tokens, use
 
 
 async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_new_one_is_used(

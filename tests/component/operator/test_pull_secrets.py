@@ -16,17 +16,8 @@ from berth.kube.resources import (
     SECRETS,
     SERVICE_ACCOUNTS,
 )
-from tests.component.operator.harness import Cluster, RunningOperator, running_operator
-from tests.component.operator.pull_secrets import (
-    consent,
-    held,
-    login_of,
-    made_and_served,
-    project,
-    served,
-    tokens,
-    told,
-)
+from tests.kit.operator.harness import Cluster, RunningOperator, running_operator
+from tests.kit.operator.pull_secrets import consent, held, login_of, made_and_served, project, served, tokens, told
 
 
 async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_of_its_own(

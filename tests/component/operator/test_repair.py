@@ -25,7 +25,7 @@ from berth.kube.resources import (
     Resource,
 )
 from berth.status.observed import ProbeOutcome, ProbeSeen
-from tests.component.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.harness import Cluster, RunningOperator
 
 MEMBER = [{"kind": "User", "name": "member", "level": "Edit"}]
 

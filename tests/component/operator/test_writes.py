@@ -6,7 +6,7 @@ from collections import Counter
 
 from berth.api import names
 from berth.kube.resources import PROJECTS
-from tests.component.operator.harness import Cluster, RunningOperator, running_operator
+from tests.kit.operator.harness import Cluster, RunningOperator, running_operator
 
 CHILDREN = 9  # namespace, own binding, two network policies, policy, Secret, claim, Service, Deployment
 

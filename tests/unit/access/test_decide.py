@@ -23,7 +23,7 @@ from berth.access.model import (
     TokenScope,
 )
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import (
+from tests.kit.authz.worlds import (
     ALIGNER,
     NOW,
     READER,

@@ -10,9 +10,9 @@ from berth.access.grant import grant
 from berth.access.model import AccessRequest, Action, CredentialKind
 from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
 from berth.access.scope import InvalidScope, Scope, parse_scopes
-from tests.unit.access.evaluator import expected
-from tests.unit.access.random_worlds import Case, cases
-from tests.unit.access.worlds import NOW
+from tests.kit.authz.evaluator import expected
+from tests.kit.authz.random_worlds import Case, cases
+from tests.kit.authz.worlds import NOW
 
 ROUNDS = 10_000
 SCOPES = (

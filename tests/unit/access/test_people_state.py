@@ -10,7 +10,7 @@ import pytest
 
 from berth.access import policy_facts as facts
 from berth.access.model import Subject, SubjectKind, TokenScope
-from tests.unit.access.objects import DELETED, Cluster, Object
+from tests.kit.authz.objects import DELETED, Cluster, Object
 
 
 def user(name: str = "ann", meta: Object | None = None, **spec: Any) -> Object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from berth.access.model import Creation, Level, Rule, State, SubjectKind
-from tests.unit.access.objects import DEFAULT_LIMIT, DELETED, Cluster, Object, policy, project, repository
+from tests.kit.authz.objects import DEFAULT_LIMIT, DELETED, Cluster, Object, policy, project, repository
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from berth.access.model import (
 from berth.access.policy_diff import NEW_REPOSITORY, Change, policy_diff
 from berth.access.questions import can_i, identity_of, who_can
 from berth.api.reasons import Reason
-from tests.unit.access.random_worlds import NAMED, PATHS, PROJECTS, Dice, cases, random_snapshot
-from tests.unit.access.worlds import NOW, certified, everybody, lab, person, shared
+from tests.kit.authz.random_worlds import NAMED, PATHS, PROJECTS, Dice, cases, random_snapshot
+from tests.kit.authz.worlds import NOW, certified, everybody, lab, person, shared
 
 EDITOR = Subject(SubjectKind.USER, "editor")
 AUTHORS = Rule(SubjectKind.TEAM, "authors", Level.EDIT)

@@ -22,9 +22,9 @@ from berth.access.model import (
 from berth.access.scope import Scope
 from berth.access.sentences import WORDINGS
 from berth.api.reasons import Reason
-from tests.unit.access.evaluator import expected
-from tests.unit.access.random_worlds import PATHS, PROJECTS, Case, Dice, cases
-from tests.unit.access.worlds import NOW, SECOND
+from tests.kit.authz.evaluator import expected
+from tests.kit.authz.random_worlds import PATHS, PROJECTS, Case, Dice, cases
+from tests.kit.authz.worlds import NOW, SECOND
 
 WORLDS = 100_000
 ORDER = list(Reason)

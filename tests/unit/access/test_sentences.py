@@ -15,7 +15,7 @@ from berth.access.reasons_page import BEGIN, END, renew
 from berth.access.sentences import WORDINGS, Facts, beside_page, phrase, sentence, shorten, size_text
 from berth.api import names
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, lab, person
+from tests.kit.authz.worlds import NOW, lab, person
 
 EXTREME = Facts(
     who="system-serviceaccount." + "u" * 231,

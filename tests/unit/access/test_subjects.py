@@ -30,7 +30,7 @@ from berth.access.model import (
 )
 from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, SECOND
+from tests.kit.authz.worlds import NOW, SECOND
 
 PASSWORD, TOKEN, ACCOUNT, OIDC = (
     CredentialKind.PASSWORD,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from berth.access.actor import actor_of, unchanged_until
 from berth.access.decide import allows
-from tests.unit.access.random_worlds import cases
-from tests.unit.access.worlds import NOW, SECOND
+from tests.kit.authz.random_worlds import cases
+from tests.kit.authz.worlds import NOW, SECOND
 
 FAR = timedelta(days=10_000)
 

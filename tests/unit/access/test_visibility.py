@@ -20,16 +20,7 @@ from berth.access.model import (
     User,
 )
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import (
-    ALIGNER,
-    NOW,
-    everybody,
-    lab,
-    person,
-    reason,
-    shared,
-    with_repository,
-)
+from tests.kit.authz.worlds import ALIGNER, NOW, everybody, lab, person, reason, shared, with_repository
 
 
 def test_without_login_nothing_is_visible_and_absent_looks_the_same() -> None:

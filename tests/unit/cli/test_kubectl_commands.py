@@ -34,7 +34,7 @@ from berth.access.token_format import is_token, token_sha256
 from berth.cli.kubectl.main import cli
 from berth.cli.kubectl.questions import Answer, Somebody, identity_for, identity_text, own_name
 from berth.cli.kubectl.token_objects import make
-from tests.component.controlplane import free_ports
+from tests.kit.control_plane import free_ports
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 CURATOR, ROBOT = Subject(SubjectKind.USER, "curator"), Subject(SubjectKind.ROBOT, "builder")

@@ -10,7 +10,7 @@ from berth.desired.deployment import build_deployment, started_with
 from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.resources import canonical_quantity, container_resources
 from berth.desired.service import build_service
-from tests.unit.desired.samples import authorities, inputs, project
+from tests.kit.desired.samples import authorities, inputs, project
 
 SHARED: dict[str, Any] = {"claim": {"accessMode": "ReadWriteMany"}, "registry": {"replicas": 3}}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from berth.desired.deployment import build_deployment
-from tests.unit.desired.samples import inputs, project
+from tests.kit.desired.samples import inputs, project
 
 ALLOWED_VOLUMES = {
     "configMap",

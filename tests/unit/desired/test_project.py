@@ -18,7 +18,7 @@ from berth.desired.inputs import Member, MemberKind
 from berth.desired.members import members_by_level
 from berth.desired.project import desired_project
 from berth.kube.apply import PRUNABLE
-from tests.unit.desired.samples import inputs, of_kind, project
+from tests.kit.desired.samples import inputs, of_kind, project
 
 ANN = Member(MemberKind.USER, "ann@example.org")
 BOT = Member(MemberKind.SERVICE_ACCOUNT, "ci", "builders")

@@ -11,7 +11,7 @@ import yaml
 from berth.desired.deployment import GRACE_SECONDS
 from berth.desired.registry_config import dump_config, registry_config
 from berth.desired.registry_secret import build_registry_secret
-from tests.unit.desired.samples import CA, SECRET, inputs
+from tests.kit.desired.samples import CA, SECRET, inputs
 
 GOLDEN = """\
 auth:

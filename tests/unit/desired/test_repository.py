@@ -8,7 +8,7 @@ from typing import Any
 from berth.api.policy import AccessPolicy
 from berth.desired.inputs import RepositoryInputs
 from berth.desired.repository import desired_repository
-from tests.unit.desired.samples import repository
+from tests.kit.desired.samples import repository
 
 SHARE = {"kind": "User", "name": "reviewer", "level": "Download"}
 

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from tests.unit.docs.pages import ROOT
+from tests.kit.docs.pages import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NEEDED: list[str] = PROJECT["project"]["dependencies"]

@@ -14,7 +14,7 @@ from berth.access.model import AccessRequest, Action, Decision, Subject, Subject
 from berth.access.policy_files import Source, read_policy
 from berth.access.questions import identity_of
 from berth.cli.kubectl.files import sources
-from tests.unit.docs.pages import DOCS
+from tests.kit.docs.pages import DOCS
 
 EXAMPLES = DOCS / "examples"
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from berth.access.policy_files import MODELS
 from berth.api.access_test import AccessTest
 from berth.api.policy import AccessPolicy
 from berth.cli.kubectl.main import cli
-from tests.unit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target
+from tests.kit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target
 
 
 def _named(page: Path) -> str:

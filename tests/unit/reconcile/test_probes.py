@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from berth.reconcile.probes import Probes
 from berth.status.observed import ProbeOutcome, ProbeSeen
-from tests.unit.reconcile.virtual_time import run
+from tests.kit.virtual_time import run
 
 WRITTEN = ProbeSeen(ProbeOutcome.WRITTEN)
 BROKEN = ProbeSeen(ProbeOutcome.NOT_WRITABLE, "no space")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from berth.reconcile.queue import BACKOFF_LIMIT, BURST, Key, KeyedQueue, Work
-from tests.unit.reconcile.virtual_time import run
+from tests.kit.virtual_time import run
 
 A, B = Key("Project", "a"), Key("Project", "b")
 Clock = Callable[[], float]

@@ -29,8 +29,8 @@ from berth.status.observed import (
     StorageClassSeen,
 )
 from berth.status.project import compute_project_status
-from tests.unit.desired.samples import project
-from tests.unit.status.samples import HEALTHY, NOW, status_of, told
+from tests.kit.desired.samples import project
+from tests.kit.status.samples import HEALTHY, NOW, status_of, told
 
 SIZES = ("", "1Gi", "10Gi", "20Gi", "10240Mi")
 WORDS = ("", "some words.", " two\nlines \t here.\n", "x" * 5000, '{"msg": "said"}', '{"msg": 3}', "ä–\u2028")

@@ -22,8 +22,8 @@ from berth.status.observed import (
 )
 from berth.status.repository import OWNED_CONDITIONS, compute_repository_status
 from berth.status.user import compute_user_status, next_change
-from tests.unit.desired.samples import repository
-from tests.unit.status.samples import NOW, condition, told
+from tests.kit.desired.samples import repository
+from tests.kit.status.samples import NOW, condition, told
 
 END = datetime(2027, 6, 30, tzinfo=UTC)
 

@@ -20,8 +20,8 @@ from berth.status.observed import (
     ProjectObserved,
     StorageClassSeen,
 )
-from tests.unit.desired.samples import project
-from tests.unit.status.samples import CLAIM, HEALTHY, NOW, POD, STOPPED, condition, status_of, told, waiting_pod
+from tests.kit.desired.samples import project
+from tests.kit.status.samples import CLAIM, HEALTHY, NOW, POD, STOPPED, condition, status_of, told, waiting_pod
 
 DEPLOYMENT = HEALTHY.deployment or DeploymentSeen()
 DELETED = {"deletionTimestamp": "2026-11-24T11:00:00Z", "finalizers": ["berth.dev/trash"]}

@@ -15,8 +15,8 @@ from berth.status.observed import PeopleSeen, RepositoryObserved, TokenObserved,
 from berth.status.repository import compute_repository_status
 from berth.status.team import compute_team_status
 from berth.status.token import compute_token_status
-from tests.unit.desired.samples import project, repository
-from tests.unit.status.samples import HEALTHY, NOW, condition, status_of, told
+from tests.kit.desired.samples import project, repository
+from tests.kit.status.samples import HEALTHY, NOW, condition, status_of, told
 
 PEOPLE = PeopleSeen(
     users={"ann": UserSeen(), "eve": UserSeen(disabled=True), "nightly": UserSeen(robot=True)},

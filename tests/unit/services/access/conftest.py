@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.services.access.world import World
+from tests.kit.access.world import World
 
 
 @pytest.fixture

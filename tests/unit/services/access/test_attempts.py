@@ -16,7 +16,7 @@ from berth.api.reasons import Reason
 from berth.services.access.attempts import FailedAttempts, TooManyAttempts
 from berth.services.access.door import client_address
 from berth.services.access.passwords import Passwords
-from tests.unit.services.access.world import HASHER, World, claims, told
+from tests.kit.access.world import HASHER, World, claims, told
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 PULL = "repository:genomics/aligner:pull"

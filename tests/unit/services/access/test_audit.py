@@ -11,7 +11,7 @@ import jwt
 
 from berth.access.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
 from berth.access.token_format import make_token, token_sha256
-from tests.unit.services.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, PASSWORDS, World, basic, manifest
+from tests.kit.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, PASSWORDS, World, basic, manifest
 
 SCOPE = "repository:genomics/aligner:pull,push"
 SECRET = make_token(b"s" * 32)

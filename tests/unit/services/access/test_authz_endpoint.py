@@ -10,8 +10,8 @@ import pytest
 
 from berth.access.model import Action, Level, RepositoryPolicy, State
 from berth.api.reasons import Reason
-from tests.component.pki import Authority
-from tests.unit.services.access.world import HOST, World, rules, told, told_at, write_keys
+from tests.kit.access.world import HOST, World, rules, told, told_at, write_keys
+from tests.kit.pki import Authority
 
 DIGEST = "sha256:" + "a" * 64
 PULL = "repository:genomics/aligner:pull"

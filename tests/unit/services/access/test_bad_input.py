@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.services.access.world import HASHES, PASSWORDS, World, manifest
+from tests.kit.access.world import HASHES, PASSWORDS, World, manifest
 
 PIECES = (
     *("v2", "genomics", "aligner", "manifests", "blobs", "uploads", "tags", "list", "referrers", "_catalog", "token"),

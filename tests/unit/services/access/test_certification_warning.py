@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.unit.services.access.world import World, manifest
+from tests.kit.access.world import World, manifest
 
 SCOPE = "repository:genomics/aligner:pull,push"
 MANIFEST = "/v2/genomics/aligner/manifests/1"

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
-from tests.unit.services.access.world import World
+from tests.kit.access.world import World
 
 PAUSE = 1.0
 HERE = "198.51.100.7"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.services.access.forgeries import Forge, forgeries
-from tests.unit.services.access.world import AUTHORITY, LEAF, World
+from tests.kit.access.forgeries import Forge, forgeries
+from tests.kit.access.world import AUTHORITY, LEAF, World
 
 SCOPE = "repository:genomics/aligner:pull,push"
 READ, WRITE = ("GET", "/v2/genomics/aligner/manifests/1"), ("POST", "/v2/genomics/aligner/blobs/uploads/")

@@ -14,7 +14,7 @@ import pytest
 
 from berth.access.decide import allows
 from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Identity
-from tests.unit.services.access.world import PASSWORDS, World, basic, claims
+from tests.kit.access.world import PASSWORDS, World, basic, claims
 
 NAMES = (
     *(

@@ -8,7 +8,7 @@ import pytest
 
 from berth.access.model import Level, ProjectPolicy, RepositoryPolicy, Rule, State, SubjectKind
 from berth.api.reasons import Reason
-from tests.unit.services.access.world import Response, World, told
+from tests.kit.access.world import Response, World, told
 
 DIGEST = "sha256:" + "a" * 64
 REFERRERS = f"/v2/genomics/aligner/referrers/{DIGEST}"

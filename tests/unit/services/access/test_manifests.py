@@ -13,7 +13,7 @@ from berth.access.model import Action, State
 from berth.api.reasons import Reason
 from berth.services.access.deps import RegistryAway, WriteIntent
 from berth.services.access.exchange import Answer
-from tests.unit.services.access.world import OCI_MANIFEST, World, manifest, told, told_at
+from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 DELETE = "repository:genomics/aligner:delete"

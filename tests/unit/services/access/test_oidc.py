@@ -17,7 +17,7 @@ from berth.api.reasons import Reason
 from berth.services.access.oidc import KEYS_GOOD_FOR, oidc_keys
 from berth.services.keyring import MOST_WAITING, READ_INTERVAL
 from berth.settings import AccessSettings, OidcIssuer
-from tests.unit.services.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, told
+from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, told
 
 IDP, SPARE = "https://idp.example.org", "https://spare.example.org/realm"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

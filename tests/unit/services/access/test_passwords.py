@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 
 from berth.services.access.passwords import Passwords, TooBusy
-from tests.unit.services.access.world import HASHER
+from tests.kit.access.world import HASHER
 
 BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
 ARGON = HASHER.hash("right")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.unit.services.access.world import World
+from tests.kit.access.world import World
 
 
 async def test_the_operator_is_told_how_far_the_policy_has_come(world: World) -> None:

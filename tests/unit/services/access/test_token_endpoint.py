@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from berth.access.model import State
 from berth.api.base import rfc3339
 from berth.api.reasons import Reason
-from tests.unit.services.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, told
+from tests.kit.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 WRONG = told(Reason.BAD_CREDENTIALS)

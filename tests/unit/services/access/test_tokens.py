@@ -9,8 +9,8 @@ import pytest
 from berth.access.model import CredentialKind, Identity
 from berth.access.scope import MAX_SCOPES, MAX_SCOPES_LENGTH
 from berth.services.access.tokens import TokenRefused, TokenService, claims_of
-from tests.component.pki import Authority
-from tests.unit.services.access.world import AUTHORITY, LEAF, World, write_keys
+from tests.kit.access.world import AUTHORITY, LEAF, World, write_keys
+from tests.kit.pki import Authority
 
 ANN = Identity(CredentialKind.PASSWORD, "ann")
 SECOND_LEAF = AUTHORITY.issue("berth token signing")

@@ -14,7 +14,7 @@ from berth.access.model import AccessTokenRecord, Level, Rule, Snapshot, Subject
 from berth.access.sentences import Facts, sentence
 from berth.access.token_format import make_token, token_sha256
 from berth.api.reasons import Reason
-from tests.unit.services.access.world import CLUSTER_KEY, HOST, ISSUER, Response, World, claims, told
+from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, Response, World, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 MANIFEST = "/v2/genomics/aligner/manifests/1"

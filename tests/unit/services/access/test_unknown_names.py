@@ -8,7 +8,7 @@ import pytest
 
 from berth.access.model import Creation, Level, RepositoryPolicy, Rule, State, SubjectKind
 from berth.api.reasons import Reason
-from tests.unit.services.access.world import HOST, Response, World, claims, manifest, rules, told
+from tests.kit.access.world import HOST, Response, World, claims, manifest, rules, told
 
 DIGEST = "sha256:" + "a" * 64
 HIDDEN, ABSENT = "private", "missing"  # equally long, so that no length tells

@@ -6,7 +6,7 @@ from berth.access.model import Action
 from berth.api.reasons import Reason
 from berth.services.access.deps import RegistryAway
 from berth.services.access.exchange import Answer
-from tests.unit.services.access.world import World, claims, told_at
+from tests.kit.access.world import World, claims, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 SESSION = "/v2/genomics/aligner/blobs/uploads/abc?_state=x-_%3D"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.component.api.objects import Object
+from tests.kit.api.objects import Object
 
 Make = Callable[[str, str], Object]  # (name, namespace) -> object
 

@@ -15,7 +15,7 @@ from berth.kube.resources import (
     SECRETS,
     Manifest,
 )
-from tests.component.operator.harness import ACCOUNT, BERTH, Cluster
+from tests.kit.operator.harness import ACCOUNT, BERTH, Cluster
 
 ROLE = "berth-pull-secret-writer"
 

@@ -24,7 +24,7 @@ from berth.api.names import registry_audience
 from berth.desired.inputs import ProjectInputs
 from berth.desired.keys import KeyPair
 from berth.desired.registry_config import dump_config, registry_config
-from tests.component.controlplane import free_ports, tool
+from tests.kit.control_plane import free_ports, tool
 
 PROJECT = "alpha"
 

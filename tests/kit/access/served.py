@@ -16,10 +16,10 @@ from berth.registry.manifest import MEDIA_TYPES
 from berth.services.access.exchange import Answer, Receive, Request, Scope, Send, Unfinished
 from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy
-from tests.component.catalog.registries import RunningRegistry, running_registry
-from tests.component.controlplane import free_ports
-from tests.component.pki import Authority
-from tests.unit.services.access.world import AUTHORITY, Response, World
+from tests.kit.access.world import AUTHORITY, Response, World
+from tests.kit.catalog.registries import RunningRegistry, running_registry
+from tests.kit.control_plane import free_ports
+from tests.kit.pki import Authority
 
 
 @dataclass

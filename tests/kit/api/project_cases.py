@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from berth.api.names import RESERVED_PROJECT_IDS
-from tests.component.api.objects import REMOVED, project
-from tests.component.api.refused import CURATOR, MISNAMED, NAMED, OBJECT_NAME, Refused
+from tests.kit.api.objects import REMOVED, project
+from tests.kit.api.refused import CURATOR, MISNAMED, NAMED, OBJECT_NAME, Refused
 
 PROJECT_ID: Final = "is the project id in every image name: use "
 COMPUTE: Final = "must be a quantity above zero, for example 500m for cpu or 256Mi for memory"

@@ -26,9 +26,9 @@ from berth.desired.registry_config import dump_config, registry_config
 from berth.registry import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.tokens import AccessTokens
-from tests.component.catalog.contents import digest, image
-from tests.component.controlplane import free_ports, tool
-from tests.component.pki import Authority, Leaf
+from tests.kit.catalog.contents import digest, image
+from tests.kit.control_plane import free_ports, tool
+from tests.kit.pki import Authority, Leaf
 
 PROJECT = "genomics"
 SERVICE_TOKEN = "service-account-token"

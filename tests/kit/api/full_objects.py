@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-from tests.component.api.objects import (
-    Object,
-    certification,
-    policy,
-    project,
-    repository,
-    team,
-    token,
-    user,
-)
+from tests.kit.api.objects import Object, certification, policy, project, repository, team, token, user
 
 
 def full_objects(name: str, namespace: str) -> list[Object]:

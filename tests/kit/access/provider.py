@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import aiohttp
 
-from tests.component.controlplane import tool
-from tests.unit.services.access.world import basic
+from tests.kit.access.world import basic
+from tests.kit.control_plane import tool
 
 CLIENT: Final = "web"
 SUBJECT: Final = "id1"

@@ -27,7 +27,7 @@ from berth.access.model import (
     User,
 )
 from berth.api.reasons import Reason
-from tests.unit.access.worlds import NOW, SECOND
+from tests.kit.authz.worlds import NOW, SECOND
 
 _Item = TypeVar("_Item")
 

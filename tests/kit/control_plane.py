@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.component.pki import Authority, Pair, rsa_key
+from tests.kit.pki import Authority, Pair, rsa_key
 
 ISSUER: Final = "https://kubernetes.default.svc"
 BOOT_LIMIT: Final = 90.0  # seconds; a boot takes about 6, on a busy machine several times that

@@ -29,7 +29,7 @@ from berth.kube.resources import (
 )
 from berth.settings import OperatorSettings
 from berth.status.observed import ProbeOutcome, ProbeSeen
-from tests.component.controlplane import ControlPlane, tool
+from tests.kit.control_plane import ControlPlane, tool
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE = 30.0  # seconds; a limit for broken code, never waited for by working code

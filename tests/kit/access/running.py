@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.component.controlplane import ControlPlane, free_ports, tool
-from tests.unit.services.access.world import HASHER, basic, write_keys
+from tests.kit.access.world import HASHER, basic, write_keys
+from tests.kit.control_plane import ControlPlane, free_ports, tool
 
 REPOSITORY = Path(__file__).parents[3]
 BERTH = "berth-access-tests"

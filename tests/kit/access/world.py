@@ -47,8 +47,8 @@ from berth.services.access.tokens import TokenService
 from berth.services.keyring import FetchKeys
 from berth.services.serviceaccount import ServiceAccountVerifier
 from berth.settings import OidcIssuer
-from tests.component.pki import Authority
-from tests.unit.services.access.memory import MemoryCatalog, MemoryRegistries
+from tests.kit.access.memory import MemoryCatalog, MemoryRegistries
+from tests.kit.pki import Authority
 
 HOST = "registry.example.org"
 ISSUER = "https://kubernetes.default.svc"

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from tests.component.pki import Authority, Leaf
+from tests.kit.pki import Authority, Leaf
 
 
 @dataclass(frozen=True)

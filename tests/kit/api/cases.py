@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.component.api.objects import REMOVED, certification, policy, repository, team, token, user
-from tests.component.api.project_cases import PROJECT_IDS, PROJECTS
-from tests.component.api.refused import CURATOR, MISNAMED, NAMED, OBJECT_NAME, Refused
+from tests.kit.api.objects import REMOVED, certification, policy, repository, team, token, user
+from tests.kit.api.project_cases import PROJECT_IDS, PROJECTS
+from tests.kit.api.refused import CURATOR, MISNAMED, NAMED, OBJECT_NAME, Refused
 
 USER_NAME: Final = "must be the metadata.name of a RegistryUser: use lower-case letters, digits, hyphens and dots"
 REPOSITORY_PATH: Final = (
