@@ -38,7 +38,7 @@ demo: venv ## Tools, images, cluster, chart, Projects, and who may do what in th
 	@e2e/demo
 
 crds: venv ## Write crds/ and the pages and copies made from the models
-	@$(BIN)/python -m berth.api.crd crds --docs docs/crds
+	@$(BIN)/python -m berth.api.generate.crd crds --docs docs/crds
 	@rm -f charts/berth/files/crds/*.yaml && mkdir -p charts/berth/files/crds && cp crds/*.yaml charts/berth/files/crds/
 
 generate: crds ## Write every generated file

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from berth.api.crd import crds
+from berth.api.generate.crd import crds
 from tests.kit.control_plane import ControlPlane, running
 
 

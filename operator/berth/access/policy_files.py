@@ -16,7 +16,7 @@ from berth.access import policy_facts as facts
 from berth.access.model import Snapshot
 from berth.access.policy_facts import Manifest
 from berth.access.policy_state import PolicyState, project_of
-from berth.api.access_test import AccessTest
+from berth.api.accesstest import AccessTest
 from berth.api.base import Resource
 from berth.api.certification import Certification
 from berth.api.names import API_VERSION, PROJECT_POLICY_NAME, project_namespace, pull_robot_name

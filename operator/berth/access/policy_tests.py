@@ -9,7 +9,7 @@ from datetime import datetime
 from berth.access.decide import decide, subject_text
 from berth.access.model import AccessRequest, Action, Decision, Snapshot, Subject, SubjectKind, TokenScope
 from berth.access.questions import identity_of
-from berth.api.access_test import AccessTest, Expectation
+from berth.api.accesstest import AccessTest, Expectation
 
 
 @dataclass(frozen=True, slots=True)

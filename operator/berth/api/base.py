@@ -1,7 +1,8 @@
 """What every model of the API shares: naming, leniency on reading, object metadata.
 
 The models are read from what the API server returns, so unknown fields (of a newer version) are ignored, and they
-are the only source of the CRDs (see `berth.api.crd`). Bounds and patterns stand here once and hold in both places.
+are the only source of the CRDs (see `berth.api.generate.crd`). Bounds and patterns stand here once and hold in both
+places.
 """
 
 from __future__ import annotations

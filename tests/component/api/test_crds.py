@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from berth.api.crd import object_schema
+from berth.api.generate.crd import object_schema
+from berth.api.generate.structural import VALIDATIONS
 from berth.api.kinds import KINDS
 from berth.api.quantities import parse_quantity
-from berth.api.structural import VALIDATIONS
 from tests.kit.api.cases import REFUSED
 from tests.kit.api.full_objects import full_objects
 from tests.kit.api.objects import REMOVED, Object, certification, changed, project, repository, team, token, user

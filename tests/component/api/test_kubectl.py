@@ -8,7 +8,7 @@ import pytest
 
 from berth.api.base import ApiModel
 from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason, ConditionType
-from berth.api.crd import object_schema
+from berth.api.generate.crd import object_schema
 from berth.api.kinds import KINDS, Kind
 from berth.api.policy import PolicyRule, rules_summary
 from berth.api.project import InventoryEntry, Project, ProjectStatus, StorageStatus

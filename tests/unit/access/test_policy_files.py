@@ -11,7 +11,7 @@ import yaml
 from berth.access.model import Level, State
 from berth.access.policy_files import PolicyFiles, Source, read_policy
 from berth.access.policy_tests import Outcome, run_tests
-from berth.api.access_test import AccessTest
+from berth.api.accesstest import AccessTest
 
 FOLDER = """
 apiVersion: berth.dev/v1alpha1

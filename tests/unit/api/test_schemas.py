@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth.api.crd import crd, crd_text, generated_files, main, object_schema
+from berth.api.generate.crd import crd, crd_text, generated_files, main, object_schema
 from berth.api.kinds import ACCESS_POLICY, KINDS, Kind
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from berth.access.policy_files import MODELS
-from berth.api.access_test import AccessTest
+from berth.api.accesstest import AccessTest
 from berth.api.policy import AccessPolicy
 from berth.cli.kubectl.main import cli
 from tests.kit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth.api.conditions import ConditionReason, ConditionType
+from berth.api.generate.structural import VALIDATIONS, Schema
 from berth.api.kinds import Kind
-from berth.api.structural import VALIDATIONS, Schema
 
 BEGIN: Final = "<!-- fields: begin; written by `make crds` -->"
 END: Final = "<!-- fields: end -->"

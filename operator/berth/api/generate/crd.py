@@ -1,8 +1,8 @@
 """CustomResourceDefinitions from the models, and the pages about them.
 
-`python -m berth.api.crd CRDS [--docs DOCS] [--check]` writes `CRDS/<plural>.yaml` and the generated parts of the
-manual (`DOCS`, by default `docs/crds` beside `CRDS`). With `--check` it writes nothing and exits with 1 if a file is
-not what it would write.
+`python -m berth.api.generate.crd CRDS [--docs DOCS] [--check]` writes `CRDS/<plural>.yaml` and the generated parts of
+the manual (`DOCS`, by default `docs/crds` beside `CRDS`). With `--check` it writes nothing and exits with 1 if a file
+is not what it would write.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any, Final
 import yaml
 
 from berth.api.base import UNOBSERVED
+from berth.api.generate.manual import conditions_page, kind_page
+from berth.api.generate.structural import Schema, structural
 from berth.api.kinds import CATEGORY, KINDS, Column, Kind
-from berth.api.manual import conditions_page, kind_page
 from berth.api.names import GROUP, LABEL_NAME, LABEL_PART_OF, VERSION
-from berth.api.structural import Schema, structural
 
 HEADER: Final = "# Written by `make crds` from operator/berth/api. Do not edit.\n"
 _API_VERSION: Final = "Version of the API: berth.dev/v1alpha1."
@@ -112,7 +112,9 @@ def generated_files(crd_directory: Path, docs: Path) -> Iterator[tuple[Path, str
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the generated files, or check them. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m berth.api.crd", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m berth.api.generate.crd", description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("crds", type=Path, help="directory of the CRD manifests")
     parser.add_argument("--docs", type=Path, help="directory of the manual pages")
     parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 on a difference")
