@@ -10,8 +10,8 @@ from typing import Final
 from berth.access.actor import Actor, actor_of
 from berth.access.decide import permits
 from berth.access.model import AccessRequest, Action, Identity, Snapshot
-from berth.access.reference import split_name
-from berth.access.scope import CATALOG, REGISTRY, REPOSITORY, Scope
+from berth.oci.request import split_name
+from berth.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
 
 _ACTIONS: Final = {"pull": Action.PULL, "push": Action.PUSH, "delete": Action.DELETE}
 _ANY: Final = "*"

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from berth.catalog.records import Cause, RepositoryKey
 from berth.catalog.schema import Base, ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow
-from berth.registry.manifest import Manifest
+from berth.oci.manifest import Manifest
 
 ANNOTATIONS_LIMIT: Final = 8 * 1024
 """Bytes of JSON that are kept of a manifest's annotations; the rest is left out, by order of their names."""

@@ -20,7 +20,7 @@ from berth.catalog.database import Database
 from berth.catalog.ledger import Origin
 from berth.catalog.records import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.catalog.schema import WriteRow
-from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 
 KEPT_SETTLED: Final = timedelta(hours=1)
 """How long a settled write is remembered, so that its commit may be repeated and overlaps be seen."""

@@ -18,8 +18,8 @@ from berth.catalog.database import Database
 from berth.catalog.ledger import Origin
 from berth.catalog.records import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.catalog.schema import RepositoryRow
+from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.registry.client import ManifestHead, RegistryClient
-from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
 
 _MOST_CHILDREN: Final = 500  # of one index that are fetched; the rest is found when somebody pulls or tags it
 

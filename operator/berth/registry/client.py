@@ -16,8 +16,8 @@ import aiohttp
 from yarl import URL
 
 from berth.api import names
+from berth.oci.manifest import MEDIA_TYPES
 from berth.registry.errors import RegistryError, RegistryRefused, RegistryUnavailable
-from berth.registry.manifest import MEDIA_TYPES
 from berth.registry.tokens import TokenSource
 
 PAGE_SIZE: Final = 1000

@@ -17,7 +17,7 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from berth.catalog.database import Database
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.catalog.process import server_config

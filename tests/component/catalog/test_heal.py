@@ -10,7 +10,7 @@ import pytest
 
 from berth.catalog.heal import Healer
 from berth.catalog.records import Cause, RepositoryKey
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryUnavailable
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means

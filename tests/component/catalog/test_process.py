@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from tests.component.catalog.test_publisher import Cluster, cluster, eventually, shown
 from tests.kit.catalog.contents import digest, image
 from tests.kit.control_plane import free_ports

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryRefused, RegistryUnavailable
 from berth.registry.walk import inspect, survey

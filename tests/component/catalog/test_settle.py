@@ -11,7 +11,7 @@ from berth.catalog import queries
 from berth.catalog.records import Cause, Intent, RepositoryKey, WriteKind
 from berth.catalog.settle import Settler
 from berth.catalog.store import RefusedWrite
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from berth.registry.client import ManifestHead, RegistryClient
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means
 from tests.kit.catalog.registries import Registry

@@ -10,7 +10,7 @@ import pytest
 from berth.catalog import queries
 from berth.catalog.records import Cause, Intent, LastPush, RepositoryKey, WriteKind
 from berth.catalog.store import KEPT_SETTLED, RefusedWrite, UnknownWrite
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, image, index
 
 

@@ -12,7 +12,7 @@ import aiohttp
 import uvicorn
 from yarl import URL
 
-from berth.registry.manifest import MEDIA_TYPES
+from berth.oci.manifest import MEDIA_TYPES
 from berth.services.access.exchange import Answer, Receive, Request, Scope, Send, Unfinished
 from berth.services.access.process import server_config
 from berth.services.access.registry_proxy import RegistryProxy

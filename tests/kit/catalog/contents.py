@@ -15,7 +15,7 @@ from berth.catalog.database import Database
 from berth.catalog.records import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
 from berth.catalog.store import Store
 from berth.catalog.truth import Means
-from berth.registry import manifest as manifests
+from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 
 ALIGNER = RepositoryKey("genomics", "tools/aligner")

@@ -6,8 +6,8 @@ import pytest
 
 from berth.access.grant import Grant, grant
 from berth.access.model import ANONYMOUS, CredentialKind, Identity, TokenScope
-from berth.access.scope import Scope, parse_scopes
 from berth.api.reasons import Reason
+from berth.oci.scope import Scope, parse_scopes
 from tests.kit.authz.worlds import NOW, READER, SERVICE, lab, person
 
 EVERYTHING = Scope("repository", "genomics/aligner", ("pull", "push", "delete"))

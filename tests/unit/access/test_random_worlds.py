@@ -19,9 +19,9 @@ from berth.access.model import (
     Snapshot,
     SubjectKind,
 )
-from berth.access.scope import Scope
 from berth.access.sentences import WORDINGS
 from berth.api.reasons import Reason
+from berth.oci.scope import Scope
 from tests.kit.authz.evaluator import expected
 from tests.kit.authz.random_worlds import PATHS, PROJECTS, Case, Dice, cases
 from tests.kit.authz.worlds import NOW, SECOND

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import MAX_LENGTH
+from berth.oci.request import RegistryRequest, Route
 from berth.services.access.exchange import Answer, json_answer
 
 DENIED: Final = "DENIED"

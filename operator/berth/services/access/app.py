@@ -7,8 +7,8 @@ from functools import partial
 
 import structlog
 
-from berth.access.reference import InvalidReference, Route, parse_request
 from berth.api.names import PATH_SEEN
+from berth.oci.request import InvalidReference, Route, parse_request
 from berth.services.access.answers import internal_error, malformed, method_not_allowed, not_found
 from berth.services.access.authz_endpoint import AuthzEndpoint
 from berth.services.access.deps import Deps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
+from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
 from berth.services.access.answers import Refusal, malformed, not_served
 from berth.services.access.blob_passes import BlobPasses
 from berth.services.access.deps import Deps

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth.access.actor import actor_of
-from berth.access.reference import RegistryRequest, Route
+from berth.oci.request import RegistryRequest, Route
 from berth.services.access.audit import PreparedLine
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller

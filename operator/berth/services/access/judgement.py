@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 from berth.access.actor import actor_of
 from berth.access.decide import allows, credential_failure, decide
 from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
-from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
+from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
 from berth.services.access.door import Caller

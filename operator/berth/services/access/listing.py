@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, quote
 
 from berth.access.decide import visible_repositories
 from berth.access.model import CredentialKind, Identity
-from berth.access.reference import RegistryRequest, Route
 from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
-from berth.registry.manifest import OCI_INDEX
+from berth.oci.manifest import OCI_INDEX
+from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, denied
 from berth.services.access.deps import CatalogAway, Deps
 from berth.services.access.door import Caller

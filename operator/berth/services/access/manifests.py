@@ -14,11 +14,11 @@ from typing import Final
 
 import structlog
 
-from berth.access.reference import RegistryRequest
 from berth.access.sentences import Facts, sentence
 from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
-from berth.registry.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.request import RegistryRequest
 from berth.services.access.answers import (
     Refusal,
     denied,

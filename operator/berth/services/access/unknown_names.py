@@ -15,9 +15,9 @@ from datetime import datetime
 from berth.access.actor import Actor, actor_of
 from berth.access.decide import hangs_on_content
 from berth.access.model import AccessRequest, Action, Identity, Snapshot
-from berth.access.reference import split_name
-from berth.access.scope import REPOSITORY, Scope
 from berth.access.sentences import full_name
+from berth.oci.request import split_name
+from berth.oci.scope import REPOSITORY, Scope
 from berth.services.access.deps import Catalog, CatalogAway
 
 

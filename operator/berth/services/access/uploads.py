@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from berth.access.reference import RegistryRequest
+from berth.oci.request import RegistryRequest
 from berth.services.access.answers import Refusal, registry_away
 from berth.services.access.deps import Deps, RegistryAway
 from berth.services.access.exchange import Answer, Request

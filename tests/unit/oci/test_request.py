@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from berth.access.model import AccessRequest, Action
-from berth.access.reference import METHODS, InvalidReference, RegistryRequest, Route, parse_request, split_name
+from berth.oci.request import METHODS, InvalidReference, RegistryRequest, Route, parse_request, split_name
 
 SHA = "sha256:" + "0123456789abcdef" * 4
 SHA512 = "sha512:" + "0123456789abcdef" * 8

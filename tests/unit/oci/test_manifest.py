@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from berth.registry import manifest
-from berth.registry.manifest import Descriptor, InvalidManifest, parse_manifest
+from berth.oci import manifest
+from berth.oci.manifest import Descriptor, InvalidManifest, parse_manifest
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 

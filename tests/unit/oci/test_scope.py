@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from berth.access.scope import MAX_SCOPE_LENGTH, MAX_SCOPES, InvalidScope, Scope, parse_scopes
+from berth.oci.scope import MAX_SCOPE_LENGTH, MAX_SCOPES, InvalidScope, Scope, parse_scopes
 
 
 @pytest.mark.parametrize(

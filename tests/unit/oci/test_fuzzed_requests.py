@@ -8,8 +8,8 @@ from random import Random
 from berth.access.decide import allows
 from berth.access.grant import grant
 from berth.access.model import AccessRequest, Action, CredentialKind
-from berth.access.reference import InvalidReference, RegistryRequest, Route, parse_request
-from berth.access.scope import InvalidScope, Scope, parse_scopes
+from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
+from berth.oci.scope import InvalidScope, Scope, parse_scopes
 from tests.kit.authz.evaluator import expected
 from tests.kit.authz.random_worlds import Case, cases
 from tests.kit.authz.worlds import NOW
