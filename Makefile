@@ -42,7 +42,7 @@ crds: venv ## Write crds/ and the pages and copies made from the models
 	@rm -f charts/berth/files/crds/*.yaml && mkdir -p charts/berth/files/crds && cp crds/*.yaml charts/berth/files/crds/
 
 generate: crds ## Write every generated file
-	@$(BIN)/python -m berth.access.reasons_page <docs/reasons.md >docs/reasons.md.new
+	@$(BIN)/python -m berth.authz.messages_page <docs/reasons.md >docs/reasons.md.new
 	@mv docs/reasons.md.new docs/reasons.md
 	@$(BIN)/python -m e2e.suite.clients.page <docs/clients.md >docs/clients.md.new
 	@mv docs/clients.md.new docs/clients.md

@@ -23,8 +23,8 @@ import yaml
 
 from bench.machine import Cores, on
 from bench.names_server import names_server
-from berth.access.token_format import make_token, token_sha256
 from berth.api.names import REGISTRY_PORT
+from berth.authz.token_format import make_token, token_sha256
 from berth.desired.registry_config import registry_config
 from berth.settings import GatewaySettings
 from tests.kit.access.running import BERTH, REPOSITORY, certification, install, namespace, policy, project, user

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from berth.access.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.api.base import rfc3339
+from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
 from e2e.suite.world import Person
 
 

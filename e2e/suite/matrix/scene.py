@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from berth.access.token_format import make_token
 from berth.api.names import repository_object_name
+from berth.authz.token_format import make_token
 from e2e.suite.crowd import Projects
 from e2e.suite.http import EMPTY_CONFIG, Answer, Session, Wire, location
 from e2e.suite.matrix.operations import ELSEWHERE, LAYER, Cell, first_image, own_image

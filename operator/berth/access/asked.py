@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, SubjectKind, User
-from berth.access.sentences import full_name, phrase
+from berth.authz.messages import full_name, phrase
+from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, SubjectKind, User
 
 SUBJECT_FORM: Final = (
     "a RegistryUser's name, user:NAME, robot:NAME, serviceaccount:NAMESPACE/NAME, group:NAME, AuthenticatedUsers or "

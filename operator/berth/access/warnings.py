@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from berth.access.actor import actor_of, certified_until
-from berth.access.model import Identity, Snapshot
-from berth.access.sentences import phrase
+from berth.authz.actor import actor_of, certified_until
+from berth.authz.messages import phrase
+from berth.authz.model import Identity, Snapshot
 
 
 def certification_warning(snapshot: Snapshot, identity: Identity, now: datetime, days: int) -> str:

@@ -17,9 +17,9 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qsl
 
-from berth.access.model import AccessRequest, Action
-from berth.access.sentences import full_name, phrase
 from berth.api import names
+from berth.authz.messages import full_name, phrase
+from berth.authz.model import AccessRequest, Action
 
 TARGET_MAX_LENGTH: Final = 8000
 """Characters of a request target; nginx itself takes a request line of 8 KiB."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.sentences import phrase
 from berth.api import names
+from berth.authz.messages import phrase
 
 REPOSITORY: Final = "repository"
 REGISTRY: Final = "registry"

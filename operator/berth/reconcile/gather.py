@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from berth.access.policy_facts import HASH_PREFIXES
 from berth.api import names
 from berth.api.policy import PolicyState
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.user import RegistryUser
+from berth.authz.policy.facts import HASH_PREFIXES
 from berth.desired.claim import CLAIM_NAME
 from berth.desired.deployment import started_with
 from berth.desired.inputs import ProjectInputs

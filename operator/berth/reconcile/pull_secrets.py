@@ -18,10 +18,10 @@ from typing import Final
 
 import structlog
 
-from berth.access.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.api import names
 from berth.api.conditions import ConditionReason
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
+from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.desired.pull_secret import (
     OVERLAP,
     PullTarget,

@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from berth.access.model import CredentialKind
-from berth.access.token_format import make_token, token_sha256
+from berth.authz.model import CredentialKind
+from berth.authz.token_format import make_token, token_sha256
 from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.oidc import IssuerAway, OidcLogins
 from berth.settings import OidcIssuer

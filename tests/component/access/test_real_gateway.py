@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.model import State
 from berth.api.reasons import Reason
+from berth.authz.model import State
 from tests.kit.access.served import Served
 from tests.kit.access.world import PASSWORDS, told
 from tests.kit.control_plane import tool

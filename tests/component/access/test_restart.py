@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
+from berth.authz.messages import Facts, sentence
 from berth.services.access.policy_store import PolicyStore
 from tests.kit.access.running import (
     BERTH,

@@ -16,7 +16,7 @@ import aiohttp
 import bcrypt
 import pytest
 
-from berth.access.model import Level, ProjectPolicy, RepositoryPolicy
+from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy
 from berth.services.access.failure_time import FailureTime
 from berth.services.access.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed

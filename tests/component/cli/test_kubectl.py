@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from berth.access.token_format import is_token, token_sha256
+from berth.authz.token_format import is_token, token_sha256
 from berth.cli.kubectl.main import cli
 from tests.kit.api import objects
 from tests.kit.control_plane import ControlPlane

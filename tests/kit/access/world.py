@@ -19,19 +19,9 @@ import argon2
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from berth.access.model import (
-    Action,
-    Level,
-    ProjectPolicy,
-    RepositoryPolicy,
-    Rule,
-    Snapshot,
-    Subject,
-    SubjectKind,
-    User,
-)
-from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import Action, Level, ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, SubjectKind, User
 from berth.services.access.app import create_app
 from berth.services.access.attempts import FailedAttempts
 from berth.services.access.audit import AuditLog

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from berth.access.model import AccessRequest, Action, CredentialKind, Identity, ProjectPolicy, Snapshot
 from berth.api.reasons import Reason
+from berth.authz.model import AccessRequest, Action, CredentialKind, Identity, ProjectPolicy, Snapshot
 
 RANKS = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}
 SCOPES = {"view": {"view"}, "pull": {"download"}, "push": {"download", "modify"}}

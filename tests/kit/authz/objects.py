@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from berth.access import policy_facts as facts
-from berth.access.model import Subject, SubjectKind
-from berth.access.policy_state import PolicyState
+from berth.authz.model import Subject, SubjectKind
+from berth.authz.policy import facts as facts
+from berth.authz.policy.builder import PolicyState
 
 Object: TypeAlias = dict[str, Any]
 

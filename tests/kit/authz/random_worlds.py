@@ -8,7 +8,8 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.model import (
     AccessRequest,
     AccessTokenRecord,
     Action,
@@ -26,7 +27,6 @@ from berth.access.model import (
     TokenScope,
     User,
 )
-from berth.api.reasons import Reason
 from tests.kit.authz.worlds import NOW, SECOND
 
 _Item = TypeVar("_Item")

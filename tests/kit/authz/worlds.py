@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from berth.access.decide import decide
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.decide import decide
+from berth.authz.model import (
     AccessRequest,
     Action,
     CredentialKind,
@@ -21,7 +22,6 @@ from berth.access.model import (
     TokenScope,
     User,
 )
-from berth.api.reasons import Reason
 
 NOW = datetime(2026, 12, 1, 12, 0, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from berth.access import model
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.policy import RuleSource
 from berth.api.reasons import Reason
+from berth.authz import model
 
 ADR = Path(__file__).parents[3] / "docs" / "adr" / "0009-words-added-to-the-closed-lists.md"
 FIRST = re.findall(

@@ -14,8 +14,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from berth.access.asked import UnknownSubject
-from berth.access.decide import decide
-from berth.access.model import (
+from berth.authz.decide import decide
+from berth.authz.model import (
     AccessRequest,
     AccessTokenRecord,
     Action,
@@ -30,7 +30,7 @@ from berth.access.model import (
     TokenScope,
     User,
 )
-from berth.access.token_format import is_token, token_sha256
+from berth.authz.token_format import is_token, token_sha256
 from berth.cli.kubectl.main import cli
 from berth.cli.kubectl.questions import Answer, Somebody, identity_for, identity_text, own_name
 from berth.cli.kubectl.token_objects import make

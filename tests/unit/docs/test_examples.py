@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.decide import decide
-from berth.access.explain import explain
-from berth.access.model import AccessRequest, Action, Decision, Subject, SubjectKind
-from berth.access.policy_files import Source, read_policy
-from berth.access.questions import identity_of
+from berth.authz.decide import decide
+from berth.authz.explain import explain
+from berth.authz.model import AccessRequest, Action, Decision, Subject, SubjectKind
+from berth.authz.policy.manifests import Source, read_policy
+from berth.authz.queries import identity_of
 from berth.cli.kubectl.files import sources
 from tests.kit.docs.pages import DOCS
 

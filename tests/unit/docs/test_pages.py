@@ -10,9 +10,9 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from berth.access.policy_files import MODELS
 from berth.api.accesstest import AccessTest
 from berth.api.policy import AccessPolicy
+from berth.authz.policy.manifests import MODELS
 from berth.cli.kubectl.main import cli
 from tests.kit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from berth.access.decide import allows
-from berth.access.grant import grant
-from berth.access.model import AccessRequest, Action, CredentialKind
+from berth.authz.decide import allows
+from berth.authz.grant import grant
+from berth.authz.model import AccessRequest, Action, CredentialKind
 from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
 from berth.oci.scope import InvalidScope, Scope, parse_scopes
 from tests.kit.authz.evaluator import expected

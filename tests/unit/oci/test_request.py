@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from berth.access.model import AccessRequest, Action
+from berth.authz.model import AccessRequest, Action
 from berth.oci.request import METHODS, InvalidReference, RegistryRequest, Route, parse_request, split_name
 
 SHA = "sha256:" + "0123456789abcdef" * 4

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access import policy_facts
-from berth.access.model import Snapshot
-from berth.access.policy_state import PolicyState
 from berth.api.names import PROJECT_ID_PATTERN, project_namespace
+from berth.authz.model import Snapshot
+from berth.authz.policy import facts
+from berth.authz.policy.builder import PolicyState
 from berth.kube.client import KubeClient
 from berth.kube.errors import Forbidden, KubeError, NotFound
 from berth.kube.resources import (
@@ -58,7 +58,7 @@ async def read_world(client: KubeClient, project: str, *, tokens: bool = False) 
     # Public rules that the installation does not allow stand in no AccessPolicy.
     state = PolicyState(layer_size_limit=None, public_allowed=True)
     for manifest in found:
-        state.take_project(project, policy_facts.project_facts(manifest))
+        state.take_project(project, facts.project_facts(manifest))
     _take(state, by_resource)
     host = str((found[0].get("status") or {}).get("address") or "").partition("/")[0] if found else ""
     return World(state.snapshot(), host, tuple(sorted(reader.unread)))
@@ -70,17 +70,17 @@ def _take(state: PolicyState, manifests: dict[Resource, list[Manifest]]) -> None
         metadata = each["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
         if resource is REGISTRY_USERS:
-            people.take_user(name, policy_facts.user_facts(each))
+            people.take_user(name, facts.user_facts(each))
         elif resource is REGISTRY_TEAMS:
-            people.take_team(name, policy_facts.team_facts(each))
+            people.take_team(name, facts.team_facts(each))
         elif resource is CERTIFICATIONS:
-            people.take_certification(name, policy_facts.certification_facts(each))
+            people.take_certification(name, facts.certification_facts(each))
         elif resource is ACCESS_TOKENS:
-            people.take_token(name, policy_facts.token_facts(each))
+            people.take_token(name, facts.token_facts(each))
         elif resource is DOCKER_REPOSITORIES:
-            state.take_repository(namespace, name, policy_facts.repository_facts(each))
+            state.take_repository(namespace, name, facts.repository_facts(each))
         else:
-            state.take_policy(namespace, name, policy_facts.policy_facts(each))
+            state.take_policy(namespace, name, facts.policy_facts(each))
 
 
 def _pairs(manifests: dict[Resource, list[Manifest]]) -> Iterable[tuple[Resource, Manifest]]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-from berth.access.policy_files import MODELS, Source
 from berth.api.names import API_VERSION, GROUP
+from berth.authz.policy.manifests import MODELS, Source
 
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _GENERATED: Final = frozenset({"AccessPolicy", "TrashEntry"})

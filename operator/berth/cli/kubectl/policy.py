@@ -12,7 +12,7 @@ import click
 from berth.cli.kubectl.options import EXIT_FAILED, output, print_json
 
 if TYPE_CHECKING:
-    from berth.access.policy_files import PolicyFiles
+    from berth.authz.policy.manifests import PolicyFiles
 
 _PATH = click.Path(exists=True, path_type=Path)
 _PUBLIC = click.option(
@@ -61,7 +61,7 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
       kubectl berth policy test policy/
       kubectl berth policy test policy/ --junit report.xml
     """
-    from berth.access.policy_tests import run_tests
+    from berth.authz.policy.expectations import run_tests
     from berth.cli.kubectl import report
 
     read = _read(paths, allow_public)
@@ -99,7 +99,7 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
       git worktree add ../main origin/main
       kubectl berth policy diff ../main/policy policy
     """
-    from berth.access.policy_diff import policy_diff
+    from berth.authz.policy.diff import policy_diff
     from berth.cli.kubectl import report
 
     before, after = _read((old,), allow_public), _read((new,), allow_public)
@@ -117,7 +117,7 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
 
 def _read(paths: tuple[Path, ...], allow_public: bool) -> PolicyFiles:
     """The policy of all files together; what is wrong with them ends the command, a sentence for each."""
-    from berth.access.policy_files import read_policy
+    from berth.authz.policy.manifests import read_policy
     from berth.cli.kubectl.files import UnreadableFile, sources
 
     try:

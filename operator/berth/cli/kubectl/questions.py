@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
-from berth.access.decide import decide, subject_text
-from berth.access.explain import decision_document, explain
-from berth.access.model import (
+from berth.api.base import rfc3339
+from berth.authz.decide import decide, subject_text
+from berth.authz.explain import decision_document, explain
+from berth.authz.messages import phrase
+from berth.authz.model import (
     AccessRequest,
     AccessTokenRecord,
     Action,
@@ -20,9 +22,7 @@ from berth.access.model import (
     Snapshot,
     SubjectKind,
 )
-from berth.access.questions import Entitled, identity_of, who_can
-from berth.access.sentences import phrase
-from berth.api.base import rfc3339
+from berth.authz.queries import Entitled, identity_of, who_can
 from berth.cli.kubectl.cluster import World, read_world
 from berth.cli.kubectl.options import Connection
 from berth.kube.person import connect, user_name

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 
 import click
 
-from berth.access.decide import subject_text
-from berth.access.explain import explain
-from berth.access.policy_diff import Change
-from berth.access.policy_tests import Outcome
-from berth.access.sentences import full_name
+from berth.authz.decide import subject_text
+from berth.authz.explain import explain
+from berth.authz.messages import full_name
+from berth.authz.policy.diff import Change
+from berth.authz.policy.expectations import Outcome
 
 
 def lines(outcomes: Sequence[Outcome], *, quiet: bool = False) -> Iterator[str]:

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from berth.access.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.api.base import rfc3339
 from berth.api.durations import parse_duration
 from berth.api.names import API_VERSION
@@ -21,6 +20,7 @@ from berth.api.schema import DNS_SUBDOMAIN_PATTERN
 from berth.api.subjects import well_named
 from berth.api.token import AccessToken, TokenOwnerKind
 from berth.api.user import RegistryUser, UserType
+from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.cli.kubectl.options import Connection
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, Forbidden, KubeError

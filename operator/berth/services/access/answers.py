@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.sentences import MAX_LENGTH
+from berth.authz.messages import MAX_LENGTH
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.exchange import Answer, json_answer
 

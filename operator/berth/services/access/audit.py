@@ -12,8 +12,8 @@ from datetime import datetime
 from json.encoder import encode_basestring_ascii
 from typing import Any, NewType
 
-from berth.access.model import Identity
 from berth.api.reasons import Reason
+from berth.authz.model import Identity
 from berth.services.access.door import Caller
 
 PreparedLine = NewType("PreparedLine", str)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from berth.access.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind, TokenScope
-from berth.access.token_format import is_token, token_sha256
 from berth.api.names import AUDIENCE_ACCESS
 from berth.api.reasons import Reason
+from berth.authz.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind, TokenScope
+from berth.authz.token_format import is_token, token_sha256
 from berth.services.access.attempts import FailedAttempts, TooManyAttempts
 from berth.services.access.credentials import Basic
 from berth.services.access.failure_time import FailureTime

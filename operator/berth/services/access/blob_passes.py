@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from berth.access.actor import actor_of
+from berth.authz.actor import actor_of
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.audit import PreparedLine
 from berth.services.access.deps import Deps

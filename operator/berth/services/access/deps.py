@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from berth.access.model import Snapshot
+from berth.authz.model import Snapshot
 from berth.services.access.audit import AuditLog
 from berth.services.access.authenticator import Authenticator
 from berth.services.access.door import GatewayDoor

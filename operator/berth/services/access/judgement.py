@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from berth.access.actor import actor_of
-from berth.access.decide import allows, credential_failure, decide
-from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
-from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
+from berth.authz.actor import actor_of
+from berth.authz.decide import allows, credential_failure, decide
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps

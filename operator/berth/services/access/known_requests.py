@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
-from berth.access.actor import Actor, unchanged_until
-from berth.access.model import CredentialKind, Identity, Snapshot
 from berth.api.reasons import Reason
+from berth.authz.actor import Actor, unchanged_until
+from berth.authz.model import CredentialKind, Identity, Snapshot
 from berth.services.access.audit import PreparedLine
 from berth.services.access.exchange import Answer
 from berth.services.access.tokens import Claims

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
-from berth.access.decide import visible_repositories
-from berth.access.model import CredentialKind, Identity
-from berth.access.sentences import Facts, sentence
 from berth.api.reasons import Reason
+from berth.authz.decide import visible_repositories
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import CredentialKind, Identity
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, denied

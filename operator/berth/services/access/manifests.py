@@ -14,9 +14,9 @@ from typing import Final
 
 import structlog
 
-from berth.access.sentences import Facts, sentence
 from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
+from berth.authz.messages import Facts, sentence
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.oci.request import RegistryRequest
 from berth.services.access.answers import (

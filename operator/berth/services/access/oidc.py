@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import jwt
 import structlog
 
-from berth.access.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
+from berth.authz.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
 from berth.services.keyring import FetchKeys, KeyRing, VerificationKey
 from berth.settings import OidcIssuer
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from berth.access.model import AccessTokenRecord, ProjectPolicy, Snapshot, Subject, User
+from berth.authz.model import AccessTokenRecord, ProjectPolicy, Snapshot, Subject, User
 
 FORMAT: Final = 1
 """Grows when a file of an older version can no longer be read."""

@@ -21,8 +21,8 @@ import uvicorn
 import uvloop
 from prometheus_client import start_http_server
 
-from berth.access.model import TokenScope
 from berth.api.names import registry_host
+from berth.authz.model import TokenScope
 from berth.kube.client import KubeClient
 from berth.kube.resources import ACCESS_TOKENS
 from berth.services.access.app import create_app

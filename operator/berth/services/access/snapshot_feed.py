@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from berth.access import policy_facts as facts
-from berth.access.model import Snapshot
-from berth.access.policy_state import PolicyState
+from berth.authz.model import Snapshot
+from berth.authz.policy import facts as facts
+from berth.authz.policy.builder import PolicyState
 from berth.kube.client import Listing, Selection, WatchEvent
 from berth.kube.kept import without_tags
 from berth.kube.reflector import OnChange, Reflector, Source

@@ -15,12 +15,12 @@ from functools import partial
 from typing import Final
 from urllib.parse import parse_qsl
 
-from berth.access.actor import Actor, actor_of
-from berth.access.grant import Grant, grant
-from berth.access.model import Snapshot
-from berth.access.sentences import Facts, sentence
 from berth.api.base import rfc3339
 from berth.api.reasons import Reason
+from berth.authz.actor import Actor, actor_of
+from berth.authz.grant import Grant, grant
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import Snapshot
 from berth.oci.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
 from berth.services.access.answers import bad_token_request, login_refused, method_not_allowed
 from berth.services.access.authenticator import Proof, failed

@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from jwt.utils import base64url_encode
 
-from berth.access.model import CredentialKind, Identity, SubjectKind, TokenScope
 from berth.api.names import registry_audience
 from berth.api.reasons import Reason
+from berth.authz.model import CredentialKind, Identity, SubjectKind, TokenScope
 
 ISSUER: Final = "berth"
 ALGORITHM: Final = "ES256"

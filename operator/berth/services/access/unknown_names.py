@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from berth.access.actor import Actor, actor_of
-from berth.access.decide import hangs_on_content
-from berth.access.model import AccessRequest, Action, Identity, Snapshot
-from berth.access.sentences import full_name
+from berth.authz.actor import Actor, actor_of
+from berth.authz.decide import hangs_on_content
+from berth.authz.messages import full_name
+from berth.authz.model import AccessRequest, Action, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import REPOSITORY, Scope
 from berth.services.access.deps import Catalog, CatalogAway

@@ -16,13 +16,13 @@ from urllib.parse import parse_qsl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from berth.access.actor import actor_of
 from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
-from berth.access.decide import decide, subject_text
-from berth.access.explain import decision_document
-from berth.access.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
-from berth.access.questions import identity_of
-from berth.access.sentences import Facts, full_name, phrase, sentence
+from berth.authz.actor import actor_of
+from berth.authz.decide import decide, subject_text
+from berth.authz.explain import decision_document
+from berth.authz.messages import Facts, full_name, phrase, sentence
+from berth.authz.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
+from berth.authz.queries import identity_of
 from berth.services.access.answers import Refusal, login_refused, method_not_allowed
 from berth.services.access.credentials import MalformedCredentials, parse_basic
 from berth.services.access.deps import Deps

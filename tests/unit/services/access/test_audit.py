@@ -9,8 +9,8 @@ from pathlib import Path
 
 import jwt
 
-from berth.access.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
-from berth.access.token_format import make_token, token_sha256
+from berth.authz.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.authz.token_format import make_token, token_sha256
 from tests.kit.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, PASSWORDS, World, basic, manifest
 
 SCOPE = "repository:genomics/aligner:pull,push"

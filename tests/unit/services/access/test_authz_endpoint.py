@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
-from berth.access.model import Action, Level, RepositoryPolicy, State
 from berth.api.reasons import Reason
+from berth.authz.model import Action, Level, RepositoryPolicy, State
 from tests.kit.access.world import HOST, World, rules, told, told_at, write_keys
 from tests.kit.pki import Authority
 

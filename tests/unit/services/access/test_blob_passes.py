@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from berth.access.model import State
 from berth.api.reasons import Reason
+from berth.authz.model import State
 from tests.kit.access.world import Response, World, write_keys
 from tests.kit.pki import Authority
 from tests.unit.services.access.test_known_requests import LAPTOP

@@ -12,8 +12,8 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from berth.access.decide import allows
-from berth.access.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Identity
+from berth.authz.decide import allows
+from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Identity
 from tests.kit.access.world import PASSWORDS, World, basic, claims
 
 NAMES = (

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from berth.access.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
-from berth.access.token_format import make_token, token_sha256
 from berth.api.reasons import Reason
+from berth.authz.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.authz.token_format import make_token, token_sha256
 from berth.services.access.exchange import Answer, Request
 from berth.services.access.known_requests import REUSED_SECONDS, Bounded
 from tests.kit.access.world import AUTHORITY as TOKEN_AUTHORITY

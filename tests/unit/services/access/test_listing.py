@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from berth.access.model import Level, ProjectPolicy, RepositoryPolicy, Rule, State, SubjectKind
 from berth.api.reasons import Reason
+from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy, Rule, State, SubjectKind
 from tests.kit.access.world import Response, World, told
 
 DIGEST = "sha256:" + "a" * 64

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from berth.access.model import Action, State
 from berth.api.reasons import Reason
+from berth.authz.model import Action, State
 from berth.services.access.deps import RegistryAway, WriteIntent
 from berth.services.access.exchange import Answer
 from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import ValidationError
 
-from berth.access.model import Level, Rule, SubjectKind
 from berth.api.reasons import Reason
+from berth.authz.model import Level, Rule, SubjectKind
 from berth.services.access.oidc import KEYS_GOOD_FOR, oidc_keys
 from berth.services.keyring import MOST_WAITING, READ_INTERVAL
 from berth.settings import AccessSettings, OidcIssuer

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.model import (
+from berth.authz.model import (
     AccessTokenRecord,
     Creation,
     Level,

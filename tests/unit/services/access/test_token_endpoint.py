@@ -11,9 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from berth.access.model import State
 from berth.api.base import rfc3339
 from berth.api.reasons import Reason
+from berth.authz.model import State
 from tests.kit.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"

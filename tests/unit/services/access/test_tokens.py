@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.model import CredentialKind, Identity
+from berth.authz.model import CredentialKind, Identity
 from berth.oci.scope import MAX_SCOPES, MAX_SCOPES_LENGTH
 from berth.services.access.tokens import TokenRefused, TokenService, claims_of
 from tests.kit.access.world import AUTHORITY, LEAF, World, write_keys

@@ -10,10 +10,10 @@ from typing import Any
 import jwt
 import pytest
 
-from berth.access.model import AccessTokenRecord, Level, Rule, Snapshot, Subject, SubjectKind, TokenScope, User
-from berth.access.sentences import Facts, sentence
-from berth.access.token_format import make_token, token_sha256
 from berth.api.reasons import Reason
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import AccessTokenRecord, Level, Rule, Snapshot, Subject, SubjectKind, TokenScope, User
+from berth.authz.token_format import make_token, token_sha256
 from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, Response, World, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"

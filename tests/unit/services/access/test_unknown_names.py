@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from berth.access.model import Creation, Level, RepositoryPolicy, Rule, State, SubjectKind
 from berth.api.reasons import Reason
+from berth.authz.model import Creation, Level, RepositoryPolicy, Rule, State, SubjectKind
 from tests.kit.access.world import HOST, Response, World, claims, manifest, rules, told
 
 DIGEST = "sha256:" + "a" * 64

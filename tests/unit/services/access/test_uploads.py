@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from berth.access.model import Action
 from berth.api.reasons import Reason
+from berth.authz.model import Action
 from berth.services.access.deps import RegistryAway
 from berth.services.access.exchange import Answer
 from tests.kit.access.world import World, claims, told_at

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from berth.access.model import Level, ProjectPolicy, RepositoryPolicy, Rule, SubjectKind
+from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy, Rule, SubjectKind
 from tests.kit.access.world import HOST, PASSWORDS, Response, World, basic, rules
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"

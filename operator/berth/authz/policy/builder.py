@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from berth.access.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State
-from berth.access.people_state import PeopleState
-from berth.access.policy_facts import PolicyFacts, ProjectFacts, RepositoryFacts
 from berth.api.names import PROJECT_POLICY_NAME, claim_rank, project_namespace
+from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State
+from berth.authz.policy.facts import PolicyFacts, ProjectFacts, RepositoryFacts
+from berth.authz.policy.people import PeopleState
 
 _STRICTNESS: Final = {State.ACTIVE: 0, State.SUSPENDED: 1, State.TRASHED: 2}
 _NAMESPACE_PREFIX: Final = project_namespace("")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from berth.access.actor import actor_of, certified_until
-from berth.access.decide import decide
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.actor import actor_of, certified_until
+from berth.authz.decide import decide
+from berth.authz.model import (
     ALL_SCOPES,
     ANONYMOUS,
     AUTHENTICATED_USERS,
@@ -28,7 +29,6 @@ from berth.access.model import (
     SubjectKind,
     TokenScope,
 )
-from berth.api.reasons import Reason
 
 SORTS: Final = frozenset({SubjectKind.GROUP, SubjectKind.AUTHENTICATED_USERS})
 """Kinds that mean everybody of a sort: who exactly that is, only their logins tell."""

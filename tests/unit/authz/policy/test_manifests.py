@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from berth.access.model import Level, State
-from berth.access.policy_files import PolicyFiles, Source, read_policy
-from berth.access.policy_tests import Outcome, run_tests
 from berth.api.accesstest import AccessTest
+from berth.authz.model import Level, State
+from berth.authz.policy.expectations import Outcome, run_tests
+from berth.authz.policy.manifests import PolicyFiles, Source, read_policy
 
 FOLDER = """
 apiVersion: berth.dev/v1alpha1

@@ -7,8 +7,9 @@ from datetime import timedelta, timezone
 
 import pytest
 
-from berth.access.decide import CHAIN, credential_failure, decide
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.decide import CHAIN, credential_failure, decide
+from berth.authz.model import (
     ANONYMOUS,
     AccessRequest,
     Action,
@@ -22,7 +23,6 @@ from berth.access.model import (
     State,
     TokenScope,
 )
-from berth.api.reasons import Reason
 from tests.kit.authz.worlds import (
     ALIGNER,
     NOW,

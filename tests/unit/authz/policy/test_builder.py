@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from berth.access.model import Creation, Level, Rule, State, SubjectKind
+from berth.authz.model import Creation, Level, Rule, State, SubjectKind
 from tests.kit.authz.objects import DEFAULT_LIMIT, DELETED, Cluster, Object, policy, project, repository
 
 

@@ -6,21 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from berth.access.actor import actor_of
-from berth.access.decide import allows, decide, hangs_on_content, visible_repositories
-from berth.access.grant import grant
-from berth.access.model import (
-    ALL_SCOPES,
-    AccessRequest,
-    Action,
-    CredentialKind,
-    Level,
-    Rule,
-    Snapshot,
-    SubjectKind,
-)
-from berth.access.sentences import WORDINGS
 from berth.api.reasons import Reason
+from berth.authz.actor import actor_of
+from berth.authz.decide import allows, decide, hangs_on_content, visible_repositories
+from berth.authz.grant import grant
+from berth.authz.messages import WORDINGS
+from berth.authz.model import ALL_SCOPES, AccessRequest, Action, CredentialKind, Level, Rule, Snapshot, SubjectKind
 from berth.oci.scope import Scope
 from tests.kit.authz.evaluator import expected
 from tests.kit.authz.random_worlds import PATHS, PROJECTS, Case, Dice, cases

@@ -1,6 +1,6 @@
 """The documentation of the reasons, from the sentences that are told. Pure.
 
-`python -m berth.access.reasons_page < docs/reasons.md` prints the page with the part between its markers made anew;
+`python -m berth.authz.messages_page < docs/reasons.md` prints the page with the part between its markers made anew;
 a test compares that with the page itself.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from berth.access.sentences import WORDINGS, Wording
 from berth.api.reasons import Reason
+from berth.authz.messages import WORDINGS, Wording
 
-BEGIN: Final = "<!-- generated: begin (python -m berth.access.reasons_page) -->"
+BEGIN: Final = "<!-- generated: begin (python -m berth.authz.messages_page) -->"
 END: Final = "<!-- generated: end -->"
 
 _PLACEHOLDERS: Final = {

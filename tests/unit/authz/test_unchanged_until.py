@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from berth.access.actor import actor_of, unchanged_until
-from berth.access.decide import allows
+from berth.authz.actor import actor_of, unchanged_until
+from berth.authz.decide import allows
 from tests.kit.authz.random_worlds import cases
 from tests.kit.authz.worlds import NOW, SECOND
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from berth.access.model import Action, Level, TokenScope
 from berth.api.reasons import Reason
+from berth.authz.model import Action, Level, TokenScope
 
 MAX_LENGTH: Final = 200
 """Characters of a sentence."""

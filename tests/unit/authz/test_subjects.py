@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from berth.access.decide import decide
-from berth.access.explain import decision_document, explain
-from berth.access.model import (
+from berth.access.warnings import certification_warning
+from berth.api.reasons import Reason
+from berth.authz.decide import decide
+from berth.authz.explain import decision_document, explain
+from berth.authz.model import (
     ANONYMOUS,
     AccessRequest,
     AccessTokenRecord,
@@ -28,8 +30,6 @@ from berth.access.model import (
     TokenScope,
     User,
 )
-from berth.access.warnings import certification_warning
-from berth.api.reasons import Reason
 from tests.kit.authz.worlds import NOW, SECOND
 
 PASSWORD, TOKEN, ACCOUNT, OIDC = (

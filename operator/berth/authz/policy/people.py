@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from berth.access.model import AccessTokenRecord, Subject, User
-from berth.access.policy_facts import CertificationFacts, SecretFacts, TeamFacts, TokenFacts, UserFacts
+from berth.authz.model import AccessTokenRecord, Subject, User
+from berth.authz.policy.facts import CertificationFacts, SecretFacts, TeamFacts, TokenFacts, UserFacts
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")

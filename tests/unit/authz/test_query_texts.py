@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
-from berth.access.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, SubjectKind, User
+from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, SubjectKind, User
 
 USER, ROBOT, ACCOUNT, GROUP = (
     SubjectKind.USER,

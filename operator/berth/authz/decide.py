@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from berth.access.actor import Actor, actor_of, certified_until, standing_of
-from berth.access.model import (
+from berth.api import names
+from berth.api.reasons import Reason
+from berth.authz.actor import Actor, actor_of, certified_until, standing_of
+from berth.authz.messages import Facts, beside_page, full_name, sentence
+from berth.authz.model import (
     AccessRequest,
     Action,
     Creation,
@@ -29,9 +32,6 @@ from berth.access.model import (
     Subject,
     TokenScope,
 )
-from berth.access.sentences import Facts, beside_page, full_name, sentence
-from berth.api import names
-from berth.api.reasons import Reason
 
 REQUIRED_LEVEL: Final = {
     Action.VIEW: Level.VIEW,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from berth.access.actor import Actor, actor_of
-from berth.access.decide import permits
-from berth.access.model import AccessRequest, Action, Identity, Snapshot
+from berth.authz.actor import Actor, actor_of
+from berth.authz.decide import permits
+from berth.authz.model import AccessRequest, Action, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from berth.access.decide import decide, subject_text
-from berth.access.model import AccessRequest, Action, Decision, Snapshot, Subject, SubjectKind, TokenScope
-from berth.access.questions import identity_of
 from berth.api.accesstest import AccessTest, Expectation
+from berth.authz.decide import decide, subject_text
+from berth.authz.model import AccessRequest, Action, Decision, Snapshot, Subject, SubjectKind, TokenScope
+from berth.authz.queries import identity_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from berth.access.actor import actor_of
-from berth.access.decide import permits
-from berth.access.model import (
+from berth.authz.actor import actor_of
+from berth.authz.decide import permits
+from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     AccessRequest,
@@ -22,7 +22,7 @@ from berth.access.model import (
     Subject,
     SubjectKind,
 )
-from berth.access.questions import identity_of
+from berth.authz.queries import identity_of
 
 NEW_REPOSITORY: Final = "*"
 """Stands for the project's other repositories, those that exist without local sharing and those still to be made."""

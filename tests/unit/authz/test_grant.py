@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from berth.access.grant import Grant, grant
-from berth.access.model import ANONYMOUS, CredentialKind, Identity, TokenScope
 from berth.api.reasons import Reason
+from berth.authz.grant import Grant, grant
+from berth.authz.model import ANONYMOUS, CredentialKind, Identity, TokenScope
 from berth.oci.scope import Scope, parse_scopes
 from tests.kit.authz.worlds import NOW, READER, SERVICE, lab, person
 

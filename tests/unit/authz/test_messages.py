@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from berth.access.decide import decide
-from berth.access.explain import explain
-from berth.access.model import AccessRequest, Action, Level, TokenScope
-from berth.access.reasons_page import BEGIN, END, renew
-from berth.access.sentences import WORDINGS, Facts, beside_page, phrase, sentence, shorten, size_text
 from berth.api import names
 from berth.api.reasons import Reason
+from berth.authz.decide import decide
+from berth.authz.explain import explain
+from berth.authz.messages import WORDINGS, Facts, beside_page, phrase, sentence, shorten, size_text
+from berth.authz.messages_page import BEGIN, END, renew
+from berth.authz.model import AccessRequest, Action, Level, TokenScope
 from tests.kit.authz.worlds import NOW, lab, person
 
 EXTREME = Facts(
@@ -134,7 +134,7 @@ def test_a_filled_in_text_is_never_read_as_a_pattern() -> None:
 
 def test_the_page_of_reasons_is_what_the_code_tells() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
-    assert renew(page) == page, "run: python -m berth.access.reasons_page < docs/reasons.md"
+    assert renew(page) == page, "run: python -m berth.authz.messages_page < docs/reasons.md"
     sections = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
     assert sections == [reason.value for reason in Reason if reason in WORDINGS]
 

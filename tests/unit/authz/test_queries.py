@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from berth.access.decide import allows
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.decide import allows
+from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     AccessRequest,
@@ -23,9 +24,8 @@ from berth.access.model import (
     SubjectKind,
     User,
 )
-from berth.access.policy_diff import NEW_REPOSITORY, Change, policy_diff
-from berth.access.questions import can_i, identity_of, who_can
-from berth.api.reasons import Reason
+from berth.authz.policy.diff import NEW_REPOSITORY, Change, policy_diff
+from berth.authz.queries import can_i, identity_of, who_can
 from tests.kit.authz.random_worlds import NAMED, PATHS, PROJECTS, Dice, cases, random_snapshot
 from tests.kit.authz.worlds import NOW, certified, everybody, lab, person, shared
 

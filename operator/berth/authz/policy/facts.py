@@ -16,7 +16,15 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from berth.access.model import (
+from berth.api.certification import Certification
+from berth.api.policy import AccessPolicy, PolicyRule, local_rules, project_rules
+from berth.api.project import Project
+from berth.api.quantities import parse_quantity
+from berth.api.repository import DockerRepository
+from berth.api.team import RegistryTeam
+from berth.api.token import AccessToken
+from berth.api.user import RegistryUser, UserType
+from berth.authz.model import (
     AccessTokenRecord,
     Creation,
     Level,
@@ -27,14 +35,6 @@ from berth.access.model import (
     SubjectKind,
     TokenScope,
 )
-from berth.api.certification import Certification
-from berth.api.policy import AccessPolicy, PolicyRule, local_rules, project_rules
-from berth.api.project import Project
-from berth.api.quantities import parse_quantity
-from berth.api.repository import DockerRepository
-from berth.api.team import RegistryTeam
-from berth.api.token import AccessToken
-from berth.api.user import RegistryUser, UserType
 
 Manifest: TypeAlias = Mapping[str, Any]
 

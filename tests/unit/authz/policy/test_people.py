@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from berth.access import policy_facts as facts
-from berth.access.model import Subject, SubjectKind, TokenScope
+from berth.authz.model import Subject, SubjectKind, TokenScope
+from berth.authz.policy import facts as facts
 from tests.kit.authz.objects import DELETED, Cluster, Object
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from berth.access.decide import decide, visible_repositories
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.decide import decide, visible_repositories
+from berth.authz.model import (
     ANONYMOUS,
     AccessRequest,
     Action,
@@ -19,7 +20,6 @@ from berth.access.model import (
     State,
     User,
 )
-from berth.api.reasons import Reason
 from tests.kit.authz.worlds import ALIGNER, NOW, everybody, lab, person, reason, shared, with_repository
 
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from berth.access.token_format import is_token, make_token, token_sha256
+from berth.authz.token_format import is_token, make_token, token_sha256
 
 
 def test_a_token_has_a_prefix_that_scanners_find_and_letters_and_digits() -> None:

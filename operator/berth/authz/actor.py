@@ -11,7 +11,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from berth.access.model import (
+from berth.api.reasons import Reason
+from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     CredentialKind,
@@ -28,7 +29,6 @@ from berth.access.model import (
     TokenScope,
     User,
 )
-from berth.api.reasons import Reason
 
 SERVICE_LEVEL: Final = Level.EDIT
 """What Berth's own processes have everywhere, as far as their scopes go: the operator probes whether a registry takes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from berth.access.decide import subject_text
-from berth.access.model import AccessRequest, Decision, Identity, Standing, Step
-from berth.access.sentences import full_name
+from berth.authz.decide import subject_text
+from berth.authz.messages import full_name
+from berth.authz.model import AccessRequest, Decision, Identity, Standing, Step
 
 
 def explain(decision: Decision) -> tuple[str, ...]:

@@ -12,10 +12,6 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
-from berth.access import policy_facts as facts
-from berth.access.model import Snapshot
-from berth.access.policy_facts import Manifest
-from berth.access.policy_state import PolicyState, project_of
 from berth.api.accesstest import AccessTest
 from berth.api.base import Resource
 from berth.api.certification import Certification
@@ -25,6 +21,10 @@ from berth.api.repository import DockerRepository
 from berth.api.team import RegistryTeam
 from berth.api.token import AccessToken
 from berth.api.user import RegistryUser
+from berth.authz.model import Snapshot
+from berth.authz.policy import facts as facts
+from berth.authz.policy.builder import PolicyState, project_of
+from berth.authz.policy.facts import Manifest
 
 _Take: TypeAlias = Callable[[str, str, Manifest], None]
 
