@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.catalog.database import Database, open_database
+from berth.catalog.db.database import Database, open_database
 from tests.kit.catalog.contents import Ledger
 from tests.kit.catalog.postgres import Postgres, running_postgres
 from tests.kit.catalog.registries import Registry, registry_with_client

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from berth.catalog.database import Database
+from berth.catalog.db.database import Database
 from berth.oci import manifest as manifests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics

@@ -11,8 +11,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from berth.catalog.database import Database, migration_config, open_database
-from berth.catalog.schema import Base
+from berth.catalog.db.database import Database, migration_config, open_database
+from berth.catalog.db.schema import Base
 
 LONGEST_ACCOUNT = f"{'n' * 63}/{'a' * 253}"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from berth.api import names
-from berth.catalog.database import Database, open_database
-from berth.catalog.publisher import Publisher
-from berth.catalog.records import RepositoryKey
+from berth.catalog.db.database import Database, open_database
+from berth.catalog.model import RepositoryKey
+from berth.catalog.publish.publisher import Publisher
 from berth.kube.client import KubeClient
 from tests.component.chart.test_chart import CHART, render
 from tests.kit.catalog.contents import Ledger, digest, image

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from berth.catalog import queries
-from berth.catalog.records import Cause, Intent, RepositoryKey, WriteKind
-from berth.catalog.settle import Settler
-from berth.catalog.store import RefusedWrite
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import RefusedWrite
+from berth.catalog.model import Cause, Intent, RepositoryKey, WriteKind
+from berth.catalog.sync.settle import Settler
 from berth.oci import manifest as manifests
 from berth.registry.client import ManifestHead, RegistryClient
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from berth.catalog import queries
-from berth.catalog.database import Database
-from berth.catalog.records import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
-from berth.catalog.store import Store
-from berth.catalog.truth import Means
+from berth.catalog.db.database import Database
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import Store
+from berth.catalog.model import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
+from berth.catalog.sync.align import Means
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 

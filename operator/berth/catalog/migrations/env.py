@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from berth.catalog.schema import Base
+from berth.catalog.db.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from berth.api.names import AUDIENCE_CATALOG
-from berth.catalog import queries
-from berth.catalog.records import RepositoryKey
-from berth.catalog.store import RefusedWrite, UnknownWrite
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import RefusedWrite, UnknownWrite
+from berth.catalog.model import RepositoryKey
 from berth.services.catalog import documents, requests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.requests import InvalidCall, read_json, read_query

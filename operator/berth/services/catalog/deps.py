@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from berth.catalog.database import Database
-from berth.catalog.store import Store
+from berth.catalog.db.database import Database
+from berth.catalog.index.write_log import Store
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.serviceaccount import ServiceAccountVerifier
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from berth.api.base import rfc3339
-from berth.catalog.records import Referrer, Tag, TagMove
+from berth.catalog.model import Referrer, Tag, TagMove
 
 
 def repositories_document(paths: Sequence[str], limit: int) -> dict[str, Any]:

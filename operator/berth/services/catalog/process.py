@@ -21,14 +21,14 @@ from prometheus_client import start_http_server
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from berth.api.names import registry_host
-from berth.catalog.database import Database, open_database
-from berth.catalog.heal import Healer
-from berth.catalog.publisher import Publisher
-from berth.catalog.records import RepositoryKey
-from berth.catalog.rounds import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
-from berth.catalog.settle import Settler
-from berth.catalog.store import Store
-from berth.catalog.truth import Means
+from berth.catalog.db.database import Database, open_database
+from berth.catalog.index.write_log import Store
+from berth.catalog.model import RepositoryKey
+from berth.catalog.publish.publisher import Publisher
+from berth.catalog.sync.align import Means
+from berth.catalog.sync.schedule import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
+from berth.catalog.sync.settle import Settler
+from berth.catalog.sync.walk import Healer
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
 from berth.registry.tokens import AccessTokens

@@ -11,8 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic.alias_generators import to_camel
 
 from berth.api import names
-from berth.catalog.records import Intent, RepositoryKey, WriteKind, is_digest
-from berth.catalog.schema import CLIENT_LENGTH, MEDIA_TYPE_LENGTH, PERSON_LENGTH
+from berth.catalog.db.schema import CLIENT_LENGTH, MEDIA_TYPE_LENGTH, PERSON_LENGTH
+from berth.catalog.model import Intent, RepositoryKey, WriteKind, is_digest
 
 _TAG: Final = names.TAG_PATTERN.removeprefix("^").removesuffix("$")
 _DIGEST: Final = names.DIGEST_PATTERN.removeprefix("^").removesuffix("$")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 
 from berth.api.names import claim_rank
-from berth.catalog.objects import key_of_object
-from berth.catalog.records import RepositoryKey
+from berth.catalog.model import RepositoryKey
+from berth.catalog.publish.manifests import key_of_object
 from berth.kube.client import KubeClient
 from berth.kube.kept import with_sum_of_tags
 from berth.kube.reflector import Reflector

@@ -13,10 +13,10 @@ from typing import Final
 import structlog
 
 from berth.api.conditions import ConditionReason
-from berth.catalog import ledger, queries
-from berth.catalog.records import RepositoryKey, Sync
-from berth.catalog.schema import ProjectRow
-from berth.catalog.truth import Means, Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.db.schema import ProjectRow
+from berth.catalog.index import changes, queries
+from berth.catalog.model import RepositoryKey, Sync
+from berth.catalog.sync.align import Means, Moment, Seen, align, digest_of_head, fetch
 from berth.registry.client import RegistryClient
 from berth.registry.walk import inspect, survey
 
@@ -107,9 +107,9 @@ class Healer:
             return
         async with self._database.writing() as session:
             if manifests:
-                repository = await ledger.ensure_repository(session, key, self._means.now())
+                repository = await changes.ensure_repository(session, key, self._means.now())
             else:
-                held = await ledger.hold_repository(session, key)
+                held = await changes.hold_repository(session, key)
                 if held is None:
                     return
                 repository = held
@@ -123,7 +123,7 @@ class Healer:
 
     async def _remember(self, project: str, sync: Sync) -> None:
         async with self._database.writing() as session:
-            await ledger.ensure_project(session, project)
+            await changes.ensure_project(session, project)
             row = await session.get(ProjectRow, project)
             assert row is not None, "a row that was just made is there"
             shown = (row.in_sync is False, row.sync_message if row.in_sync is False else "")

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from berth.catalog.heal import Loss
-from berth.catalog.ledger import ANNOTATIONS_LIMIT, bounded_annotations
+from berth.catalog.index.changes import ANNOTATIONS_LIMIT, bounded_annotations
+from berth.catalog.sync.walk import Loss
 
 
 def test_few_annotations_are_kept_as_they_are() -> None:

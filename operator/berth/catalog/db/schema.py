@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from berth.catalog.records import Cause, WriteKind, WriteState
+from berth.catalog.model import Cause, WriteKind, WriteState
 
 DIGEST_LENGTH: Final = 135  # sha512: and 128 hexadecimal digits
 TAG_LENGTH: Final = 128

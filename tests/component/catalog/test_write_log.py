@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from berth.catalog import queries
-from berth.catalog.records import Cause, Intent, LastPush, RepositoryKey, WriteKind
-from berth.catalog.store import KEPT_SETTLED, RefusedWrite, UnknownWrite
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import KEPT_SETTLED, RefusedWrite, UnknownWrite
+from berth.catalog.model import Cause, Intent, LastPush, RepositoryKey, WriteKind
 from berth.oci import manifest as manifests
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, image, index
 

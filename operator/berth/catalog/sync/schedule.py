@@ -14,11 +14,11 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from berth.catalog import queries
-from berth.catalog.database import Database
-from berth.catalog.heal import Healer
-from berth.catalog.settle import Settler
-from berth.catalog.store import Store
+from berth.catalog.db.database import Database
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import Store
+from berth.catalog.sync.settle import Settler
+from berth.catalog.sync.walk import Healer
 from berth.registry.errors import RegistryError
 
 SETTLE_PAUSE: Final = 2.0  # seconds

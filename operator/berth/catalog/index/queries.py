@@ -10,19 +10,9 @@ from typing import Final
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from berth.catalog.records import (
-    LastPush,
-    Referrer,
-    RepositoryKey,
-    RepositoryView,
-    Sync,
-    Tag,
-    TagMove,
-    Write,
-    WriteState,
-)
-from berth.catalog.schema import ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow, WriteRow
-from berth.catalog.store import write_of
+from berth.catalog.db.schema import ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow, WriteRow
+from berth.catalog.index.write_log import write_of
+from berth.catalog.model import LastPush, Referrer, RepositoryKey, RepositoryView, Sync, Tag, TagMove, Write, WriteState
 
 NEWEST_TAGS: Final = 30
 """How many tags an object's status carries."""

@@ -11,7 +11,7 @@ from berth.api import names
 from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason, ConditionType
 from berth.api.quantities import format_size
 from berth.api.repository import LastPush, TagStatus
-from berth.catalog.records import RepositoryKey, RepositoryView, Sync, Tag
+from berth.catalog.model import RepositoryKey, RepositoryView, Sync, Tag
 from berth.kube.kept import with_sum_of_tags
 
 _FIELDS: Final = ("tags", "tagCount", "digestCount", "lastPush")

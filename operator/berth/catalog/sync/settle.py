@@ -8,11 +8,11 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from berth.catalog import ledger, queries
-from berth.catalog.records import Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.catalog.schema import RepositoryRow, WriteRow
-from berth.catalog.store import apply_write
-from berth.catalog.truth import Means, Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.db.schema import RepositoryRow, WriteRow
+from berth.catalog.index import changes, queries
+from berth.catalog.index.write_log import apply_write
+from berth.catalog.model import Intent, RepositoryKey, Write, WriteKind, WriteState
+from berth.catalog.sync.align import Means, Moment, Seen, align, digest_of_head, fetch
 from berth.registry.client import ManifestHead, RegistryClient
 from berth.registry.errors import RegistryError, RegistryUnavailable
 
@@ -86,8 +86,8 @@ class Settler:
 async def _repository(session: AsyncSession, key: RepositoryKey, seen: Seen, at: datetime) -> RepositoryRow | None:
     """The repository's row; made when the registry holds something of it."""
     if seen.manifests:
-        return await ledger.ensure_repository(session, key, at)
-    return await ledger.hold_repository(session, key)
+        return await changes.ensure_repository(session, key, at)
+    return await changes.hold_repository(session, key)
 
 
 async def _look(client: RegistryClient, intent: Intent, head: ManifestHead | None, known: frozenset[str]) -> Seen:

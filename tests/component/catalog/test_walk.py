@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from berth.catalog.heal import Healer
-from berth.catalog.records import Cause, RepositoryKey
+from berth.catalog.model import Cause, RepositoryKey
+from berth.catalog.sync.walk import Healer
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryUnavailable

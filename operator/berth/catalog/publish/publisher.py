@@ -16,12 +16,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from berth.api import names
-from berth.catalog import objects, queries
-from berth.catalog.database import Database
-from berth.catalog.debounce import DebouncedQueue
-from berth.catalog.records import RepositoryKey, RepositoryView
-from berth.catalog.repository_objects import RepositoryObjects
-from berth.catalog.store import Store
+from berth.catalog.db.database import Database
+from berth.catalog.index import queries
+from berth.catalog.index.write_log import Store
+from berth.catalog.model import RepositoryKey, RepositoryView
+from berth.catalog.publish import manifests
+from berth.catalog.publish.cache import RepositoryObjects
+from berth.catalog.publish.debounce import DebouncedQueue
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, KubeError, Unavailable
 from berth.kube.reflector import Reflector
@@ -147,8 +148,8 @@ class Publisher:
         if live["spec"].get("external") is not None:
             return outcome
         view = view or RepositoryView(key, (), 0, 0, None, sync, object_due=False)
-        status = objects.build_status(view, live, self._now())
-        if objects.differs(live, status):
+        status = manifests.build_status(view, live, self._now())
+        if manifests.differs(live, status):
             await self._write_status(live, status)
             outcome = outcome if outcome == "created" else "written"
         if view.object_due:
@@ -157,9 +158,9 @@ class Publisher:
 
     async def _create(self, key: RepositoryKey) -> Manifest:
         namespace = names.project_namespace(key.project)
-        usual = objects.object_name(key.path, taken=False)
+        usual = manifests.object_name(key.path, taken=False)
         taken = self._objects.named(namespace, usual) is not None
-        body = objects.build_object(key, objects.object_name(key.path, taken))
+        body = manifests.build_object(key, manifests.object_name(key.path, taken))
         # Created, never applied: an object of this name that somebody made a moment ago is theirs, and stays so.
         made = await self._client.create(DOCKER_REPOSITORIES, body, field_manager=names.FIELD_MANAGER_CATALOG)
         self._objects.observe(made)

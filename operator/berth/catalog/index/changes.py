@@ -15,8 +15,8 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from berth.catalog.records import Cause, RepositoryKey
-from berth.catalog.schema import Base, ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow
+from berth.catalog.db.schema import Base, ManifestRow, ProjectRow, RepositoryRow, TagEventRow, TagRow
+from berth.catalog.model import Cause, RepositoryKey
 from berth.oci.manifest import Manifest
 
 ANNOTATIONS_LIMIT: Final = 8 * 1024

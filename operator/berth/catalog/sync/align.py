@@ -13,11 +13,11 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from berth.catalog import ledger, queries
-from berth.catalog.database import Database
-from berth.catalog.ledger import Origin
-from berth.catalog.records import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.catalog.schema import RepositoryRow
+from berth.catalog.db.database import Database
+from berth.catalog.db.schema import RepositoryRow
+from berth.catalog.index import changes, queries
+from berth.catalog.index.changes import Origin
+from berth.catalog.model import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.registry.client import ManifestHead, RegistryClient
 
@@ -148,19 +148,19 @@ class _Correction:
 
     async def add_manifest(self, digest: str, manifest: Manifest) -> None:
         origin = self._origin(WriteKind.PUSH, lambda intent: intent.digest == digest)
-        await ledger.record_manifest(self.session, self.repository, digest, manifest, origin)
+        await changes.record_manifest(self.session, self.repository, digest, manifest, origin)
 
     async def set_tag(self, tag: str, present: str | None, digest: str | None) -> None:
         if digest is not None:
             origin = self._origin(WriteKind.PUSH, lambda intent: (intent.tag, intent.digest) == (tag, digest))
-            await ledger.move_tag(self.session, self.repository, tag, digest, origin)
+            await changes.move_tag(self.session, self.repository, tag, digest, origin)
             return
         origin = self._origin(WriteKind.DELETE, lambda intent: intent.tag == tag or intent.digest == present)
-        await ledger.drop_tag(self.session, self.repository, tag, origin)
+        await changes.drop_tag(self.session, self.repository, tag, origin)
 
     async def drop_manifest(self, digest: str) -> None:
         origin = self._origin(WriteKind.DELETE, lambda intent: intent.reference == digest)
-        await ledger.drop_manifest(self.session, self.repository, digest, origin)
+        await changes.drop_manifest(self.session, self.repository, digest, origin)
 
     def _origin(self, kind: WriteKind, explains: Callable[[Intent], bool]) -> Origin:
         for write in reversed(self.writes):

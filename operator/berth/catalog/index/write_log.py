@@ -2,7 +2,7 @@
 
 `access` announces a write before it touches the registry and says afterwards what became of it. So a push that
 was acknowledged is recorded, whatever process dies in between: what nobody settles is settled from the registry
-itself (`berth.catalog.settle`).
+itself (`berth.catalog.sync.settle`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Final
 from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from berth.catalog import ledger
-from berth.catalog.database import Database
-from berth.catalog.ledger import Origin
-from berth.catalog.records import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.catalog.schema import WriteRow
+from berth.catalog.db.database import Database
+from berth.catalog.db.schema import WriteRow
+from berth.catalog.index import changes
+from berth.catalog.index.changes import Origin
+from berth.catalog.model import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 
 KEPT_SETTLED: Final = timedelta(hours=1)
@@ -86,7 +86,7 @@ class Store:
     async def object_shown(self, key: RepositoryKey) -> None:
         """Note that an object in the cluster shows the repository."""
         async with self._database.writing() as session:
-            await ledger.clear_object_due(session, key)
+            await changes.clear_object_due(session, key)
 
     async def forget_settled(self) -> None:
         """Forget writes that were settled long ago. What they did stays recorded."""
@@ -105,18 +105,18 @@ async def apply_write(session: AsyncSession, intent: Intent, manifest: Manifest 
     if intent.kind is WriteKind.PUSH:
         assert manifest is not None, "a push has a manifest"
         assert intent.digest is not None, "a push has a digest"
-        repository = await ledger.ensure_repository(session, intent.repository, at)
+        repository = await changes.ensure_repository(session, intent.repository, at)
         origin = Origin(at, intent.by, intent.client, Cause.PUSH)
-        await ledger.record_push(session, repository, intent.digest, manifest, intent.tag, origin)
+        await changes.record_push(session, repository, intent.digest, manifest, intent.tag, origin)
         return
-    held = await ledger.hold_repository(session, intent.repository)
+    held = await changes.hold_repository(session, intent.repository)
     if held is None:
         return
     origin = Origin(at, intent.by, intent.client, Cause.DELETE)
     if intent.tag is not None:
-        await ledger.drop_tag(session, held, intent.tag, origin)
+        await changes.drop_tag(session, held, intent.tag, origin)
     else:
-        await ledger.drop_manifest(session, held, intent.reference, origin)
+        await changes.drop_manifest(session, held, intent.reference, origin)
 
 
 def write_of(row: WriteRow) -> Write:

@@ -10,8 +10,8 @@ import pytest
 
 from berth.api import names
 from berth.api.repository import DockerRepository
-from berth.catalog import objects
-from berth.catalog.records import LastPush, RepositoryKey, RepositoryView, Sync, Tag
+from berth.catalog.model import LastPush, RepositoryKey, RepositoryView, Sync, Tag
+from berth.catalog.publish import manifests
 from berth.kube.kept import with_sum_of_tags
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -23,16 +23,16 @@ LOST = Sync(False, "ContentMissing", "The registry lacks 2 of 2 repositories.", 
 
 
 def live(status: dict[str, Any] | None = None) -> dict[str, Any]:
-    made = objects.build_object(KEY, "tools-aligner-0")
+    made = manifests.build_object(KEY, "tools-aligner-0")
     return {**made, "status": status} if status is not None else made
 
 
 def written(view: RepositoryView, at: datetime = NOW) -> dict[str, Any]:
-    return live(objects.build_status(view, live(), at))
+    return live(manifests.build_status(view, live(), at))
 
 
 def test_the_object_of_a_first_push_is_one_that_the_api_takes() -> None:
-    made = DockerRepository.model_validate(objects.build_object(KEY, objects.object_name(KEY.path, taken=False)))
+    made = DockerRepository.model_validate(manifests.build_object(KEY, manifests.object_name(KEY.path, taken=False)))
     assert made.path == "tools/aligner"
     assert made.metadata.namespace == "berth-genomics"
 
@@ -40,23 +40,23 @@ def test_the_object_of_a_first_push_is_one_that_the_api_takes() -> None:
 @pytest.mark.parametrize("path", ["aligner", "tools/aligner", "a" * 60, "x_y__z.1", "deep/" * 30 + "end"])
 @pytest.mark.parametrize("taken", [False, True])
 def test_generated_names_and_labels_fit_whatever_the_path(path: str, taken: bool) -> None:
-    name = objects.object_name(path, taken)
-    made = objects.build_object(RepositoryKey("genomics", path), name)
+    name = manifests.object_name(path, taken)
+    made = manifests.build_object(RepositoryKey("genomics", path), name)
     assert len(name) <= 63
     assert name == name.strip("-")
     assert all(len(value) <= 63 for value in made["metadata"]["labels"].values())
 
 
 def test_a_taken_name_gives_another_one() -> None:
-    assert objects.object_name("aligner", taken=True) != objects.object_name("aligner", taken=False)
+    assert manifests.object_name("aligner", taken=True) != manifests.object_name("aligner", taken=False)
 
 
 def test_sizes_are_told_for_people() -> None:
-    assert objects.build_status(VIEW, live(), NOW)["tags"][0]["size"] == "613Mi"
+    assert manifests.build_status(VIEW, live(), NOW)["tags"][0]["size"] == "613Mi"
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    status = objects.build_status(
+    status = manifests.build_status(
         replace(VIEW, tags=(replace(TAG, media_type="", size=0, pushed_by=""),), last_push=None), live(), NOW
     )
     assert set(status["tags"][0]) == {"name", "digest", "pushedAt"}
@@ -65,16 +65,16 @@ def test_what_is_not_known_is_left_out() -> None:
 
 def test_a_status_that_says_so_already_is_not_written_again() -> None:
     present = written(VIEW)
-    assert not objects.differs(present, objects.build_status(VIEW, present, NOW + timedelta(hours=1)))
+    assert not manifests.differs(present, manifests.build_status(VIEW, present, NOW + timedelta(hours=1)))
 
 
 def test_a_checksum_of_the_tags_tells_whether_they_are_still_what_was_written() -> None:
     present = with_sum_of_tags(written(VIEW))
     assert isinstance(present["status"]["tags"], str)
     assert with_sum_of_tags(present) == present
-    assert not objects.differs(present, objects.build_status(VIEW, present, NOW))
+    assert not manifests.differs(present, manifests.build_status(VIEW, present, NOW))
     moved = replace(VIEW, tags=(replace(TAG, digest="sha256:" + "0" * 64),))
-    assert objects.differs(present, objects.build_status(moved, present, NOW))
+    assert manifests.differs(present, manifests.build_status(moved, present, NOW))
 
 
 @pytest.mark.parametrize(
@@ -89,25 +89,25 @@ def test_a_checksum_of_the_tags_tells_whether_they_are_still_what_was_written() 
 )
 def test_any_difference_is_written(changed: RepositoryView) -> None:
     present = written(VIEW)
-    assert objects.differs(present, objects.build_status(changed, present, NOW))
+    assert manifests.differs(present, manifests.build_status(changed, present, NOW))
 
 
 def test_an_object_without_status_differs() -> None:
-    assert objects.differs(live(), objects.build_status(VIEW, live(), NOW))
+    assert manifests.differs(live(), manifests.build_status(VIEW, live(), NOW))
 
 
 def test_what_others_say_in_the_status_is_no_difference() -> None:
     present = written(VIEW)
     present["status"]["conditions"].insert(0, {"type": "Ready", "status": "True"})
     present["status"]["address"] = "registry.example.org/genomics/tools/aligner"
-    assert not objects.differs(present, objects.build_status(VIEW, present, NOW))
+    assert not manifests.differs(present, manifests.build_status(VIEW, present, NOW))
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     later = NOW + timedelta(hours=1)
     present = written(VIEW)
-    (same,) = objects.build_status(replace(VIEW, tag_count=9), present, later)["conditions"]
-    (other,) = objects.build_status(replace(VIEW, sync=LOST), present, later)["conditions"]
+    (same,) = manifests.build_status(replace(VIEW, tag_count=9), present, later)["conditions"]
+    (other,) = manifests.build_status(replace(VIEW, sync=LOST), present, later)["conditions"]
     assert same["lastTransitionTime"] == "2026-11-24T12:00:00Z"
     assert other["lastTransitionTime"] == "2026-11-24T13:00:00Z"
 
@@ -122,12 +122,12 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     ],
 )
 def test_the_condition_tells_what_the_walk_found(view: RepositoryView, told: tuple[str, str]) -> None:
-    (condition,) = objects.build_status(view, live(), NOW)["conditions"]
+    (condition,) = manifests.build_status(view, live(), NOW)["conditions"]
     assert (condition["status"], condition["reason"]) == told
 
 
 def test_an_object_outside_the_namespace_of_a_project_stands_for_nothing() -> None:
     elsewhere = {"metadata": {"name": "aligner", "namespace": "default"}, "spec": {}}
     inside = {"metadata": {"name": "aligner", "namespace": names.project_namespace("genomics")}, "spec": {}}
-    assert objects.key_of_object(elsewhere) is None
-    assert objects.key_of_object(inside) == RepositoryKey("genomics", "aligner")
+    assert manifests.key_of_object(elsewhere) is None
+    assert manifests.key_of_object(inside) == RepositoryKey("genomics", "aligner")

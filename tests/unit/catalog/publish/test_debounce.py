@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from berth.catalog.debounce import DebouncedQueue
+from berth.catalog.publish.debounce import DebouncedQueue
 
 
 async def test_a_new_key_comes_out_at_once() -> None:
