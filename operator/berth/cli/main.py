@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from berth import settings
-from berth.cli.complaints import complaints
 from berth.cli.password import password_hash
+from berth.cli.settings_errors import complaints
 
 EXIT_BAD_SETTINGS = 2
 

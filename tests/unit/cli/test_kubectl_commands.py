@@ -31,9 +31,9 @@ from berth.authz.model import (
     User,
 )
 from berth.authz.token_format import is_token, token_sha256
+from berth.cli.kubectl.access.review import Answer, Somebody, identity_for, identity_text, own_name
 from berth.cli.kubectl.main import cli
-from berth.cli.kubectl.questions import Answer, Somebody, identity_for, identity_text, own_name
-from berth.cli.kubectl.token_objects import make
+from berth.cli.kubectl.token.objects import make
 from tests.kit.control_plane import free_ports
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

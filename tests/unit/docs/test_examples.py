@@ -13,7 +13,7 @@ from berth.authz.explain import explain
 from berth.authz.model import AccessRequest, Action, Decision, Subject, SubjectKind
 from berth.authz.policy.manifests import Source, read_policy
 from berth.authz.queries import identity_of
-from berth.cli.kubectl.files import sources
+from berth.cli.kubectl.policy.files import sources
 from tests.kit.docs.pages import DOCS
 
 EXAMPLES = DOCS / "examples"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import click
 
-from berth.cli.kubectl.ask import can_i, who_can, why
-from berth.cli.kubectl.policy import policy
-from berth.cli.kubectl.tokens import token
+from berth.cli.kubectl.access.commands import can_i, who_can, why
+from berth.cli.kubectl.policy.commands import policy
+from berth.cli.kubectl.token.commands import token
 
 _EPILOG = """\
 \b

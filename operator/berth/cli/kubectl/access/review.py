@@ -23,7 +23,7 @@ from berth.authz.model import (
     SubjectKind,
 )
 from berth.authz.queries import Entitled, identity_of, who_can
-from berth.cli.kubectl.cluster import World, read_world
+from berth.cli.kubectl.access.policy_reader import World, read_world
 from berth.cli.kubectl.options import Connection
 from berth.kube.person import connect, user_name
 

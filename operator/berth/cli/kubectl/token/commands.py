@@ -11,7 +11,7 @@ import click
 from berth.cli.kubectl.options import Connection, on_cluster, output, print_json, print_table, print_yaml, run
 
 if TYPE_CHECKING:
-    from berth.cli.kubectl.token_objects import Created, Made
+    from berth.cli.kubectl.token.objects import Created, Made
 
 SCOPES: Final = ("view", "download", "modify")
 
@@ -94,12 +94,12 @@ def _make(
     name: str, owner: str, scopes: tuple[str, ...], expires_in: str, description: str, secret_file: Path | None
 ) -> Made:
     """The object and its secret; the secret is in its file before anything is created, so that it can not be lost."""
-    from berth.cli.kubectl import token_objects
+    from berth.cli.kubectl.token import objects
 
     try:
-        made = token_objects.make(name, owner, scopes, expires_in, description)
+        made = objects.make(name, owner, scopes, expires_in, description)
         if secret_file is not None:
-            token_objects.keep_secret(made, secret_file)
+            objects.keep_secret(made, secret_file)
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
     return made
@@ -107,10 +107,10 @@ def _make(
 
 def _create(made: Made, secret_file: Path | None, connection: Connection) -> Created:
     """Create the object; where that fails, the secret of nothing stays nowhere."""
-    from berth.cli.kubectl import token_objects
+    from berth.cli.kubectl.token import objects
 
     try:
-        return run(token_objects.create(made, connection))
+        return run(objects.create(made, connection))
     except click.ClickException:
         if secret_file is not None:
             secret_file.unlink()
@@ -129,10 +129,10 @@ def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> 
       kubectl berth token list
       kubectl berth token list --owner curator -o name
     """
-    from berth.cli.kubectl import token_objects
+    from berth.cli.kubectl.token import objects
 
     try:
-        found = run(token_objects.listed(owner, Connection(kubeconfig, context)))
+        found = run(objects.listed(owner, Connection(kubeconfig, context)))
     except ValueError as problem:
         raise click.UsageError(str(problem)) from problem
     if form == "name":
@@ -141,7 +141,7 @@ def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> 
     elif form is not None:
         _print_object({"apiVersion": "v1", "kind": "List", "items": found}, form, "")
     elif found:
-        print_table(token_objects.HEADER, [token_objects.row(each) for each in found])
+        print_table(objects.HEADER, [objects.row(each) for each in found])
     else:
         click.echo("No access tokens found.", err=True)
 
@@ -158,10 +158,10 @@ def revoke(names: tuple[str, ...], kubeconfig: str, context: str) -> None:
     Examples:
       kubectl berth token revoke laptop
     """
-    from berth.cli.kubectl import token_objects
+    from berth.cli.kubectl.token import objects
 
     absent = []
-    for name, gone in run(token_objects.revoke(names, Connection(kubeconfig, context))):
+    for name, gone in run(objects.revoke(names, Connection(kubeconfig, context))):
         if gone:
             click.echo(f"{_named(name)} revoked")
         else:

@@ -20,7 +20,7 @@ from berth.cli.kubectl.options import (
 )
 
 if TYPE_CHECKING:
-    from berth.cli.kubectl.questions import Answer, Listed
+    from berth.cli.kubectl.access.review import Answer, Listed
 
 _IMAGE = "IMAGE is [HOST/]PROJECT/REPOSITORY, with a tag or digest or without; to view or administer, PROJECT will do."
 
@@ -111,9 +111,9 @@ def who_can(action: str, image: str, kubeconfig: str, context: str, form: str | 
       kubectl berth who-can push genomics/aligner
       kubectl berth who-can administer genomics -o json
     """
-    from berth.cli.kubectl import questions
+    from berth.cli.kubectl.access import review
 
-    listed: Listed = run(questions.who(action, image, Connection(kubeconfig, context)))
+    listed: Listed = run(review.who(action, image, Connection(kubeconfig, context)))
     if form == "json":
         print_json(listed.document)
     elif listed.rows:
@@ -127,9 +127,9 @@ def _answer(
     action: str, image: str, subject: str, groups: tuple[str, ...], token: str, connection: Connection
 ) -> Answer:
     """The answer; where something that was not read could change it, there is none, and the command ends here."""
-    from berth.cli.kubectl import questions
+    from berth.cli.kubectl.access import review
 
-    answer = run(questions.ask(action, image, questions.Somebody(subject, groups, token), connection))
+    answer = run(review.ask(action, image, review.Somebody(subject, groups, token), connection))
     if answer.in_doubt:
         raise click.ClickException(answer.in_doubt)
     return answer

@@ -62,7 +62,7 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
       kubectl berth policy test policy/ --junit report.xml
     """
     from berth.authz.policy.expectations import run_tests
-    from berth.cli.kubectl import report
+    from berth.cli.kubectl.policy import report
 
     read = _read(paths, allow_public)
     if not read.tests:
@@ -100,7 +100,7 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
       kubectl berth policy diff ../main/policy policy
     """
     from berth.authz.policy.diff import policy_diff
-    from berth.cli.kubectl import report
+    from berth.cli.kubectl.policy import report
 
     before, after = _read((old,), allow_public), _read((new,), allow_public)
     changes = policy_diff(before.snapshot, after.snapshot, at or _now())
@@ -118,7 +118,7 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
 def _read(paths: tuple[Path, ...], allow_public: bool) -> PolicyFiles:
     """The policy of all files together; what is wrong with them ends the command, a sentence for each."""
     from berth.authz.policy.manifests import read_policy
-    from berth.cli.kubectl.files import UnreadableFile, sources
+    from berth.cli.kubectl.policy.files import UnreadableFile, sources
 
     try:
         read = read_policy(sources(paths), public_allowed=allow_public)
