@@ -25,7 +25,7 @@ from bench.machine import Cores, on
 from bench.names_server import names_server
 from berth.api.names import REGISTRY_PORT
 from berth.authz.token_format import make_token, token_sha256
-from berth.desired.registry_config import registry_config
+from berth.desired.registry.config import registry_config
 from berth.settings import GatewaySettings
 from tests.kit.access.running import BERTH, REPOSITORY, certification, install, namespace, policy, project, user
 from tests.kit.access.world import AUTHORITY, basic, write_keys

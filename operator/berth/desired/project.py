@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from berth.api.project import Project
-from berth.desired.access_policy import build_project_policy
-from berth.desired.claim import build_claim
-from berth.desired.deployment import build_deployment
 from berth.desired.inputs import ProjectInputs
 from berth.desired.namespace import build_namespace
-from berth.desired.network_policy import build_default_deny, build_registry_policy
-from berth.desired.rbac import build_member_rbac, build_operator_binding
-from berth.desired.registry_secret import build_registry_secret
-from berth.desired.service import build_service
+from berth.desired.registry.claim import build_claim
+from berth.desired.registry.deployment import build_deployment
+from berth.desired.registry.network_policy import build_default_deny, build_registry_policy
+from berth.desired.registry.secret import build_registry_secret
+from berth.desired.registry.service import build_service
+from berth.desired.sharing.access_policy import build_project_policy
+from berth.desired.sharing.rbac import build_member_rbac, build_operator_binding
 
 
 def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from berth.api.repository import DockerRepository
-from berth.desired.access_policy import build_repository_policy
 from berth.desired.inputs import RepositoryInputs
+from berth.desired.sharing.access_policy import build_repository_policy
 
 
 def desired_repository(repository: DockerRepository, inputs: RepositoryInputs) -> tuple[dict[str, Any], ...]:

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from berth.api.names import registry_host
-from berth.desired.installation import PUBLIC_CA
+from berth.desired.installation.manifests import PUBLIC_CA
 from berth.handlers.embedded import watch_with_kopf
 from berth.handlers.health import Metrics, serve_health
 from berth.handlers.prober import RegistryProber

@@ -16,14 +16,14 @@ from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.user import RegistryUser
 from berth.authz.policy.facts import HASH_PREFIXES
-from berth.desired.claim import CLAIM_NAME
-from berth.desired.deployment import started_with
 from berth.desired.inputs import ProjectInputs
-from berth.desired.installation import SEED, TOKEN_CA, FoundMaterial, read_material
-from berth.desired.keys import http_secret
+from berth.desired.installation.keys import http_secret
+from berth.desired.installation.manifests import SEED, TOKEN_CA, FoundMaterial, read_material
 from berth.desired.labels import registry_selector
-from berth.desired.members import members_by_level
-from berth.desired.pull_secret import made_by_berth, read_pull_token
+from berth.desired.registry.claim import CLAIM_NAME
+from berth.desired.registry.deployment import started_with
+from berth.desired.sharing.members import members_by_level
+from berth.desired.sharing.pull_secret import made_by_berth, read_pull_token
 from berth.kube.client import KubeClient
 from berth.kube.errors import Forbidden
 from berth.kube.resources import (

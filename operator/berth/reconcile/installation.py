@@ -9,10 +9,9 @@ from typing import Final
 import structlog
 
 from berth.api import names
-from berth.desired import keys
-from berth.desired.authority import Reach
-from berth.desired.deployment import started_with
-from berth.desired.installation import (
+from berth.desired.installation import keys
+from berth.desired.installation.authority import Reach
+from berth.desired.installation.manifests import (
     SEED,
     TOKEN_CA,
     FoundMaterial,
@@ -20,8 +19,9 @@ from berth.desired.installation import (
     complete_material,
     desired_installation,
 )
-from berth.desired.registry_config import CA_KEY
-from berth.desired.registry_secret import SECRET_NAME
+from berth.desired.registry.config import CA_KEY
+from berth.desired.registry.deployment import started_with
+from berth.desired.registry.secret import SECRET_NAME
 from berth.kube.apply import Change
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
 from berth.reconcile import gather

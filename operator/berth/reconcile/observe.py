@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
-from berth.desired.claim import CLAIM_NAME
+from berth.desired.registry.claim import CLAIM_NAME
 from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
 from berth.reconcile import gather
 from berth.reconcile.context import Context

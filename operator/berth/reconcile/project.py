@@ -10,10 +10,10 @@ from typing import Final
 from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project
-from berth.desired.access_policy import build_project_policy
-from berth.desired.claim import CLAIM_NAME, retained_volume
 from berth.desired.project import desired_project
-from berth.desired.registry_secret import SECRET_NAME
+from berth.desired.registry.claim import CLAIM_NAME, retained_volume
+from berth.desired.registry.secret import SECRET_NAME
+from berth.desired.sharing.access_policy import build_project_policy
 from berth.kube.apply import PRUNABLE, ChangeSet, Reference
 from berth.kube.errors import Invalid
 from berth.kube.resources import (

@@ -22,7 +22,7 @@ from berth.api import names
 from berth.api.conditions import ConditionReason
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
 from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
-from berth.desired.pull_secret import (
+from berth.desired.sharing.pull_secret import (
     OVERLAP,
     PullTarget,
     RotationPlan,

@@ -8,9 +8,9 @@ from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.policy import PolicyState
 from berth.api.repository import DockerRepository
-from berth.desired.access_policy import repository_label, repository_policy_name
 from berth.desired.inputs import RepositoryInputs
 from berth.desired.repository import desired_repository
+from berth.desired.sharing.access_policy import repository_label, repository_policy_name
 from berth.kube.apply import Reference
 from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest
 from berth.reconcile import finalizer, gather

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from berth.api import names
-from berth.desired.access_policy import repository_label
-from berth.desired.installation import GATEWAY_TLS, SEED, TLS_CA, TOKEN_CA, TOKEN_SIGNING
+from berth.desired.installation.manifests import GATEWAY_TLS, SEED, TLS_CA, TOKEN_CA, TOKEN_SIGNING
+from berth.desired.sharing.access_policy import repository_label
 from berth.kube.resources import (
     ACCESS_TOKENS,
     CERTIFICATIONS,

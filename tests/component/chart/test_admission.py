@@ -12,7 +12,7 @@ import pytest
 
 from berth.api import names
 from berth.api.sharing import SharingLevel
-from berth.desired.rbac import PERMISSIONS, ROLE_NAMES
+from berth.desired.sharing.rbac import PERMISSIONS, ROLE_NAMES
 from tests.component.chart.test_chart import CHART, render
 from tests.kit.api import objects
 from tests.kit.control_plane import ControlPlane

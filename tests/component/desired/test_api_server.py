@@ -12,7 +12,7 @@ from berth.api.policy import PolicyState
 from berth.api.project import Project
 from berth.api.sharing import SharingLevel
 from berth.desired.inputs import Member, MemberKind, RepositoryInputs
-from berth.desired.installation import FoundMaterial, complete_material, desired_installation
+from berth.desired.installation.manifests import FoundMaterial, complete_material, desired_installation
 from berth.desired.project import desired_project
 from berth.desired.repository import desired_repository
 from berth.status.observed import RepositoryObserved

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from berth.desired import keys
-from berth.desired.authority import Authority
 from berth.desired.inputs import ProjectInputs
+from berth.desired.installation import keys
+from berth.desired.installation.authority import Authority
 from tests.kit.desired.registry import PROJECT, RunningRegistry, running, token
 from tests.kit.desired.samples import inputs
 

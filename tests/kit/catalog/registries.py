@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from berth.api import names
 from berth.desired.inputs import ProjectInputs, TokenAuthorities
-from berth.desired.registry_config import dump_config, registry_config
+from berth.desired.registry.config import dump_config, registry_config
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 from berth.registry.tokens import AccessTokens

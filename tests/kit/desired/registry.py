@@ -22,8 +22,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from berth.api.names import registry_audience
 from berth.desired.inputs import ProjectInputs
-from berth.desired.keys import KeyPair
-from berth.desired.registry_config import dump_config, registry_config
+from berth.desired.installation.keys import KeyPair
+from berth.desired.registry.config import dump_config, registry_config
 from tests.kit.control_plane import free_ports, tool
 
 PROJECT = "alpha"

@@ -13,10 +13,10 @@ from berth.api.policy import AccessPolicy
 from berth.api.sharing import SharingLevel
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser
-from berth.desired.access_policy import build_project_policy
 from berth.desired.inputs import Member, MemberKind
-from berth.desired.members import members_by_level
 from berth.desired.project import desired_project
+from berth.desired.sharing.access_policy import build_project_policy
+from berth.desired.sharing.members import members_by_level
 from berth.kube.apply import PRUNABLE
 from tests.kit.desired.samples import inputs, of_kind, project
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from berth.api import names
 from berth.desired.inputs import ProjectInputs
 from berth.desired.labels import child
-from berth.desired.registry_config import CA_KEY, CONFIG_KEY, dump_config, registry_config
+from berth.desired.registry.config import CA_KEY, CONFIG_KEY, dump_config, registry_config
 
 SECRET_NAME: Final = names.REGISTRY_NAME
 

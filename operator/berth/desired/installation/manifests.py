@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from berth.api import names
-from berth.desired import keys
-from berth.desired.authority import Authority, FoundPair, Reach, Requests, complete_tls, complete_tokens
-from berth.desired.keys import KeyPair
+from berth.desired.installation import keys
+from berth.desired.installation.authority import Authority, FoundPair, Reach, Requests, complete_tls, complete_tokens
+from berth.desired.installation.keys import KeyPair
 from berth.desired.labels import NAME
 
 TOKEN_CA: Final = "berth-token-ca"

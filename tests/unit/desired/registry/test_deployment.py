@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from berth.desired.deployment import build_deployment, started_with
 from berth.desired.inputs import ProjectInputs, TokenAuthorities
-from berth.desired.resources import canonical_quantity, container_resources
-from berth.desired.service import build_service
+from berth.desired.registry.deployment import build_deployment, started_with
+from berth.desired.registry.resources import canonical_quantity, container_resources
+from berth.desired.registry.service import build_service
 from tests.kit.desired.samples import authorities, inputs, project
 
 SHARED: dict[str, Any] = {"claim": {"accessMode": "ReadWriteMany"}, "registry": {"replicas": 3}}

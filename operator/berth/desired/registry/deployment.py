@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.api.project import AccessMode, Project, RegistrySettings
-from berth.desired.claim import CLAIM_NAME
 from berth.desired.inputs import ProjectInputs, StartedWith
 from berth.desired.labels import NAME, child, registry_selector
-from berth.desired.registry_config import (
+from berth.desired.registry.claim import CLAIM_NAME
+from berth.desired.registry.config import (
     CONFIG_DIR,
     CONFIG_KEY,
     DATA_DIR,
@@ -21,8 +21,8 @@ from berth.desired.registry_config import (
     dump_config,
     registry_config,
 )
-from berth.desired.registry_secret import SECRET_NAME
-from berth.desired.resources import container_resources
+from berth.desired.registry.resources import container_resources
+from berth.desired.registry.secret import SECRET_NAME
 
 ANNOTATION_START_HASH: Final = f"{names.GROUP}/start-hash"
 ANNOTATION_AUTHORITIES: Final = f"{names.GROUP}/token-authorities"

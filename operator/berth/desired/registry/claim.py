@@ -8,7 +8,7 @@ from berth.api import names
 from berth.api.project import Project
 from berth.desired.inputs import ProjectInputs
 from berth.desired.labels import child
-from berth.desired.resources import larger
+from berth.desired.registry.resources import larger
 
 CLAIM_NAME: Final = names.REGISTRY_NAME
 

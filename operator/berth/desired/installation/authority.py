@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from berth.api import names
-from berth.desired import keys
 from berth.desired.inputs import TokenAuthorities
-from berth.desired.keys import KeyPair
+from berth.desired.installation import keys
+from berth.desired.installation.keys import KeyPair
 
 ANNOUNCE: Final = timedelta(days=1)
 """How long a successor is told to those who can not be asked whether they know it; nothing waits for longer."""

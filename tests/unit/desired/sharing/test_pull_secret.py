@@ -16,7 +16,7 @@ from berth.api.project import Project
 from berth.api.schema import USER_NAME_MAX_LENGTH
 from berth.api.subjects import well_named
 from berth.api.user import RegistryUser
-from berth.desired.pull_secret import (
+from berth.desired.sharing.pull_secret import (
     PullTarget,
     PullToken,
     build_pull_secret,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from berth.desired.deployment import build_deployment
+from berth.desired.registry.deployment import build_deployment
 from tests.kit.desired.samples import inputs, project
 
 ALLOWED_VOLUMES = {

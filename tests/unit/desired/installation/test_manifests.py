@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from berth.desired import keys
-from berth.desired.authority import Authority, Reach
-from berth.desired.installation import (
+from berth.desired.installation import keys
+from berth.desired.installation.authority import Authority, Reach
+from berth.desired.installation.manifests import (
     FoundMaterial,
     Material,
     complete_material,

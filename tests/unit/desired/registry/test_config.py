@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from berth.desired.deployment import GRACE_SECONDS
-from berth.desired.registry_config import dump_config, registry_config
-from berth.desired.registry_secret import build_registry_secret
+from berth.desired.registry.config import dump_config, registry_config
+from berth.desired.registry.deployment import GRACE_SECONDS
+from berth.desired.registry.secret import build_registry_secret
 from tests.kit.desired.samples import CA, SECRET, inputs
 
 GOLDEN = """\

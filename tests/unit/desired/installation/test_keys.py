@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
-from berth.desired import keys
+from berth.desired.installation import keys
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CA = keys.make_ca("test CA", NOW)
