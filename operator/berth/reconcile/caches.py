@@ -19,7 +19,6 @@ from typing import Final, TypeAlias
 
 from berth.api import names
 from berth.kube.client import KubeClient
-from berth.kube.kept import without_tags
 from berth.kube.reflector import Reflector
 from berth.kube.resources import (
     ACCESS_POLICIES,
@@ -47,6 +46,7 @@ from berth.kube.resources import (
     key_of,
     resource_of,
 )
+from berth.kube.trim import without_tags
 
 Change: TypeAlias = Callable[[Resource, Manifest | None, Manifest | None], None]
 """Called with (resource, old, new) for each change that Berth did not make itself."""

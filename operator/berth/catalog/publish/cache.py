@@ -9,9 +9,9 @@ from berth.api.names import claim_rank
 from berth.catalog.model import RepositoryKey
 from berth.catalog.publish.manifests import key_of_object
 from berth.kube.client import KubeClient
-from berth.kube.kept import with_sum_of_tags
 from berth.kube.reflector import Reflector
 from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of
+from berth.kube.trim import with_sum_of_tags
 
 
 class RepositoryObjects:

@@ -12,7 +12,7 @@ from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason,
 from berth.api.quantities import format_size
 from berth.api.repository import LastPush, TagStatus
 from berth.catalog.model import RepositoryKey, RepositoryView, Sync, Tag
-from berth.kube.kept import with_sum_of_tags
+from berth.kube.trim import with_sum_of_tags
 
 _FIELDS: Final = ("tags", "tagCount", "digestCount", "lastPush")
 _NAMESPACE_PREFIX: Final = names.project_namespace("")

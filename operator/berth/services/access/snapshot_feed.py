@@ -20,7 +20,6 @@ from berth.authz.model import Snapshot
 from berth.authz.policy import facts as facts
 from berth.authz.policy.builder import PolicyState
 from berth.kube.client import Listing, Selection, WatchEvent
-from berth.kube.kept import without_tags
 from berth.kube.reflector import OnChange, Reflector, Source
 from berth.kube.resources import (
     ACCESS_POLICIES,
@@ -34,6 +33,7 @@ from berth.kube.resources import (
     Manifest,
     key_of,
 )
+from berth.kube.trim import without_tags
 from berth.services.access.policy_store import StoredPolicy
 
 _Facts = TypeVar("_Facts")

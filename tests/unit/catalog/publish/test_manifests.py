@@ -12,7 +12,7 @@ from berth.api import names
 from berth.api.repository import DockerRepository
 from berth.catalog.model import LastPush, RepositoryKey, RepositoryView, Sync, Tag
 from berth.catalog.publish import manifests
-from berth.kube.kept import with_sum_of_tags
+from berth.kube.trim import with_sum_of_tags
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = RepositoryKey("genomics", "tools/aligner")

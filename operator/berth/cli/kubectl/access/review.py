@@ -25,7 +25,7 @@ from berth.authz.model import (
 from berth.authz.queries import Entitled, identity_of, who_can
 from berth.cli.kubectl.access.policy_reader import World, read_world
 from berth.cli.kubectl.options import Connection
-from berth.kube.person import connect, user_name
+from berth.kube.kubeconfig import connect, user_name
 
 _KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
 _WHENEVER: Final = frozenset({"registryusers", "dockerrepositories", "accesspolicies", "projects"})

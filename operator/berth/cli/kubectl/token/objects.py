@@ -24,7 +24,7 @@ from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.cli.kubectl.options import Connection
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, Forbidden, KubeError
-from berth.kube.person import FIELD_MANAGER, connect
+from berth.kube.kubeconfig import FIELD_MANAGER, connect
 from berth.kube.resources import ACCESS_TOKENS, REGISTRY_USERS, Manifest
 
 HEADER: Final = ("NAME", "OWNER", "SCOPES", "EXPIRES", "LAST USED", "DESCRIPTION")
