@@ -8,7 +8,7 @@ import aiohttp
 
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryError
-from berth.registry.tokens import TokenSource
+from berth.registry.token_source import TokenSource
 from berth.status.observed import ProbeOutcome, ProbeSeen
 
 

@@ -34,7 +34,7 @@ from berth.reconcile.pull_secrets import PullSecrets
 from berth.reconcile.queue import Key, KeyedQueue, Work
 from berth.reconcile.statuses import StatusWriter
 from berth.reconcile.wake import INSTALLATION, Waker, project_key
-from berth.registry.tokens import AccessTokens
+from berth.registry.token_source import AccessTokens
 from berth.settings import OperatorSettings
 
 GRACE: Final = 10.0  # seconds that passes under way get when the process is told to stop

@@ -18,7 +18,7 @@ from yarl import URL
 from berth.api import names
 from berth.oci.manifest import MEDIA_TYPES
 from berth.registry.errors import RegistryError, RegistryRefused, RegistryUnavailable
-from berth.registry.tokens import TokenSource
+from berth.registry.token_source import TokenSource
 
 PAGE_SIZE: Final = 1000
 """Names asked for at once; Distribution refuses more than its `catalog.maxentries`, which is 1000 by default."""

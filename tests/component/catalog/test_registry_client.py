@@ -111,7 +111,7 @@ async def test_a_registry_that_is_away_is_told_so(registry: Registry) -> None:
 
 
 async def test_an_access_service_that_is_away_is_told_so(registry: Registry) -> None:
-    from berth.registry.tokens import AccessTokens
+    from berth.registry.token_source import AccessTokens
 
     tokens = AccessTokens(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
     with pytest.raises(RegistryUnavailable, match="access service gave no token") as told:

@@ -25,7 +25,7 @@ from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.registry.config import dump_config, registry_config
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
-from berth.registry.tokens import AccessTokens
+from berth.registry.token_source import AccessTokens
 from tests.kit.catalog.contents import digest, image
 from tests.kit.control_plane import free_ports, tool
 from tests.kit.pki import Authority, Leaf

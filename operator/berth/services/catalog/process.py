@@ -31,7 +31,7 @@ from berth.catalog.sync.settle import Settler
 from berth.catalog.sync.walk import Healer
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
-from berth.registry.tokens import AccessTokens
+from berth.registry.token_source import AccessTokens
 from berth.services.catalog.app import create_app
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
