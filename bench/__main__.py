@@ -25,7 +25,7 @@ from bench.machine import cores, describe
 from bench.table import Row, failed, markdown, missed, plain, put_into
 from bench.tokens import hammer_rows, token_rows
 from bench.transfers import blob_rows, pull_rows
-from berth.services.logs import configure_logs
+from berth.runtime.logs import configure_logs
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 ON_LOOPBACK: Final = ("tokens", "hammer", "pull", "blobs")

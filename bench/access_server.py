@@ -10,8 +10,8 @@ from pathlib import Path
 
 import uvloop
 
+from berth.runtime.logs import configure_logs
 from berth.services.access.process import serve
-from berth.services.logs import configure_logs
 from berth.settings import AccessSettings
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def operator() -> None:
     """Run the operator: turn Project objects into registries."""
     chosen = _read(settings.OperatorSettings)
     from berth.handlers import process
-    from berth.services.logs import configure_logs
+    from berth.runtime.logs import configure_logs
 
     configure_logs("operator", chosen.log_level)
     process.run(chosen)

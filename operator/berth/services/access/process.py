@@ -25,6 +25,8 @@ from berth.api.names import registry_host
 from berth.authz.model import TokenScope
 from berth.kube.client import KubeClient
 from berth.kube.resources import ACCESS_TOKENS
+from berth.runtime.logs import LineWriter, configure_logs
+from berth.runtime.server import Server, http_server
 from berth.services.access.app import create_app
 from berth.services.access.attempts import HOUR, MINUTE, FailedAttempts
 from berth.services.access.audit import AuditLog
@@ -44,8 +46,6 @@ from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
-from berth.services.logs import LineWriter, configure_logs
-from berth.services.server import Server, http_server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import AccessSettings

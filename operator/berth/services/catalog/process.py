@@ -32,11 +32,11 @@ from berth.catalog.sync.walk import Healer
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
 from berth.registry.token_source import AccessTokens
+from berth.runtime.logs import configure_logs
+from berth.runtime.server import Server, http_server
 from berth.services.catalog.app import create_app
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
-from berth.services.logs import configure_logs
-from berth.services.server import Server, http_server
 from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
 from berth.services.tokenfile import TokenFile
 from berth.settings import CatalogSettings

@@ -13,9 +13,9 @@ import structlog
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from berth.render.gateway import PID_FILE
+from berth.runtime.logs import configure_logs
 from berth.services.gateway.files import RESOLV_CONF, CannotConfigureError, read_inputs, write_files
 from berth.services.gateway.nginx import Reload, reload
-from berth.services.logs import configure_logs
 from berth.settings import GatewaySettings
 
 __all__ = ["CannotConfigureError", "Watcher", "run"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from berth.services.logs import LineWriter
+from berth.runtime.logs import LineWriter
 
 
 def test_lines_are_gathered_for_a_while_and_written_together_in_order_and_once() -> None:
