@@ -22,8 +22,8 @@ import argon2
 import bcrypt
 
 from bench.table import Row, at_most
-from berth.services.access.failure_time import FailureTime
-from berth.services.access.passwords import Passwords
+from berth.identity.failure_delay import FailureTime
+from berth.identity.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.world import World
 

@@ -17,8 +17,8 @@ import bcrypt
 import pytest
 
 from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy
-from berth.services.access.failure_time import FailureTime
-from berth.services.access.passwords import Passwords
+from berth.identity.failure_delay import FailureTime
+from berth.identity.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.served import serving
 from tests.kit.access.world import HASHER, World, basic, rules

@@ -17,11 +17,11 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from berth.catalog.db.database import Database
+from berth.identity.service_account import ServiceAccountVerifier
 from berth.oci import manifest as manifests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.catalog.process import server_config
-from berth.services.serviceaccount import ServiceAccountVerifier
 from tests.kit.catalog.contents import Ledger, digest, image
 from tests.kit.control_plane import free_ports
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from berth.identity.service_account import cluster_keys
 from berth.kube.client import KubeClient
-from berth.services.serviceaccount import cluster_keys
 from tests.kit.control_plane import ControlPlane
 
 

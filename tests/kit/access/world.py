@@ -22,20 +22,20 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from berth.api.reasons import Reason
 from berth.authz.messages import Facts, sentence
 from berth.authz.model import Action, Level, ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, SubjectKind, User
+from berth.identity.authenticator import PROBING, READING, Authenticator
+from berth.identity.failure_delay import FailureTime
+from berth.identity.gateway_caller import GatewayDoor
+from berth.identity.jwks import FetchKeys
+from berth.identity.login_limits import FailedAttempts
+from berth.identity.oidc import OidcLogins
+from berth.identity.passwords import Passwords
+from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.app import create_app
-from berth.services.access.attempts import FailedAttempts
 from berth.services.access.audit import AuditLog
-from berth.services.access.authenticator import PROBING, READING, Authenticator
 from berth.services.access.deps import Deps
-from berth.services.access.door import GatewayDoor
-from berth.services.access.failure_time import FailureTime
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.oidc import OidcLogins
-from berth.services.access.passwords import Passwords
 from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.tokens import TokenService
-from berth.services.keyring import FetchKeys
-from berth.services.serviceaccount import ServiceAccountVerifier
 from berth.settings import OidcIssuer
 from tests.kit.access.memory import MemoryCatalog, MemoryRegistries
 from tests.kit.pki import Authority

@@ -14,7 +14,7 @@ from typing import Any, NewType
 
 from berth.api.reasons import Reason
 from berth.authz.model import Identity
-from berth.services.access.door import Caller
+from berth.identity.gateway_caller import Caller
 
 PreparedLine = NewType("PreparedLine", str)
 """A line without its time, without whoever asked, and without its last brace."""

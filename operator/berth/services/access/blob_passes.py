@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth.authz.actor import actor_of
+from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.audit import PreparedLine
 from berth.services.access.deps import Deps
-from berth.services.access.door import Caller
 from berth.services.access.judgement import Judged
 from berth.services.access.known_requests import Bounded, holds_until
 

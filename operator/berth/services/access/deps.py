@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from berth.authz.model import Snapshot
+from berth.identity.authenticator import Authenticator
+from berth.identity.gateway_caller import GatewayDoor
 from berth.services.access.audit import AuditLog
-from berth.services.access.authenticator import Authenticator
-from berth.services.access.door import GatewayDoor
 from berth.services.access.exchange import Answer
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.seen_endpoint import SeenEndpoint

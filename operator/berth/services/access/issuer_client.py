@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from berth.services.access.oidc import oidc_keys
-from berth.services.keyring import FetchKeys
+from berth.identity.jwks import FetchKeys
+from berth.identity.oidc import oidc_keys
 from berth.settings import OidcIssuer
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)  # seconds; a login waits for it

@@ -10,10 +10,10 @@ from berth.authz.actor import actor_of
 from berth.authz.decide import allows, credential_failure, decide
 from berth.authz.messages import Facts, sentence
 from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
+from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, challenge, denied, with_page
 from berth.services.access.deps import Deps
-from berth.services.access.door import Caller
 from berth.services.access.known_requests import Bounded, holds_until
 from berth.services.access.tokens import GrantedToken, TokenRefused
 from berth.services.access.unknown_names import is_unknown, with_content

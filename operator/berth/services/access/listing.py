@@ -15,11 +15,11 @@ from berth.api.reasons import Reason
 from berth.authz.decide import visible_repositories
 from berth.authz.messages import Facts, sentence
 from berth.authz.model import CredentialKind, Identity
+from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.answers import Refusal, denied
 from berth.services.access.deps import CatalogAway, Deps
-from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request, json_answer
 from berth.services.access.judgement import Judge, Judged
 

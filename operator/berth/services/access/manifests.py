@@ -17,6 +17,7 @@ import structlog
 from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
 from berth.authz.messages import Facts, sentence
+from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.oci.request import RegistryRequest
 from berth.services.access.answers import (
@@ -28,7 +29,6 @@ from berth.services.access.answers import (
     warning,
 )
 from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
-from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request
 from berth.services.access.judgement import Judge, Judged
 

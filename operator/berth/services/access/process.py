@@ -23,31 +23,31 @@ from prometheus_client import start_http_server
 
 from berth.api.names import registry_host
 from berth.authz.model import TokenScope
+from berth.identity.authenticator import PROBING, READING, Authenticator
+from berth.identity.failure_delay import FailureTime
+from berth.identity.gateway_caller import GatewayDoor
+from berth.identity.login_limits import HOUR, MINUTE, FailedAttempts
+from berth.identity.oidc import OidcLogins
+from berth.identity.passwords import Passwords
+from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
+from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
 from berth.kube.resources import ACCESS_TOKENS
 from berth.runtime.logs import LineWriter, configure_logs
 from berth.runtime.server import Server, http_server
 from berth.services.access.app import create_app
-from berth.services.access.attempts import HOUR, MINUTE, FailedAttempts
 from berth.services.access.audit import AuditLog
-from berth.services.access.authenticator import PROBING, READING, Authenticator
 from berth.services.access.catalog_client import CatalogClient
 from berth.services.access.deps import Deps
-from berth.services.access.door import GatewayDoor
-from berth.services.access.failure_time import FailureTime
 from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.last_use import FIELD_MANAGER, LastUse
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.oidc import OidcLogins
-from berth.services.access.passwords import Passwords
 from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
 from berth.services.access.prompt import PromptProtocol, Turn
 from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.seen_endpoint import SeenEndpoint
 from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
-from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
-from berth.services.tokenfile import TokenFile
 from berth.settings import AccessSettings
 
 _AUDIT_SECONDS: Final = 0.02  # for which lines of the audit log are gathered: a write costs as much as a decision

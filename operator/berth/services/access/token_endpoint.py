@@ -21,12 +21,12 @@ from berth.authz.actor import Actor, actor_of
 from berth.authz.grant import Grant, grant
 from berth.authz.messages import Facts, sentence
 from berth.authz.model import Snapshot
+from berth.identity.authenticator import Proof, failed
+from berth.identity.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
+from berth.identity.gateway_caller import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
 from berth.oci.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
 from berth.services.access.answers import bad_token_request, login_refused, method_not_allowed
-from berth.services.access.authenticator import Proof, failed
-from berth.services.access.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
 from berth.services.access.deps import Deps
-from berth.services.access.door import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
 from berth.services.access.exchange import Answer, BodyTooLarge, Request, Unfinished
 from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
 from berth.services.access.tokens import claims_of

@@ -23,10 +23,10 @@ from berth.authz.explain import decision_document
 from berth.authz.messages import Facts, full_name, phrase, sentence
 from berth.authz.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
 from berth.authz.queries import identity_of
+from berth.identity.credentials import MalformedCredentials, parse_basic
+from berth.identity.gateway_caller import Caller
 from berth.services.access.answers import Refusal, login_refused, method_not_allowed
-from berth.services.access.credentials import MalformedCredentials, parse_basic
 from berth.services.access.deps import Deps
-from berth.services.access.door import Caller
 from berth.services.access.exchange import Answer, Request, json_answer
 from berth.services.access.unknown_names import informed
 

@@ -16,10 +16,10 @@ from berth.api.names import AUDIENCE_CATALOG
 from berth.catalog.index import queries
 from berth.catalog.index.write_log import RefusedWrite, UnknownWrite
 from berth.catalog.model import RepositoryKey
+from berth.identity.service_account import NotServed
 from berth.services.catalog import documents, requests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.requests import InvalidCall, read_json, read_query
-from berth.services.serviceaccount import NotServed
 
 BODY_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a call's body: a manifest of 4 MiB in base64, and some."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from berth.catalog.db.database import Database
 from berth.catalog.index.write_log import Store
+from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.catalog.metrics import CatalogMetrics
-from berth.services.serviceaccount import ServiceAccountVerifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from berth.catalog.sync.align import Means
 from berth.catalog.sync.schedule import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
 from berth.catalog.sync.settle import Settler
 from berth.catalog.sync.walk import Healer
+from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
+from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
 from berth.registry.token_source import AccessTokens
@@ -37,8 +39,6 @@ from berth.runtime.server import Server, http_server
 from berth.services.catalog.app import create_app
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
-from berth.services.serviceaccount import ServiceAccountVerifier, cluster_keys
-from berth.services.tokenfile import TokenFile
 from berth.settings import CatalogSettings
 
 _GRACE_SECONDS: Final = 10

@@ -17,13 +17,13 @@ from berth.api.names import AUDIENCE_ACCESS
 from berth.api.reasons import Reason
 from berth.authz.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind, TokenScope
 from berth.authz.token_format import is_token, token_sha256
-from berth.services.access.attempts import FailedAttempts, TooManyAttempts
-from berth.services.access.credentials import Basic
-from berth.services.access.failure_time import FailureTime
-from berth.services.access.oidc import IssuerAway, OidcLogins, unverified_issuer
-from berth.services.access.passwords import Passwords, TooBusy
-from berth.services.keyring import TooManyWait
-from berth.services.serviceaccount import KeysAwaited, NotServed, OtherAudience, ServiceAccountVerifier, TokenOver
+from berth.identity.credentials import Basic
+from berth.identity.failure_delay import FailureTime
+from berth.identity.jwks import TooManyWait
+from berth.identity.login_limits import FailedAttempts, TooManyAttempts
+from berth.identity.oidc import IssuerAway, OidcLogins, unverified_issuer
+from berth.identity.passwords import Passwords, TooBusy
+from berth.identity.service_account import KeysAwaited, NotServed, OtherAudience, ServiceAccountVerifier, TokenOver
 
 PROBING: Final = frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD, TokenScope.MODIFY})
 """The operator uploads a small blob to each registry and reads it back."""

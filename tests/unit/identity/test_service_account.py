@@ -13,9 +13,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from berth.services.keyring import MOST_WAITING, READ_INTERVAL
-from berth.services.serviceaccount import NotServed, ServiceAccountVerifier, cluster_keys
-from berth.services.tokenfile import TokenFile
+from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
+from berth.identity.service_account import NotServed, ServiceAccountVerifier, cluster_keys
+from berth.identity.token_file import TokenFile
 
 ISSUER = "https://kubernetes.default.svc"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

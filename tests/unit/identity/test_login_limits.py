@@ -13,9 +13,9 @@ import argon2
 import pytest
 
 from berth.api.reasons import Reason
-from berth.services.access.attempts import FailedAttempts, TooManyAttempts
-from berth.services.access.door import client_address
-from berth.services.access.passwords import Passwords
+from berth.identity.gateway_caller import client_address
+from berth.identity.login_limits import FailedAttempts, TooManyAttempts
+from berth.identity.passwords import Passwords
 from tests.kit.access.world import HASHER, World, claims, told
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"

@@ -18,7 +18,7 @@ import jwt
 import structlog
 
 from berth.authz.model import ALL_SCOPES, CredentialKind, Identity, TokenScope
-from berth.services.keyring import FetchKeys, KeyRing, VerificationKey
+from berth.identity.jwks import FetchKeys, KeyRing, VerificationKey
 from berth.settings import OidcIssuer
 
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import jwt
 
-from berth.services.keyring import FetchKeys, KeyRing, TooManyWait, VerificationKey
+from berth.identity.jwks import FetchKeys, KeyRing, TooManyWait, VerificationKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from berth.services.keyring import FIRST_INTERVAL, READ_INTERVAL, RENEWED_SECONDS, KeyRing
+from berth.identity.jwks import FIRST_INTERVAL, READ_INTERVAL, RENEWED_SECONDS, KeyRing
 from tests.kit.access.world import CLUSTER_KEY, public_jwk
 
 GOOD = public_jwk("k", CLUSTER_KEY)

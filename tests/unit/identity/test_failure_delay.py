@@ -11,8 +11,8 @@ import argon2
 import pytest
 from structlog.testing import capture_logs
 
-from berth.services.access.failure_time import FailureTime
-from berth.services.access.passwords import Passwords
+from berth.identity.failure_delay import FailureTime
+from berth.identity.passwords import Passwords
 from tests.kit.access.world import World
 
 PAUSE = 1.0

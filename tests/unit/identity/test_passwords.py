@@ -12,7 +12,7 @@ import argon2
 import bcrypt
 import pytest
 
-from berth.services.access.passwords import Passwords, TooBusy
+from berth.identity.passwords import Passwords, TooBusy
 from tests.kit.access.world import HASHER
 
 BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()

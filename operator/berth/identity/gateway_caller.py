@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
-from berth.services.serviceaccount import NOBODY, Holder, NotServed, ServiceAccountVerifier
+from berth.identity.service_account import NOBODY, Holder, NotServed, ServiceAccountVerifier
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
 _LONGEST_AGENT: Final = 200

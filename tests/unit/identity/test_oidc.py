@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from berth.api.reasons import Reason
 from berth.authz.model import Level, Rule, SubjectKind
-from berth.services.access.oidc import KEYS_GOOD_FOR, oidc_keys
-from berth.services.keyring import MOST_WAITING, READ_INTERVAL
+from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
+from berth.identity.oidc import KEYS_GOOD_FOR, oidc_keys
 from berth.settings import AccessSettings, OidcIssuer
 from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, told
 
