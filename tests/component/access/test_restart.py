@@ -9,7 +9,7 @@ import pytest
 
 from berth.api.reasons import Reason
 from berth.authz.messages import Facts, sentence
-from berth.services.access.policy_store import PolicyStore
+from berth.snapshot.store import PolicyStore
 from tests.kit.access.running import (
     BERTH,
     PASSWORD,

@@ -42,13 +42,13 @@ from berth.services.access.deps import Deps
 from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.last_use import FIELD_MANAGER, LastUse
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.policy_store import PolicyKeeper, PolicyStore, StoredPolicy
 from berth.services.access.prompt import PromptProtocol, Turn
 from berth.services.access.registry_proxy import RegistryProxy
 from berth.services.access.seen_endpoint import SeenEndpoint
-from berth.services.access.snapshot_feed import SnapshotFeed
 from berth.services.access.tokens import TokenService
 from berth.settings import AccessSettings
+from berth.snapshot.store import PolicyKeeper, PolicyStore, StoredPolicy
+from berth.snapshot.watcher import SnapshotFeed
 
 _AUDIT_SECONDS: Final = 0.02  # for which lines of the audit log are gathered: a write costs as much as a decision
 _GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause

@@ -28,8 +28,8 @@ from berth.authz.model import (
 )
 from berth.kube.client import Listing, Selection, WatchEvent
 from berth.kube.errors import Unavailable
-from berth.services.access.policy_store import FILE_NAME, PolicyKeeper, PolicyStore, StoredPolicy
-from berth.services.access.snapshot_feed import SnapshotFeed
+from berth.snapshot.store import FILE_NAME, PolicyKeeper, PolicyStore, StoredPolicy
+from berth.snapshot.watcher import SnapshotFeed
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 ANN = Subject(SubjectKind.USER, "ann")
@@ -94,7 +94,7 @@ def test_a_file_that_was_cut_or_changed_anywhere_is_not_believed(
 
 
 def test_a_file_of_another_form_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("berth.services.access.policy_store.FORMAT", 2)
+    monkeypatch.setattr("berth.snapshot.store.FORMAT", 2)
     PolicyStore(tmp_path).save(STORED)
     monkeypatch.undo()
     assert PolicyStore(tmp_path).load() is None

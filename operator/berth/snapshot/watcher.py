@@ -34,7 +34,7 @@ from berth.kube.resources import (
     key_of,
 )
 from berth.kube.trim import without_tags
-from berth.services.access.policy_store import StoredPolicy
+from berth.snapshot.store import StoredPolicy
 
 _Facts = TypeVar("_Facts")
 _EMPTY: Final = Snapshot(generation=0)
