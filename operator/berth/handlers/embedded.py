@@ -16,7 +16,7 @@ import kopf
 
 from berth.handlers.registration import register
 from berth.kube.client import KubeClient, Login
-from berth.reconcile.news import News
+from berth.reconcile.watch.missed_events import News
 
 
 async def watch_with_kopf(client: KubeClient, heard: Callable[[News], None]) -> None:

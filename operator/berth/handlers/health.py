@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from berth.reconcile.queue import Key, KeyedQueue, Work
+from berth.reconcile.workqueue import Key, KeyedQueue, Work
 
 STUCK: Final = 300.0  # seconds for which a due key may wait before the operator counts as stuck
 

@@ -23,17 +23,17 @@ from berth.handlers.prober import RegistryProber
 from berth.handlers.replicas import AccessReplicas
 from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
-from berth.reconcile.caches import Caches
 from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
-from berth.reconcile.enforcement import Ask, Enforcement
-from berth.reconcile.news import SecondWatch
-from berth.reconcile.presence import Presence
-from berth.reconcile.probes import Prober, Probes
-from berth.reconcile.pull_secrets import PullSecrets
-from berth.reconcile.queue import Key, KeyedQueue, Work
-from berth.reconcile.statuses import StatusWriter
-from berth.reconcile.wake import INSTALLATION, Waker, project_key
+from berth.reconcile.pull_secrets.service import PullSecrets
+from berth.reconcile.watch.access_readiness import Presence
+from berth.reconcile.watch.caches import Caches
+from berth.reconcile.watch.enqueue import INSTALLATION, Waker, project_key
+from berth.reconcile.watch.missed_events import SecondWatch
+from berth.reconcile.workqueue import Key, KeyedQueue, Work
+from berth.reconcile.write.policy_propagation import Ask, Enforcement
+from berth.reconcile.write.status import StatusWriter
+from berth.reconcile.write_probes import Prober, Probes
 from berth.registry.token_source import AccessTokens
 from berth.settings import OperatorSettings
 

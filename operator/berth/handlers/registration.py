@@ -17,7 +17,7 @@ from berth.kube.resources import (
     REGISTRY_USERS,
     Resource,
 )
-from berth.reconcile.news import News
+from berth.reconcile.watch.missed_events import News
 
 WATCHED: Final = (PROJECTS, DOCKER_REPOSITORIES, REGISTRY_USERS, REGISTRY_TEAMS, ACCESS_TOKENS, CERTIFICATIONS)
 

@@ -8,11 +8,11 @@ from datetime import datetime
 
 from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
-from berth.reconcile.caches import Caches
-from berth.reconcile.probes import Probes
-from berth.reconcile.pull_secrets import PullSecrets
-from berth.reconcile.statuses import StatusWriter
-from berth.reconcile.wake import Waker
+from berth.reconcile.pull_secrets.service import PullSecrets
+from berth.reconcile.watch.caches import Caches
+from berth.reconcile.watch.enqueue import Waker
+from berth.reconcile.write.status import StatusWriter
+from berth.reconcile.write_probes import Probes
 from berth.settings import OperatorSettings
 
 

@@ -18,18 +18,18 @@ from berth.kube.resources import (
     REGISTRY_USERS,
     Resource,
 )
-from berth.reconcile.certification import reconcile_certification
 from berth.reconcile.context import Context
-from berth.reconcile.installation import reconcile_installation
+from berth.reconcile.kinds.certification import reconcile_certification
+from berth.reconcile.kinds.installation import reconcile_installation
+from berth.reconcile.kinds.project import reconcile_project
+from berth.reconcile.kinds.repository import reconcile_repository
+from berth.reconcile.kinds.team import reconcile_team
+from berth.reconcile.kinds.token import reconcile_token
+from berth.reconcile.kinds.user import reconcile_user
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
-from berth.reconcile.project import reconcile_project
-from berth.reconcile.queue import Key
-from berth.reconcile.repository import reconcile_repository
-from berth.reconcile.statuses import own_part
-from berth.reconcile.team import reconcile_team
-from berth.reconcile.token import reconcile_token
-from berth.reconcile.user import reconcile_user
-from berth.reconcile.wake import INSTALLATION
+from berth.reconcile.watch.enqueue import INSTALLATION
+from berth.reconcile.workqueue import Key
+from berth.reconcile.write.status import own_part
 from berth.status.conditions import failed_status
 
 Reconciler: TypeAlias = Callable[[Context, str], Awaitable[Outcome]]

@@ -25,13 +25,14 @@ from berth.kube.resources import (
     SECRETS,
     Manifest,
 )
-from berth.reconcile import finalizer, gather
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
-from berth.reconcile.observe import observe_project
+from berth.reconcile.observe import children
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.project import observe_project
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting, sooner
-from berth.reconcile.pull_secrets import PULL_KINDS, Served
-from berth.reconcile.statuses import is_true
+from berth.reconcile.pull_secrets.service import PULL_KINDS, Served
+from berth.reconcile.write import finalizer
+from berth.reconcile.write.status import is_true
 from berth.status.observed import ApplyFailure, NamespaceSeen
 from berth.status.project import compute_project_status
 
@@ -83,7 +84,7 @@ async def _gone(context: Context, name: str) -> Outcome:
 def _namespace(context: Context, project: Project) -> NamespaceSeen | None:
     """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
     name = names.project_namespace(project.project_id)
-    seen = gather.namespace_seen(context.caches, name)
+    seen = children.namespace_seen(context.caches, name)
     if seen is None or seen.project:
         return seen
     found = context.caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
@@ -97,7 +98,7 @@ async def _apply(context: Context, project: Project, space: NamespaceSeen | None
     before = project.status.inventory
     if space is not None and (space.terminating or space.project != project.project_id):
         return _Applied(before, ground=False)
-    inputs = gather.project_inputs(project, context.caches, context.settings, context.version)
+    inputs = children.project_inputs(project, context.caches, context.settings, context.version)
     if inputs is None:
         return _Applied(before, keys_ready=False, ground=False)
     desired = desired_project(project, inputs)
@@ -180,7 +181,7 @@ async def _serve(context: Context, project: Project, applied: _Applied) -> Serve
     if project.metadata.being_deleted or not applied.ground:
         return context.pull_secrets.as_they_are(project)
     served = await context.pull_secrets.serve(project)
-    inputs = gather.project_inputs(project, context.caches, context.settings, context.version)
+    inputs = children.project_inputs(project, context.caches, context.settings, context.version)
     if inputs is not None and project.spec.pull_secrets:
         # The policy tells when their tokens end, and these may be newer. If it is refused, the next pass says so.
         await context.applier.apply_all([build_project_policy(project, inputs)])

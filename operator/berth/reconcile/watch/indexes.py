@@ -7,7 +7,7 @@ from typing import Any
 
 from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Manifest
 from berth.reconcile.index import Index
-from berth.reconcile.queue import Key
+from berth.reconcile.workqueue import Key
 
 _WORDS = {"User": REGISTRY_USERS.kind, "Robot": REGISTRY_USERS.kind, "Team": REGISTRY_TEAMS.kind}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from berth.api import names
 from berth.kube.client import KubeClient
 from berth.kube.resources import Manifest
-from berth.reconcile.caches import Caches
+from berth.reconcile.watch.caches import Caches
 
 
 async def hold(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:

@@ -10,8 +10,8 @@ from berth.api.sharing import Share, SubjectKind
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Resource
-from berth.reconcile.caches import Caches
-from berth.reconcile.models import ModelT, Unreadable, read
+from berth.reconcile.observe.decode import ModelT, Unreadable, read
+from berth.reconcile.watch.caches import Caches
 from berth.status.observed import PeopleSeen, UserSeen
 
 _OF_USERS: Final = frozenset({"User", "Robot"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from berth.kube.resources import Manifest, ObjectKey, Resource
-from berth.reconcile.queue import Key
+from berth.reconcile.workqueue import Key
 
 PATIENCE: Final = 1.0  # seconds in which the caches hear of a change themselves, or get the answer to their own write
 

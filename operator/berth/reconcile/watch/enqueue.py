@@ -26,8 +26,8 @@ from berth.kube.resources import (
     key_of,
 )
 from berth.reconcile.index import Index
-from berth.reconcile.naming import Naming
-from berth.reconcile.queue import Key
+from berth.reconcile.watch.indexes import Naming
+from berth.reconcile.workqueue import Key
 
 INSTALLATION: Final = Key("Installation", "")
 INSTALLATION_SECRETS: Final = frozenset({TOKEN_CA, TOKEN_SIGNING, TLS_CA, GATEWAY_TLS, SEED})

@@ -38,8 +38,8 @@ from berth.kube.resources import (
     STORAGE_CLASSES,
     Manifest,
 )
-from berth.reconcile.caches import Caches
-from berth.reconcile.people import named_teams, named_users
+from berth.reconcile.observe.subjects import named_teams, named_users
+from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
 from berth.status.observed import (
     ClaimSeen,

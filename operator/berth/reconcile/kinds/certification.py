@@ -5,12 +5,12 @@ from __future__ import annotations
 from berth.api.certification import Certification, CertificationSubjectKind
 from berth.api.conditions import ConditionType
 from berth.kube.resources import CERTIFICATIONS
-from berth.reconcile import gather
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.observe import children
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.subjects import user_seen
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
-from berth.reconcile.people import user_seen
-from berth.reconcile.statuses import is_true
+from berth.reconcile.write.status import is_true
 from berth.status.certification import compute_certification_status
 from berth.status.observed import CertificationObserved
 
@@ -37,4 +37,4 @@ async def reconcile_certification(context: Context, name: str) -> Outcome:
     if held_back is None and is_true(status, ConditionType.STALLED):
         return Stalled("the status says what a person must do")
     until = certification.spec.valid_until
-    return Done(sooner(gather.seconds_until(until, now) if until else None, held_back))
+    return Done(sooner(children.seconds_until(until, now) if until else None, held_back))

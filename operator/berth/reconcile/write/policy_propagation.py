@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from berth.kube.resources import Manifest
-from berth.reconcile.caches import Caches
+from berth.reconcile.watch.caches import Caches
 
 Ask: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, int] | None]]
 """Asks the replica at (address, port) whether it has come as far as the versions say, by plural of the kind; it may

@@ -5,12 +5,12 @@ from __future__ import annotations
 from berth.api.conditions import ConditionType
 from berth.api.token import AccessToken
 from berth.kube.resources import ACCESS_TOKENS
-from berth.reconcile import gather
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.observe import children
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.subjects import user_seen
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
-from berth.reconcile.people import user_seen
-from berth.reconcile.statuses import is_true
+from berth.reconcile.write.status import is_true
 from berth.status.observed import TokenObserved
 from berth.status.token import compute_token_status
 
@@ -39,4 +39,4 @@ async def reconcile_token(context: Context, name: str) -> Outcome:
     if held_back is None and is_true(status, ConditionType.STALLED):
         return Stalled("the status says what a person must do")
     until = token.spec.expires_at
-    return Done(sooner(gather.seconds_until(until, now) if until else None, held_back))
+    return Done(sooner(children.seconds_until(until, now) if until else None, held_back))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from berth.api.team import RegistryTeam
 from berth.kube.resources import REGISTRY_TEAMS
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.subjects import people_seen
 from berth.reconcile.outcome import Done, Outcome
-from berth.reconcile.people import people_seen
 from berth.status.team import compute_team_status
 
 

@@ -24,11 +24,11 @@ from berth.desired.registry.deployment import started_with
 from berth.desired.registry.secret import SECRET_NAME
 from berth.kube.apply import Change
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
-from berth.reconcile import gather
 from berth.reconcile.context import Context
-from berth.reconcile.gather import found_material
+from berth.reconcile.observe import children
+from berth.reconcile.observe.children import found_material
 from berth.reconcile.outcome import Done, Outcome, Retrying
-from berth.reconcile.wake import INSTALLATION_SECRETS
+from berth.reconcile.watch.enqueue import INSTALLATION_SECRETS
 
 LOOK_AGAIN: Final = 3600.0  # seconds; certificates are renewed when two thirds of their life are over
 REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that is to sign has come
@@ -78,7 +78,7 @@ def _reached(context: Context, project: Manifest, certificate: str) -> bool:
     namespace = names.project_namespace(project["metadata"]["name"])
     secret = context.caches.live(SECRETS, (namespace, SECRET_NAME))
     deployment = context.caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
-    rollout = gather.deployment_seen(context.caches, namespace)
+    rollout = children.deployment_seen(context.caches, namespace)
     if secret is None or deployment is None or rollout is None:
         return False
     if certificate.encode() not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):

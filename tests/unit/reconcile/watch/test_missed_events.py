@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from berth.kube.resources import DOCKER_REPOSITORIES, PROJECTS, REGISTRY_TEAMS, Manifest, ObjectKey, Resource
-from berth.reconcile.news import PATIENCE, News, SecondWatch
-from berth.reconcile.queue import Key
+from berth.reconcile.watch.missed_events import PATIENCE, News, SecondWatch
+from berth.reconcile.workqueue import Key
 
 TEAM = ("", "t")
 

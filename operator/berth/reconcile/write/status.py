@@ -12,8 +12,8 @@ from berth.api.conditions import ConditionReason, ConditionType
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, NotFound
 from berth.kube.resources import ACCESS_TOKENS, DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
-from berth.reconcile.caches import Caches
-from berth.reconcile.enforcement import AGAIN
+from berth.reconcile.watch.caches import Caches
+from berth.reconcile.write.policy_propagation import AGAIN
 from berth.status.conditions import failed_status
 from berth.status.repository import OWNED_CONDITIONS
 

@@ -8,11 +8,11 @@ from berth.api.certification import Certification
 from berth.api.conditions import ConditionType
 from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
-from berth.reconcile import gather
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.observe import children
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
-from berth.reconcile.statuses import is_true
+from berth.reconcile.write.status import is_true
 from berth.status.observed import CertificationSeen, UserObserved
 from berth.status.user import compute_user_status, next_change
 
@@ -30,14 +30,14 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
     certifications = _certifications(context, user)
     observed = UserObserved(
         berth_namespace=context.settings.namespace,
-        password=gather.password_seen(user, context.caches, context.settings.namespace),
+        password=children.password_seen(user, context.caches, context.settings.namespace),
         certifications=certifications,
     )
     now = context.now()
     status = compute_user_status(user, observed, now)
     held_back = await context.statuses.write(live, status)
     change = next_change(certifications, now)
-    pause = sooner(gather.seconds_until(change, now) if change else None, held_back)
+    pause = sooner(children.seconds_until(change, now) if change else None, held_back)
     if is_true(status, ConditionType.STALLED):
         stalled = Stalled("the status says what a person must do")
         return stalled if pause is None else replace(stalled, after=min(stalled.after, pause))

@@ -21,8 +21,8 @@ from berth.kube.resources import (
     Manifest,
     Resource,
 )
-from berth.reconcile.queue import Key
-from berth.reconcile.wake import INSTALLATION, Waker
+from berth.reconcile.watch.enqueue import INSTALLATION, Waker
+from berth.reconcile.workqueue import Key
 
 A, B = Key("Project", "a"), Key("Project", "b")
 CONSENT = "berth-pull-secret-writer"

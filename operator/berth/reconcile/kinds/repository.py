@@ -13,13 +13,14 @@ from berth.desired.repository import desired_repository
 from berth.desired.sharing.access_policy import repository_label, repository_policy_name
 from berth.kube.apply import Reference
 from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest
-from berth.reconcile import finalizer, gather
 from berth.reconcile.context import Context
-from berth.reconcile.models import Unreadable, read, tell_unreadable
+from berth.reconcile.kinds.project import first_failure
+from berth.reconcile.observe import children
+from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.subjects import people_seen, sharing_subjects
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
-from berth.reconcile.people import people_seen, sharing_subjects
-from berth.reconcile.project import first_failure
-from berth.reconcile.statuses import is_true
+from berth.reconcile.write import finalizer
+from berth.reconcile.write.status import is_true
 from berth.status.observed import ApplyFailure, NamespaceSeen, RepositoryObserved
 from berth.status.repository import compute_repository_status
 
@@ -38,7 +39,7 @@ async def reconcile_repository(context: Context, name: str) -> Outcome:
         repository = read(DockerRepository, live)
     except Unreadable as error:
         return await tell_unreadable(context, live, error)
-    space = gather.namespace_seen(context.caches, namespace)
+    space = children.namespace_seen(context.caches, namespace)
     claimed_by = _claimed_by(context, repository, namespace)
     if repository.metadata.being_deleted and not _keeps(space, claimed_by):
         await finalizer.release(context.client, context.caches, live)
@@ -63,7 +64,7 @@ def _claimed_by(context: Context, repository: DockerRepository, namespace: str) 
         context.caches.live(DOCKER_REPOSITORIES, (namespace, name))
         for name in context.waker.claimants(namespace, repository.path)
     )
-    return gather.older_claimant(repository, [other for other in found if other is not None])
+    return children.older_claimant(repository, [other for other in found if other is not None])
 
 
 async def _apply(
@@ -109,7 +110,7 @@ async def _tell(
         host=context.settings.host,
         project=project_id,
         project_exists=project is not None,
-        project_state=gather.project_state(project),
+        project_state=children.project_state(project),
         claimed_by=claimed_by,
         policy_state=_own_policy_state(context, repository, namespace),
         people=people_seen(
@@ -132,4 +133,4 @@ def _own_policy_state(context: Context, repository: DockerRepository, namespace:
     name = repository.metadata.name
     if not any(_policies(context, namespace, name)):
         return None
-    return gather.policy_state(context.caches, namespace, repository_policy_name(name))
+    return children.policy_state(context.caches, namespace, repository_policy_name(name))

@@ -11,7 +11,7 @@ from berth.api.conditions import ConditionReason
 from berth.kube.resources import Manifest
 from berth.reconcile.context import Context
 from berth.reconcile.outcome import Outcome, Stalled
-from berth.reconcile.statuses import own_part
+from berth.reconcile.write.status import own_part
 from berth.status.conditions import failed_status
 
 ModelT = TypeVar("ModelT", bound=Resource)

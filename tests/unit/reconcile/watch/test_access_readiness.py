@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from berth.kube.resources import Manifest
-from berth.reconcile.presence import AWAY, Presence, serves
+from berth.reconcile.watch.access_readiness import AWAY, Presence, serves
 
 
 def pod(name: str, ready: bool = True) -> Manifest:

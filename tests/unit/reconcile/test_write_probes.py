@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from berth.reconcile.probes import Probes
+from berth.reconcile.write_probes import Probes
 from berth.status.observed import ProbeOutcome, ProbeSeen
 from tests.kit.virtual_time import run
 

@@ -9,10 +9,10 @@ from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
 from berth.desired.registry.claim import CLAIM_NAME
 from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
-from berth.reconcile import gather
 from berth.reconcile.context import Context
-from berth.reconcile.people import people_seen, sharing_subjects
-from berth.reconcile.presence import serves
+from berth.reconcile.observe import children
+from berth.reconcile.observe.subjects import people_seen, sharing_subjects
+from berth.reconcile.watch.access_readiness import serves
 from berth.status.observed import (
     AccessSeen,
     ApplyFailure,
@@ -40,18 +40,20 @@ async def observe_project(
     namespace = names.project_namespace(project_id)
     claim = await _claim(context, namespace)
     wanted_class = project.spec.storage.persistent_volume_claim.storage_class_name
-    pods = gather.registry_pods(caches, project_id)
+    pods = children.registry_pods(caches, project_id)
     return ProjectObserved(
         host=context.settings.host,
         registry_version=context.settings.registry_version,
         namespace=space,
         claim=claim,
-        storage_class=gather.storage_class_seen(caches, (claim.storage_class if claim else "") or wanted_class),
-        deployment=gather.deployment_seen(caches, namespace),
+        storage_class=children.storage_class_seen(caches, (claim.storage_class if claim else "") or wanted_class),
+        deployment=children.deployment_seen(caches, namespace),
         pods=tuple([await _pod(context, pod) for pod in pods]),
         probe=_probe(context, project, pods),
         access=AccessSeen(
-            policy_state=gather.policy_state(caches, namespace, names.PROJECT_POLICY_NAME) if policy_written else None,
+            policy_state=children.policy_state(caches, namespace, names.PROJECT_POLICY_NAME)
+            if policy_written
+            else None,
             signing_ready=keys_ready,
             serves=serves(caches.access_pods()),
         ),
@@ -69,7 +71,7 @@ def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> Prob
     said = project.status.condition(ConditionType.STORAGE_READY)
     return context.probes.look(
         project.project_id,
-        gather.ready_pods(pods),
+        children.ready_pods(pods),
         said_ready=said is not None and said.status == "True",
         asked=(project.metadata.annotations or {}).get(names.ANNOTATION_RECONCILE_REQUESTED, ""),
     )
@@ -80,12 +82,12 @@ async def _claim(context: Context, namespace: str) -> ClaimSeen | None:
     if live is None:
         return None
     bound = (live.get("status") or {}).get("phase") == "Bound"
-    return gather.claim_seen(live, "" if bound else await gather.warning_event(context.client, live))
+    return children.claim_seen(live, "" if bound else await children.warning_event(context.client, live))
 
 
 async def _pod(context: Context, live: Manifest) -> PodSeen:
     """One pod; its events are asked for only while it has not started a container, because then nothing else tells."""
-    seen = gather.pod_seen(live)
+    seen = children.pod_seen(live)
     if seen.ready or seen.unschedulable or any(found.restarts or found.waiting_message for found in seen.containers):
         return seen
-    return gather.pod_seen(live, await gather.warning_event(context.client, live))
+    return children.pod_seen(live, await children.warning_event(context.client, live))

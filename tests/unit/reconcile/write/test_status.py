@@ -10,9 +10,9 @@ import pytest
 from berth.kube.client import KubeClient
 from berth.kube.errors import Conflict, Forbidden, NotFound
 from berth.kube.resources import Manifest
-from berth.reconcile.caches import Caches
-from berth.reconcile.enforcement import AGAIN
-from berth.reconcile.statuses import SETTLE, StatusWriter, own_part
+from berth.reconcile.watch.caches import Caches
+from berth.reconcile.write.policy_propagation import AGAIN
+from berth.reconcile.write.status import SETTLE, StatusWriter, own_part
 
 
 def condition(kind: str, status: str = "True", reason: str = "Progressing") -> dict[str, str]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from berth.kube.resources import Manifest
-from berth.reconcile.caches import Caches
-from berth.reconcile.enforcement import AGAIN, Enforcement
+from berth.reconcile.watch.caches import Caches
+from berth.reconcile.write.policy_propagation import AGAIN, Enforcement
 
 
 def pod(name: str, *, ready: bool = True, phase: str = "Running", restarts: int = 0) -> Manifest:

@@ -40,7 +40,7 @@ from berth.kube.client import KubeClient
 from berth.kube.drift import desired_hash, find_drift
 from berth.kube.errors import Forbidden, Invalid, NotFound
 from berth.kube.resources import ACCESS_TOKENS, NAMESPACES, REGISTRY_USERS, SECRETS, SERVICE_ACCOUNTS, Manifest
-from berth.reconcile.caches import Caches
+from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
 from berth.status.pull_secret import tell_absent, tell_consent_missing, tell_refused, tell_served
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from berth.reconcile.queue import BACKOFF_LIMIT, BURST, Key, KeyedQueue, Work
+from berth.reconcile.workqueue import BACKOFF_LIMIT, BURST, Key, KeyedQueue, Work
 from tests.kit.virtual_time import run
 
 A, B = Key("Project", "a"), Key("Project", "b")
