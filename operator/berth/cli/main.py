@@ -33,8 +33,8 @@ def main() -> None:
 def operator() -> None:
     """Run the operator: turn Project objects into registries."""
     chosen = _read(settings.OperatorSettings)
-    from berth.handlers import process
     from berth.runtime.logs import configure_logs
+    from berth.services.operator import process
 
     configure_logs("operator", chosen.log_level)
     process.run(chosen)

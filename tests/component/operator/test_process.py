@@ -8,9 +8,9 @@ import socket
 import aiohttp
 import pytest
 
-from berth.handlers.process import operate
 from berth.kube.client import KubeClient
 from berth.kube.resources import PROJECTS
+from berth.services.operator.process import operate
 from tests.kit.operator.harness import Cluster, RunningOperator, operator_settings
 
 

@@ -17,7 +17,6 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from berth.api import names
-from berth.handlers.process import operate
 from berth.kube.client import KubeClient, Selection
 from berth.kube.resources import (
     DEPLOYMENTS,
@@ -27,6 +26,7 @@ from berth.kube.resources import (
     Manifest,
     Resource,
 )
+from berth.services.operator.process import operate
 from berth.settings import OperatorSettings
 from berth.status.observed import ProbeOutcome, ProbeSeen
 from tests.kit.control_plane import ControlPlane, tool

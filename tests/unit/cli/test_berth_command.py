@@ -73,7 +73,7 @@ def test_a_wrong_value_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("arguments", "module", "kind"),
     [
-        (["operator"], "berth.handlers.process", settings.OperatorSettings),
+        (["operator"], "berth.services.operator.process", settings.OperatorSettings),
         (["access"], "berth.services.access.process", settings.AccessSettings),
         (["catalog"], "berth.services.catalog.process", settings.CatalogSettings),
     ],

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from berth.handlers.prober import RegistryProber
 from berth.registry.token_source import AccessTokens
+from berth.services.operator.registry_prober import RegistryProber
 from berth.status.observed import ProbeOutcome, ProbeSeen
 from tests.kit.catalog.registries import PROJECT, SERVICE_TOKEN, Registry, registry_with_client
 

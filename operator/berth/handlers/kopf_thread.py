@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 import kopf
 
-from berth.handlers.registration import register
+from berth.handlers.events import register
 from berth.kube.client import KubeClient, Login
 from berth.reconcile.watch.missed_events import News
 

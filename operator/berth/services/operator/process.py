@@ -17,10 +17,7 @@ import uvloop
 
 from berth.api.names import registry_host
 from berth.desired.installation.manifests import PUBLIC_CA
-from berth.handlers.embedded import watch_with_kopf
-from berth.handlers.health import Metrics, serve_health
-from berth.handlers.prober import RegistryProber
-from berth.handlers.replicas import AccessReplicas
+from berth.handlers.kopf_thread import watch_with_kopf
 from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
 from berth.reconcile.context import Context
@@ -35,6 +32,9 @@ from berth.reconcile.write.policy_propagation import Ask, Enforcement
 from berth.reconcile.write.status import StatusWriter
 from berth.reconcile.write_probes import Prober, Probes
 from berth.registry.token_source import AccessTokens
+from berth.services.operator.access_replicas import AccessReplicas
+from berth.services.operator.health import Metrics, serve_health
+from berth.services.operator.registry_prober import RegistryProber
 from berth.settings import OperatorSettings
 
 GRACE: Final = 10.0  # seconds that passes under way get when the process is told to stop
