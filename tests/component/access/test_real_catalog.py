@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from berth.catalog.db.database import open_database
-from berth.services.access.catalog_client import CatalogClient
+from berth.services.access.upstream.catalog_client import CatalogClient
 from tests.component.access.test_real_registry import NAME, SCOPE, digest_of, image, push_blob, push_image
 from tests.component.catalog.test_api import Api, running_api, token
 from tests.kit.access.served import Served

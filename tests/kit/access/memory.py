@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from berth.services.access.deps import CatalogAway, RegistryAway, WriteIntent
-from berth.services.access.exchange import Answer
+from berth.services.access.http.messages import Answer
 
 
 @dataclass

@@ -13,9 +13,9 @@ import uvicorn
 from yarl import URL
 
 from berth.oci.manifest import MEDIA_TYPES
-from berth.services.access.exchange import Answer, Receive, Request, Scope, Send, Unfinished
+from berth.services.access.http.messages import Answer, Receive, Request, Scope, Send, Unfinished
 from berth.services.access.process import server_config
-from berth.services.access.registry_proxy import RegistryProxy
+from berth.services.access.upstream.registry_proxy import RegistryProxy
 from tests.kit.access.world import AUTHORITY, Response, World
 from tests.kit.catalog.registries import RunningRegistry, running_registry
 from tests.kit.control_plane import free_ports

@@ -33,9 +33,9 @@ from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
 from berth.services.access.deps import Deps
+from berth.services.access.endpoints.policy_revision import SeenEndpoint
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.seen_endpoint import SeenEndpoint
-from berth.services.access.tokens import TokenService
+from berth.services.access.tokens.registry_tokens import TokenService
 from berth.settings import OidcIssuer
 from tests.kit.access.memory import MemoryCatalog, MemoryRegistries
 from tests.kit.pki import Authority

@@ -9,10 +9,14 @@ import structlog
 
 from berth.api.names import PATH_SEEN
 from berth.oci.request import InvalidReference, Route, parse_request
-from berth.services.access.answers import internal_error, malformed, method_not_allowed, not_found
-from berth.services.access.authz_endpoint import AuthzEndpoint
 from berth.services.access.deps import Deps
-from berth.services.access.exchange import (
+from berth.services.access.endpoints.authz import AuthzEndpoint
+from berth.services.access.endpoints.listings import Listings
+from berth.services.access.endpoints.manifests import ManifestWrites
+from berth.services.access.endpoints.token import TokenEndpoint
+from berth.services.access.endpoints.uploads import UploadCancels
+from berth.services.access.endpoints.why import WhyPage
+from berth.services.access.http.messages import (
     Answer,
     ClientGone,
     Receive,
@@ -24,11 +28,7 @@ from berth.services.access.exchange import (
     read_request,
     send_answer,
 )
-from berth.services.access.listing import Listings
-from berth.services.access.manifests import ManifestWrites
-from berth.services.access.token_endpoint import TokenEndpoint
-from berth.services.access.uploads import UploadCancels
-from berth.services.access.why_page import WhyPage
+from berth.services.access.http.refusals import internal_error, malformed, method_not_allowed, not_found
 
 _PROBES = frozenset({"/healthz", "/readyz"})
 

@@ -12,10 +12,10 @@ from berth.authz.model import Snapshot
 from berth.identity.authenticator import Authenticator
 from berth.identity.gateway_caller import GatewayDoor
 from berth.services.access.audit import AuditLog
-from berth.services.access.exchange import Answer
+from berth.services.access.endpoints.policy_revision import SeenEndpoint
+from berth.services.access.http.messages import Answer
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.seen_endpoint import SeenEndpoint
-from berth.services.access.tokens import TokenService
+from berth.services.access.tokens.registry_tokens import TokenService
 
 
 class CatalogAway(Exception):  # noqa: N818 - named for the state that it reports

@@ -37,15 +37,15 @@ from berth.runtime.logs import LineWriter, configure_logs
 from berth.runtime.server import Server, http_server
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
-from berth.services.access.catalog_client import CatalogClient
 from berth.services.access.deps import Deps
+from berth.services.access.endpoints.policy_revision import SeenEndpoint
+from berth.services.access.http.fast_path import PromptProtocol, Turn
 from berth.services.access.issuer_client import fetching_keys
-from berth.services.access.last_use import FIELD_MANAGER, LastUse
 from berth.services.access.metrics import AccessMetrics
-from berth.services.access.prompt import PromptProtocol, Turn
-from berth.services.access.registry_proxy import RegistryProxy
-from berth.services.access.seen_endpoint import SeenEndpoint
-from berth.services.access.tokens import TokenService
+from berth.services.access.tokens.last_used import FIELD_MANAGER, LastUse
+from berth.services.access.tokens.registry_tokens import TokenService
+from berth.services.access.upstream.catalog_client import CatalogClient
+from berth.services.access.upstream.registry_proxy import RegistryProxy
 from berth.settings import AccessSettings
 from berth.snapshot.store import PolicyKeeper, PolicyStore, StoredPolicy
 from berth.snapshot.watcher import SnapshotFeed

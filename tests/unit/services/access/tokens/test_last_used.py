@@ -9,7 +9,7 @@ from typing import Any
 
 from berth.kube.errors import Conflict, KubeError, Unavailable
 from berth.kube.resources import Manifest
-from berth.services.access.last_use import LastUse
+from berth.services.access.tokens.last_used import LastUse
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

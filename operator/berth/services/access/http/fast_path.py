@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from berth.services.access.exchange import Answer, Request, Unfinished, read_headers
+from berth.services.access.http.messages import Answer, Request, Unfinished, read_headers
 
 
 class Prompt(Protocol):

@@ -7,11 +7,11 @@ from typing import Final
 from berth.identity.gateway_caller import Caller
 from berth.identity.service_account import NotServed
 from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
-from berth.services.access.answers import Refusal, malformed, not_served
-from berth.services.access.blob_passes import BlobPasses
+from berth.services.access.authorize.authorizer import Judge, Judged, Unsure
+from berth.services.access.authorize.blob_cache import BlobPasses
 from berth.services.access.deps import Deps
-from berth.services.access.exchange import Answer, Request
-from berth.services.access.judgement import Judge, Judged, Unsure
+from berth.services.access.http.messages import Answer, Request
+from berth.services.access.http.refusals import Refusal, malformed, not_served
 
 _METHOD: Final = "berth-original-method"
 _TARGET: Final = "berth-original-uri"

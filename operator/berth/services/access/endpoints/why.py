@@ -25,10 +25,10 @@ from berth.authz.model import AccessRequest, Action, CredentialKind, Decision, I
 from berth.authz.queries import identity_of
 from berth.identity.credentials import MalformedCredentials, parse_basic
 from berth.identity.gateway_caller import Caller
-from berth.services.access.answers import Refusal, login_refused, method_not_allowed
+from berth.services.access.authorize.existence import informed
 from berth.services.access.deps import Deps
-from berth.services.access.exchange import Answer, Request, json_answer
-from berth.services.access.unknown_names import informed
+from berth.services.access.http.messages import Answer, Request, json_answer
+from berth.services.access.http.refusals import Refusal, login_refused, method_not_allowed
 
 _MAX_FIELDS: Final = 8
 _USAGE: Final = "Say what to explain: /why?action=push&image=project/repository, and as=WHO for somebody else."
@@ -61,14 +61,14 @@ class WhyPage:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         environment = Environment(
-            loader=PackageLoader("berth.services.access"),
+            loader=PackageLoader("berth.services.access.endpoints"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         self._template = environment.get_template("why.html.j2")
-        style, _, _ = PackageLoader("berth.services.access").get_source(environment, "why.css")
+        style, _, _ = PackageLoader("berth.services.access.endpoints").get_source(environment, "why.css")
         self._style = Markup(style)  # noqa: S704 - a file of this package
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self._policy = (

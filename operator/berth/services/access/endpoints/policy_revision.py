@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from berth.api.names import AUDIENCE_ACCESS
 from berth.identity.service_account import NotServed, ServiceAccountVerifier
-from berth.services.access.answers import method_not_allowed, not_served
-from berth.services.access.exchange import Answer, Request, json_answer
+from berth.services.access.http.messages import Answer, Request, json_answer
+from berth.services.access.http.refusals import method_not_allowed, not_served
 
 Reach: TypeAlias = Callable[[Mapping[str, int], float], Awaitable[Mapping[str, int]]]
 """Waits until the policy holds what was written up to these resource versions (by plural of the kind), at most so many

@@ -12,11 +12,11 @@ from berth.authz.messages import Facts, sentence
 from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
 from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
-from berth.services.access.answers import Refusal, challenge, denied, with_page
+from berth.services.access.authorize.existence import is_unknown, with_content
 from berth.services.access.deps import Deps
-from berth.services.access.known_requests import Bounded, holds_until
-from berth.services.access.tokens import GrantedToken, TokenRefused
-from berth.services.access.unknown_names import is_unknown, with_content
+from berth.services.access.http.refusals import Refusal, challenge, denied, with_page
+from berth.services.access.tokens.grant_cache import Bounded, holds_until
+from berth.services.access.tokens.registry_tokens import GrantedToken, TokenRefused
 
 _ALLOWED_KEPT: Final = 2_000
 _Question: TypeAlias = tuple[str, AccessRequest]  # an Authorization header, and what its bearer wants

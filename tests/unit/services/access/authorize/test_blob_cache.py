@@ -10,8 +10,8 @@ from berth.api.reasons import Reason
 from berth.authz.model import State
 from tests.kit.access.world import Response, World, write_keys
 from tests.kit.pki import Authority
-from tests.unit.services.access.test_known_requests import LAPTOP
-from tests.unit.services.access.test_tokens_as_passwords import change, give_token
+from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token
+from tests.unit.services.access.tokens.test_grant_cache import LAPTOP
 
 PULL = "repository:genomics/aligner:pull"
 FIRST, SECOND = (f"/v2/genomics/aligner/blobs/sha256:{digit * 64}" for digit in "ab")

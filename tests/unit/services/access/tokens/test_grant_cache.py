@@ -12,11 +12,11 @@ import pytest
 from berth.api.reasons import Reason
 from berth.authz.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
 from berth.authz.token_format import make_token, token_sha256
-from berth.services.access.exchange import Answer, Request
-from berth.services.access.known_requests import REUSED_SECONDS, Bounded
+from berth.services.access.http.messages import Answer, Request
+from berth.services.access.tokens.grant_cache import REUSED_SECONDS, Bounded
 from tests.kit.access.world import AUTHORITY as TOKEN_AUTHORITY
 from tests.kit.access.world import HOST, World, basic, claims, write_keys
-from tests.unit.services.access.test_tokens_as_passwords import change, give_token, pod_token
+from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token, pod_token
 
 SCOPE = "repository:genomics/aligner:pull,push"
 LAPTOP = make_token(b"1" * 32)

@@ -20,7 +20,10 @@ from berth.authz.messages import Facts, sentence
 from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.oci.request import RegistryRequest
-from berth.services.access.answers import (
+from berth.services.access.authorize.authorizer import Judge, Judged
+from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.http.messages import Answer, BodyTooLarge, Request
+from berth.services.access.http.refusals import (
     Refusal,
     denied,
     invalid_manifest,
@@ -28,9 +31,6 @@ from berth.services.access.answers import (
     registry_away,
     warning,
 )
-from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
-from berth.services.access.exchange import Answer, BodyTooLarge, Request
-from berth.services.access.judgement import Judge, Judged
 
 _PASSED_ON: Final = ("authorization", "content-type", "accept", "user-agent", "host", "x-forwarded-proto")
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from berth.services.access.exchange import Answer, Request
-from berth.services.access.prompt import PromptProtocol, Turn
+from berth.services.access.http.fast_path import PromptProtocol, Turn
+from berth.services.access.http.messages import Answer, Request
 
 IDLE = 5  # seconds, the setting of the server
 KNOWN = b"GET /token HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -14,7 +14,7 @@ from typing import Final
 
 from berth.authz.messages import MAX_LENGTH
 from berth.oci.request import RegistryRequest, Route
-from berth.services.access.exchange import Answer, json_answer
+from berth.services.access.http.messages import Answer, json_answer
 
 DENIED: Final = "DENIED"
 UNAUTHORIZED: Final = "UNAUTHORIZED"

@@ -20,8 +20,8 @@ from berth.api.reasons import Reason
 from berth.authz.actor import Actor, unchanged_until
 from berth.authz.model import CredentialKind, Identity, Snapshot
 from berth.services.access.audit import PreparedLine
-from berth.services.access.exchange import Answer
-from berth.services.access.tokens import Claims
+from berth.services.access.http.messages import Answer
+from berth.services.access.tokens.registry_tokens import Claims
 
 REUSED_SECONDS: Final = 5.0
 """How long an answer is given again. Whoever reckons its token's end from when it came is late by that at most."""

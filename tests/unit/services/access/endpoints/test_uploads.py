@@ -5,7 +5,7 @@ from __future__ import annotations
 from berth.api.reasons import Reason
 from berth.authz.model import Action
 from berth.services.access.deps import RegistryAway
-from berth.services.access.exchange import Answer
+from berth.services.access.http.messages import Answer
 from tests.kit.access.world import World, claims, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"

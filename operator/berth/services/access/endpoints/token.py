@@ -25,12 +25,12 @@ from berth.identity.authenticator import Proof, failed
 from berth.identity.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
 from berth.identity.gateway_caller import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
 from berth.oci.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
-from berth.services.access.answers import bad_token_request, login_refused, method_not_allowed
+from berth.services.access.authorize.existence import content_of
 from berth.services.access.deps import Deps
-from berth.services.access.exchange import Answer, BodyTooLarge, Request, Unfinished
-from berth.services.access.known_requests import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
-from berth.services.access.tokens import claims_of
-from berth.services.access.unknown_names import content_of
+from berth.services.access.http.messages import Answer, BodyTooLarge, Request, Unfinished
+from berth.services.access.http.refusals import bad_token_request, login_refused, method_not_allowed
+from berth.services.access.tokens.grant_cache import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
+from berth.services.access.tokens.registry_tokens import claims_of
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES

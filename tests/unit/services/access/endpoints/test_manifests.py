@@ -12,7 +12,7 @@ import pytest
 from berth.api.reasons import Reason
 from berth.authz.model import Action, State
 from berth.services.access.deps import RegistryAway, WriteIntent
-from berth.services.access.exchange import Answer
+from berth.services.access.http.messages import Answer
 from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"

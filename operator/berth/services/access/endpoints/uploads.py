@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Final
 
 from berth.oci.request import RegistryRequest
-from berth.services.access.answers import Refusal, registry_away
+from berth.services.access.authorize.authorizer import Judge
 from berth.services.access.deps import Deps, RegistryAway
-from berth.services.access.exchange import Answer, Request
-from berth.services.access.judgement import Judge
-from berth.services.access.tokens import claims_of
+from berth.services.access.http.messages import Answer, Request
+from berth.services.access.http.refusals import Refusal, registry_away
+from berth.services.access.tokens.registry_tokens import claims_of
 
 _PASSED_ON: Final = ("accept", "user-agent", "host", "x-forwarded-proto")
 
