@@ -22,7 +22,8 @@ import pytest
 from berth.api.names import repository_object_name
 from berth.authz.model import CredentialKind, Identity
 from berth.authz.token_format import make_token, token_sha256
-from berth.services.access.tokens.registry_tokens import TokenService, claims_of
+from berth.services.access.tokens.claims import claims_of
+from berth.services.access.tokens.registry_tokens import TokenService
 from e2e.suite.clients.stage import json_items
 from e2e.suite.crowd import Projects
 from e2e.suite.http import NoAnswer, Session, Wire

@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 
 from berth.api.base import ApiModel, Resource, Time
 from berth.api.names import PATH_COMPONENT_PATTERN
-from berth.api.policy import PolicyAction
+from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.api.subjects import FORMS, SubjectName, well_named
-from berth.api.token import TokenScopeName
+from berth.api.token import TokenScope
 
 IMAGE_PATTERN: Final = (
     rf"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(?:/{PATH_COMPONENT_PATTERN})*"
@@ -62,10 +62,10 @@ class Expectation(ApiModel):
 
     subject: Annotated[Asker, Field(description="Who tries. No default.")]
     scopes: Annotated[
-        tuple[TokenScopeName, ...] | None,
+        tuple[TokenScope, ...] | None,
         Field(min_length=1, description="Scopes of the token that is used. Default: all of them, as with a password."),
     ] = None
-    action: Annotated[PolicyAction, Field(description="view, pull, push, delete or administer. No default.")]
+    action: Annotated[Action, Field(description="view, pull, push, delete or administer. No default.")]
     image: Annotated[
         str,
         Field(

@@ -27,7 +27,7 @@ class PolicyState(StrEnum):
     SUSPENDED = "Suspended"
 
 
-class PolicyAction(StrEnum):
+class Action(StrEnum):
     """What a level lets somebody do."""
 
     VIEW = "view"
@@ -46,13 +46,13 @@ class RuleSource(StrEnum):
 
 
 _ORDER: Final = (
-    (SharingLevel.VIEW, PolicyAction.VIEW),
-    (SharingLevel.DOWNLOAD, PolicyAction.PULL),
-    (SharingLevel.EDIT, PolicyAction.PUSH),
-    (SharingLevel.EDIT_AND_DELETE, PolicyAction.DELETE),
-    (SharingLevel.ADMINISTER, PolicyAction.ADMINISTER),
+    (SharingLevel.VIEW, Action.VIEW),
+    (SharingLevel.DOWNLOAD, Action.PULL),
+    (SharingLevel.EDIT, Action.PUSH),
+    (SharingLevel.EDIT_AND_DELETE, Action.DELETE),
+    (SharingLevel.ADMINISTER, Action.ADMINISTER),
 )
-ACTIONS: Final[Mapping[SharingLevel, tuple[PolicyAction, ...]]] = {
+ACTIONS: Final[Mapping[SharingLevel, tuple[Action, ...]]] = {
     level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
 }
 """What each level lets somebody do: its own action and those of the levels before it."""
@@ -67,9 +67,9 @@ class PolicyRule(ApiModel):
     ] = None
     level: Annotated[SharingLevel, Field(description="The sharing level.")]
     actions: Annotated[
-        tuple[PolicyAction, ...],
+        tuple[Action, ...],
         Field(
-            max_length=len(PolicyAction),
+            max_length=len(Action),
             description="What the level lets the subject do, weakest first; push needs a Certification too. "
             "Absent: what the level says.",
             json_schema_extra=ATOMIC,

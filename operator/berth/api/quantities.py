@@ -1,4 +1,4 @@
-"""Kubernetes quantities: `50Gi`, `100G`, `250m`. Pure.
+"""Kubernetes quantities: `50Gi`, `100G`, `250m`; and durations: `720h`, `1h30m`. Pure.
 
 Source: k8s.io/apimachinery/pkg/api/resource (`<signedNumber><suffix>`; binary SI, decimal SI, decimal exponent).
 """
@@ -6,6 +6,7 @@ Source: k8s.io/apimachinery/pkg/api/resource (`<signedNumber><suffix>`; binary S
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
@@ -57,3 +58,15 @@ def format_size(value: int) -> str:
     while value >= 10_000 and power < len(_BINARY) - 1:
         value, power = -(-value // 1024), power + 1
     return f"{value}{_BINARY[power]}"
+
+
+_DURATION: Final = re.compile(r"(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?", re.ASCII)
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration. Raises ValueError, with one sentence, for anything else."""
+    found = _DURATION.fullmatch(text) if text else None
+    if found is None:
+        raise ValueError(f"{text!r} is no duration: write hours, minutes and seconds, for example 720h or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)

@@ -15,13 +15,13 @@ SHARING_MAX_ITEMS: Final = 200
 
 
 class SubjectKind(StrEnum):
-    """Kinds of subjects that something can be shared with."""
+    """Kinds of sharing subjects, the most specific first."""
 
     USER = "User"
+    ROBOT = "Robot"
+    SERVICE_ACCOUNT = "ServiceAccount"
     TEAM = "Team"
     GROUP = "Group"
-    SERVICE_ACCOUNT = "ServiceAccount"
-    ROBOT = "Robot"
     AUTHENTICATED_USERS = "AuthenticatedUsers"
     PUBLIC = "Public"
 
@@ -31,13 +31,31 @@ NAMED_KINDS: Final = tuple(kind for kind in SubjectKind if kind.value in FORMS)
 
 
 class SharingLevel(StrEnum):
-    """Sharing levels, weakest first; each includes the ones before it."""
+    """Sharing levels, weakest first; each includes the ones before it. Compared by `rank`."""
+
+    rank: int
+    """1 for the weakest level."""
+
+    def __init__(self, _value: str) -> None:
+        self.rank = len(type(self).__members__) + 1
 
     VIEW = "View"
     DOWNLOAD = "Download"
     EDIT = "Edit"
     EDIT_AND_DELETE = "EditAndDelete"
     ADMINISTER = "Administer"
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < SharingLevel(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= SharingLevel(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > SharingLevel(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= SharingLevel(other).rank
 
 
 class Share(ApiModel):

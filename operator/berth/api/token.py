@@ -21,7 +21,7 @@ class TokenOwnerKind(StrEnum):
     ROBOT = "Robot"
 
 
-class TokenScopeName(StrEnum):
+class TokenScope(StrEnum):
     """What a token may be used for, whatever its owner may do."""
 
     VIEW = "view"
@@ -52,10 +52,10 @@ class AccessTokenSpec(ApiModel):
 
     owner: Annotated[TokenOwner, Field(description="Whose rights it has. Can not be changed. No default.")]
     scopes: Annotated[
-        tuple[TokenScopeName, ...],
+        tuple[TokenScope, ...],
         Field(
             min_length=1,
-            max_length=len(TokenScopeName),
+            max_length=len(TokenScope),
             description="view: see what the owner may see. download: pull. modify: delete, and with download push. "
             "No default.",
             json_schema_extra=SET,

@@ -11,29 +11,28 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from berth.api.policy import RuleSource
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     CredentialKind,
     Identity,
-    Level,
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
-    RuleSource,
     Snapshot,
     Standing,
     Subject,
-    SubjectKind,
-    TokenScope,
     User,
 )
 
-SERVICE_LEVEL: Final = Level.EDIT
+SERVICE_LEVEL: Final = SharingLevel.EDIT
 """What Berth's own processes have everywhere, as far as their scopes go: the operator probes whether a registry takes
 writes, the catalog reads. None of them deletes or administers."""
-PUBLIC_LIMIT: Final = Level.DOWNLOAD
+PUBLIC_LIMIT: Final = SharingLevel.DOWNLOAD
 """What a rule for Public gives at most, whatever it says."""
 
 _FAILURES: Final = frozenset(
@@ -129,7 +128,7 @@ def standing_of(project: ProjectPolicy | None, repository: RepositoryPolicy | No
         return None
     local = repository if repository is not None and repository.rules is not None else None
     rules = local.by_subject if local is not None else project.by_subject if project is not None else _NO_RULES
-    best: tuple[Level, int, str] | None = None
+    best: tuple[SharingLevel, int, str] | None = None
     told: Rule | None = None
     for subject in actor.subjects:
         rule = rules.get(subject)

@@ -6,93 +6,15 @@ check up to it. Token endpoint, gateway, catalog listing and explanations all us
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
-from berth.api import names
+from berth.api.policy import Action
 from berth.api.reasons import Reason
-from berth.authz.actor import Actor, actor_of, certified_until, standing_of
-from berth.authz.messages import Facts, beside_page, full_name, sentence
-from berth.authz.model import (
-    AccessRequest,
-    Action,
-    Creation,
-    Decision,
-    Identity,
-    Level,
-    ProjectPolicy,
-    RepositoryPolicy,
-    Snapshot,
-    Standing,
-    State,
-    Step,
-    Subject,
-    TokenScope,
-)
-
-REQUIRED_LEVEL: Final = {
-    Action.VIEW: Level.VIEW,
-    Action.PULL: Level.DOWNLOAD,
-    Action.PUSH: Level.EDIT,
-    Action.DELETE: Level.EDIT_AND_DELETE,
-    Action.ADMINISTER: Level.ADMINISTER,
-}
-REQUIRED_SCOPES: Final = {
-    Action.VIEW: (TokenScope.VIEW,),
-    Action.PULL: (TokenScope.DOWNLOAD,),
-    Action.PUSH: (TokenScope.DOWNLOAD, TokenScope.MODIFY),
-    Action.DELETE: (TokenScope.MODIFY,),
-    Action.ADMINISTER: (TokenScope.MODIFY,),
-}
-WRITES: Final = frozenset({Action.PUSH, Action.DELETE, Action.ADMINISTER})
-"""What may not be done by a policy that is too old."""
-
-_PROJECT = re.compile(names.PROJECT_ID_PATTERN)
-_REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One decision to make, with everything the checks look up, looked up once."""
-
-    snapshot: Snapshot
-    actor: Actor
-    request: AccessRequest
-    now: datetime
-    project: ProjectPolicy | None
-    repository: RepositoryPolicy | None
-    standing: Standing | None
-    concealed: bool = False
-    """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
-
-    @property
-    def service(self) -> bool:
-        """Whether one of Berth's own processes asks."""
-        return self.actor.service
-
-    @property
-    def level(self) -> Level | None:
-        """The level in force."""
-        return self.standing.level if self.standing is not None else None
-
-
-@dataclass(frozen=True, slots=True)
-class Denial:
-    """A check refused, for this reason, with these facts for its sentence."""
-
-    reason: Reason
-    facts: Facts
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check of the chain. `judge` answers a denial, or in a few words why it has nothing against the request."""
-
-    name: str
-    judge: Callable[[Case], Denial | str]
+from berth.api.text import full_name
+from berth.authz.actor import Actor, actor_of, standing_of
+from berth.authz.checks import CHAIN, Case, Denial, may_create, visible
+from berth.authz.messages import beside_page, sentence
+from berth.authz.model import AccessRequest, Decision, Identity, Snapshot, Standing, Step
 
 
 def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> Decision:
@@ -110,7 +32,7 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
             trace.append(Step(check.name, False, text))
             short = beside_page(verdict.reason, verdict.facts)
             return Decision(False, verdict.reason, text, tuple(trace), standing, short)
-        if check.judge is _visible:
+        if check.judge is visible:
             standing = case.standing
         trace.append(Step(check.name, True, verdict))
     return Decision(True, None, "", tuple(trace), standing)
@@ -135,7 +57,7 @@ def hangs_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest, n
     """
     case = _case(snapshot, actor, request, now)
     unknown = bool(request.repository) and case.repository is None and case.standing is not None
-    return unknown and not case.service and request.action is not Action.PUSH and not _may_create(case)
+    return unknown and not case.service and request.action is not Action.PUSH and not may_create(case)
 
 
 def credential_failure(snapshot: Snapshot, identity: Identity, now: datetime) -> Reason | None:
@@ -174,180 +96,3 @@ def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetim
         standing=standing if as_if_absent is None else as_if_absent,
         concealed=as_if_absent is not None,
     )
-
-
-def _facts(case: Case) -> Facts:
-    return Facts(
-        who=case.actor.to_blame or case.actor.identity.name,
-        project=case.request.project,
-        repository=case.request.repository,
-        action=case.request.action,
-        anonymous=case.actor.anonymous,
-    )
-
-
-def _understood(case: Case) -> Denial | str:
-    request = case.request
-    well_formed = (
-        request.action in REQUIRED_LEVEL
-        and _PROJECT.fullmatch(request.project) is not None
-        and len(request.repository) <= names.REPOSITORY_MAX_LENGTH
-        and (not request.repository or _REPOSITORY.fullmatch(request.repository) is not None)
-        and (bool(request.repository) or request.action in (Action.VIEW, Action.ADMINISTER))
-    )
-    return "the name is well formed" if well_formed else Denial(Reason.INVALID_REQUEST, _facts(case))
-
-
-def _credential(case: Case) -> Denial | str:
-    failure = case.actor.failure
-    return "the credential holds" if failure is None else Denial(failure, _facts(case))
-
-
-def _visible(case: Case) -> Denial | str:
-    return _not_found(case) if case.standing is None else standing_text(case.standing)
-
-
-def _not_found(case: Case) -> Denial:
-    return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
-
-
-def _exists(case: Case) -> Denial | str:
-    """Of an absent repository nobody is told but whoever may create it, whose client needs the registry's own answers
-    on the way to a push; and of a concealed one nobody at all."""
-    if case.service or case.repository is not None or not case.request.repository:
-        return "there is such a name"
-    if case.request.action is Action.PUSH or _may_create(case):
-        return "a push may create the repository"
-    if case.concealed or case.request.absent:
-        return _not_found(case)
-    return "something may have been pushed"
-
-
-def _not_anothers(case: Case) -> Denial | str:
-    """A concealed repository is refused as an absent one would be. Only whoever could create that learns, by trying,
-    that the name is taken."""
-    return _not_found(case) if case.concealed else "no sharing of its own leaves the asker out"
-
-
-def _may_create(case: Case) -> bool:
-    """Whether the actor's push of the first image would be accepted, as far as the policy says."""
-    push = replace(case, request=replace(case.request, action=Action.PUSH, largest_layer=None))
-    return not any(isinstance(judge(push), Denial) for judge in _OF_A_FIRST_PUSH)
-
-
-def standing_text(standing: Standing) -> str:
-    """Which subject has which level from which field, for people."""
-    if standing.rule is None:
-        return f"Berth's own processes have {standing.level.label} everywhere"
-    through = f" (as its member {subject_text(standing.through)})" if standing.through is not None else ""
-    return f"{subject_text(standing.rule)}{through} has {standing.level.label} by {standing.source}"
-
-
-def subject_text(subject: Subject) -> str:
-    """`User curator`, `Team authors`, `AuthenticatedUsers`."""
-    return f"{subject.kind} {subject.name}".rstrip()
-
-
-def _not_in_trash(case: Case) -> Denial | str:
-    if case.service:
-        return "the trash does not bind Berth's own processes"
-    if case.project is not None and case.project.state is State.TRASHED:
-        return Denial(Reason.PROJECT_TRASHED, _facts(case))
-    if case.repository is not None and case.repository.state is State.TRASHED:
-        return Denial(Reason.REPOSITORY_TRASHED, _facts(case))
-    return "not in the trash"
-
-
-def _running(case: Case) -> Denial | str:
-    if case.service:
-        return "suspension does not bind Berth's own processes"
-    states = {part.state for part in (case.project, case.repository) if part is not None}
-    return "not suspended" if states == {State.ACTIVE} else Denial(Reason.PROJECT_SUSPENDED, _facts(case))
-
-
-def _hosted(case: Case) -> Denial | str:
-    if case.repository is not None and case.repository.external and case.request.action in _ON_CONTENT:
-        return Denial(Reason.EXTERNAL_REPOSITORY, _facts(case))
-    return "nothing is asked of another registry"
-
-
-def _creation(case: Case) -> Denial | str:
-    if case.request.action is not Action.PUSH or case.repository is not None:
-        return "creates no repository"
-    if case.service or (case.project is not None and case.project.creation is Creation.ON_PUSH):
-        return "a push may create the repository"
-    return Denial(Reason.CREATION_DECLARED, _facts(case))
-
-
-def _level(case: Case) -> Denial | str:
-    need = REQUIRED_LEVEL[case.request.action]
-    if case.level is None or case.level < need:
-        return Denial(Reason.LEVEL_TOO_LOW, replace(_facts(case), have=case.level, need=need))
-    return f"{case.request.action.value} needs {need.label}"
-
-
-def _certified(case: Case) -> Denial | str:
-    if case.request.action is not Action.PUSH:
-        return "only a push needs a certification"
-    if case.service:
-        return "Berth's own processes need no certification"
-    certified, until = certified_until(case.snapshot, case.actor)
-    if not certified:
-        return Denial(Reason.NOT_CERTIFIED, _facts(case))
-    if until is None:
-        return "certified until withdrawn"
-    if case.now >= until:
-        return Denial(Reason.CERTIFICATION_EXPIRED, replace(_facts(case), until=until))
-    return f"certified until {until.isoformat()}"
-
-
-def _scope(case: Case) -> Denial | str:
-    needed = REQUIRED_SCOPES[case.request.action]
-    missing = tuple(scope for scope in needed if scope not in case.actor.scopes)
-    if missing:
-        return Denial(Reason.TOKEN_SCOPE_MISSING, replace(_facts(case), missing=missing))
-    return f"the credential has the scope {' and '.join(needed)}"
-
-
-def _layer_size(case: Case) -> Denial | str:
-    layer = case.request.largest_layer
-    limit = case.project.layer_size_limit if case.project is not None else None
-    if case.request.action is not Action.PUSH or layer is None:
-        return "no layer to measure"
-    if limit is not None and layer > limit:
-        return Denial(Reason.LAYER_TOO_LARGE, replace(_facts(case), layer=layer, limit=limit))
-    return "no layer above the limit"
-
-
-def _fresh(case: Case) -> Denial | str:
-    if case.request.action not in WRITES:
-        return "reading goes by the last known policy"
-    if case.service:
-        return "Berth's own processes have their rights from no policy"
-    until = case.snapshot.fresh_until
-    if until is not None and case.now >= until:
-        return Denial(Reason.POLICY_STALE, _facts(case))
-    return "the policy is recent enough"
-
-
-_ON_CONTENT: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
-
-_OF_A_FIRST_PUSH: Final = (_not_in_trash, _running, _creation, _level, _certified, _scope, _fresh)
-
-CHAIN: Final = (
-    Check("understood", _understood),
-    Check("credential", _credential),
-    Check("visible", _visible),
-    Check("exists", _exists),
-    Check("trash", _not_in_trash),
-    Check("suspended", _running),
-    Check("hosted", _hosted),
-    Check("creation", _creation),
-    Check("level", _level),
-    Check("certification", _certified),
-    Check("token scope", _scope),
-    Check("layer size", _layer_size),
-    Check("freshness", _fresh),
-    Check("local sharing", _not_anothers),
-)
-"""Every check, in the order in which reasons are told. A request is allowed when none of them refuses."""

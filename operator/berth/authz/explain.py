@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from berth.authz.decide import subject_text
-from berth.authz.messages import full_name
-from berth.authz.model import AccessRequest, Decision, Identity, Standing, Step
+from berth.api.text import full_name, phrase
+from berth.authz.actor import actor_of, certified_until
+from berth.authz.checks import subject_text
+from berth.authz.model import AccessRequest, Decision, Identity, Snapshot, Standing, Step
 
 
 def explain(decision: Decision) -> tuple[str, ...]:
@@ -33,7 +35,7 @@ def decision_document(identity: Identity, request: AccessRequest, decision: Deci
 def _standing(standing: Standing | None) -> dict[str, Any] | None:
     if standing is None:
         return None
-    document: dict[str, Any] = {"level": standing.level.label}
+    document: dict[str, Any] = {"level": standing.level.value}
     if standing.rule is not None:
         document |= {"subject": subject_text(standing.rule), "source": standing.source.value}
     if standing.through is not None:
@@ -43,3 +45,21 @@ def _standing(standing: Standing | None) -> dict[str, Any] | None:
 
 def _line(step: Step) -> str:
     return f"{'ok  ' if step.passed else 'DENY'} {step.check}: {step.detail}"
+
+
+def certification_warning(snapshot: Snapshot, identity: Identity, now: datetime, days: int) -> str:
+    """A sentence for a push in the last `days` days of a certification; empty at any other time, and after its end.
+
+    At most 200 printable ASCII characters without quotes, so that it can stand in a `Warning: 299` header.
+    """
+    certified, until = certified_until(snapshot, actor_of(snapshot, identity, now))
+    if not certified or until is None or not now < until <= now + timedelta(days=days):
+        return ""
+    left = (until - now).days
+    span = "today" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
+    return phrase(
+        f"The certification of {{who}} to push ends {span}, at {{until}}; ask your registry office for a new "
+        "Certification.",
+        who=identity.name,
+        until=until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
+    )

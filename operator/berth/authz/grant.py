@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from berth.api.policy import Action
 from berth.authz.actor import Actor, actor_of
 from berth.authz.decide import permits
-from berth.authz.model import AccessRequest, Action, Identity, Snapshot
+from berth.authz.model import AccessRequest, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
 

@@ -7,22 +7,17 @@ shortened in the middle. It tells nothing but what the person who asked said or 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
-from berth.authz.model import Action, Level, TokenScope
-
-MAX_LENGTH: Final = 200
-"""Characters of a sentence."""
-
-_ELLIPSIS: Final = "..."
-_SHORTEST: Final = 9
-_NOT_SAFE = re.compile(r"[^ -~]|[\"\\]")
+from berth.api.sharing import SharingLevel
+from berth.api.text import full_name, phrase
+from berth.api.token import TokenScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +29,8 @@ class Facts:
     repository: str = ""  # path below the project; empty: the project itself is meant
     action: Action = Action.VIEW
     anonymous: bool = False  # nobody is logged in
-    have: Level | None = None
-    need: Level | None = None
+    have: SharingLevel | None = None
+    need: SharingLevel | None = None
     until: datetime | None = None
     missing: tuple[TokenScope, ...] = ()
     layer: int | None = None  # bytes
@@ -226,33 +221,6 @@ def beside_page(reason: Reason, facts: Facts) -> str:
     return phrase(wording.beside_page, **_fields(facts))
 
 
-def phrase(pattern: str, **fields: str) -> str:
-    """`pattern` with its `{fields}` filled in, made safe for a header and shortened to `MAX_LENGTH` characters.
-
-    When it is too long, the longest fields are shortened in the middle, to one length, no more than needed.
-    """
-    safe = {key: _NOT_SAFE.sub("?", value) for key, value in fields.items()}
-    text = pattern.format(**safe)
-    longest = min(max(map(len, safe.values()), default=0), MAX_LENGTH)
-    while len(text) > MAX_LENGTH and longest > _SHORTEST:
-        longest -= 1
-        text = pattern.format(**{key: shorten(value, longest) for key, value in safe.items()})
-    return text
-
-
-def shorten(text: str, length: int) -> str:
-    """`text`, or its beginning and end around `...` when it is longer than `length` characters."""
-    if len(text) <= length:
-        return text
-    kept = max(length - len(_ELLIPSIS), 2)
-    return text[: kept - kept // 2] + _ELLIPSIS + text[len(text) - kept // 2 :]
-
-
-def full_name(project: str, repository: str) -> str:
-    """`project/repository`, or the project alone when no repository is meant."""
-    return f"{project}/{repository}" if repository else project
-
-
 def size_text(size: int) -> str:
     """A size in bytes as people read it, in decimal units (`2 GB`, `1.5 MB`), exact to three digits."""
     value = float(size)
@@ -270,8 +238,8 @@ def _fields(facts: Facts) -> dict[str, str]:
         "name": full_name(facts.project, facts.repository) or "this request",
         "project": facts.project,
         "action": facts.action.value,
-        "have": facts.have.label if facts.have is not None else "no level",
-        "need": facts.need.label if facts.need is not None else "a higher level",
+        "have": facts.have.value if facts.have is not None else "no level",
+        "need": facts.need.value if facts.need is not None else "a higher level",
         "until": facts.until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if facts.until is not None else "",
         "missing": " and ".join(facts.missing),
         "layer": layer,

@@ -9,68 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from berth.api.policy import Action, PolicyState, RuleSource
+from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
-
-
-class Level(IntEnum):
-    """Sharing levels, weakest first; each includes the ones before it."""
-
-    VIEW = 1
-    DOWNLOAD = 2
-    EDIT = 3
-    EDIT_AND_DELETE = 4
-    ADMINISTER = 5
-
-    @property
-    def label(self) -> str:
-        """The level as manifests write it: `View`, `Download`, `Edit`, `EditAndDelete`, `Administer`."""
-        return _LEVEL_LABELS[self]
-
-
-_LEVEL_LABELS: Final[dict[Level, str]] = {
-    Level.VIEW: "View",
-    Level.DOWNLOAD: "Download",
-    Level.EDIT: "Edit",
-    Level.EDIT_AND_DELETE: "EditAndDelete",
-    Level.ADMINISTER: "Administer",
-}
-
-
-class Action(StrEnum):
-    """What somebody wants to do with a repository (or, for `view`, with a project)."""
-
-    VIEW = "view"
-    PULL = "pull"
-    PUSH = "push"
-    DELETE = "delete"
-    ADMINISTER = "administer"
-
-
-class TokenScope(StrEnum):
-    """What a credential may be used for, whoever owns it."""
-
-    VIEW = "view"
-    DOWNLOAD = "download"
-    MODIFY = "modify"
-
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 
 ALL_SCOPES: Final = frozenset(TokenScope)
-
-
-class SubjectKind(StrEnum):
-    """Kinds of sharing subjects, the most particular first."""
-
-    USER = "User"
-    ROBOT = "Robot"
-    SERVICE_ACCOUNT = "ServiceAccount"
-    TEAM = "Team"
-    GROUP = "Group"
-    AUTHENTICATED_USERS = "AuthenticatedUsers"
-    PUBLIC = "Public"
 
 
 class Subject(NamedTuple):
@@ -82,29 +31,6 @@ class Subject(NamedTuple):
 
 AUTHENTICATED_USERS: Final = Subject(SubjectKind.AUTHENTICATED_USERS)
 PUBLIC: Final = Subject(SubjectKind.PUBLIC)
-
-
-class RuleSource(StrEnum):
-    """The field that a rule comes from."""
-
-    SHARING = "Sharing"  # of the Project
-    LOCAL_SHARING = "LocalSharing"  # of the DockerRepository
-    PULL_SECRET = "PullSecret"  # of the Project
-
-
-class State(StrEnum):
-    """The state of a project or repository as its `AccessPolicy` and its own spec say; the stricter one counts."""
-
-    ACTIVE = "Active"
-    SUSPENDED = "Suspended"
-    TRASHED = "Trashed"
-
-
-class Creation(StrEnum):
-    """`spec.repositoryCreation` of a project."""
-
-    ON_PUSH = "OnPush"
-    DECLARED = "Declared"
 
 
 class CredentialKind(StrEnum):
@@ -125,7 +51,7 @@ class Rule:
 
     kind: SubjectKind
     name: str  # empty for AuthenticatedUsers and Public
-    level: Level
+    level: SharingLevel
     source: RuleSource = RuleSource.SHARING
 
     @property
@@ -140,7 +66,7 @@ class RepositoryPolicy:
 
     path: str
     rules: tuple[Rule, ...] | None = None  # None: inherits the project's; () replaces it by nothing
-    state: State = State.ACTIVE
+    state: PolicyState = PolicyState.ACTIVE
     external: bool = False
     has_content: bool = False  # at least one digest stands in the catalog
 
@@ -156,8 +82,8 @@ class ProjectPolicy:
 
     project_id: str
     rules: tuple[Rule, ...] = ()
-    state: State = State.ACTIVE
-    creation: Creation = Creation.ON_PUSH
+    state: PolicyState = PolicyState.ACTIVE
+    creation: RepositoryCreation = RepositoryCreation.ON_PUSH
     layer_size_limit: int | None = None  # bytes
     repositories: Mapping[str, RepositoryPolicy] = field(default_factory=dict)
 
@@ -172,7 +98,7 @@ def _strongest(rules: Iterable[Rule]) -> Mapping[Subject, Rule]:
     that order and duplicates do not matter."""
     order = {source: position for position, source in enumerate(RuleSource)}
     found: dict[Subject, Rule] = {}
-    for rule in sorted(rules, key=lambda rule: (-rule.level, order[rule.source])):
+    for rule in sorted(rules, key=lambda rule: (-rule.level.rank, order[rule.source])):
         found.setdefault(rule.subject, rule)
     return found
 
@@ -279,7 +205,7 @@ class Step:
 class Standing:
     """The level that somebody has, and where it comes from."""
 
-    level: Level
+    level: SharingLevel
     rule: Subject | None = None  # None: Berth's own processes have theirs from no rule
     source: RuleSource = RuleSource.SHARING
     through: Subject | None = None  # for a team: the member of it that the somebody is

@@ -12,7 +12,7 @@ from berth.api.policy import PolicyState
 from berth.api.sharing import SharingLevel
 
 
-class MemberKind(StrEnum):
+class RbacSubjectKind(StrEnum):
     """Kinds of RBAC subjects (rbac.authorization.k8s.io/v1 `Subject`)."""
 
     USER = "User"
@@ -24,7 +24,7 @@ class MemberKind(StrEnum):
 class Member:
     """One Kubernetes identity of a person, team or machine that the project is shared with."""
 
-    kind: MemberKind
+    kind: RbacSubjectKind
     name: str
     namespace: str = ""  # of a ServiceAccount alone
 

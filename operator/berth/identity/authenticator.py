@@ -15,7 +15,9 @@ from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
 from berth.api.reasons import Reason
-from berth.authz.model import ANONYMOUS, CredentialKind, Identity, Snapshot, SubjectKind, TokenScope
+from berth.api.sharing import SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.model import ANONYMOUS, CredentialKind, Identity, Snapshot
 from berth.authz.token_format import is_token, token_sha256
 from berth.identity.credentials import Basic
 from berth.identity.failure_delay import FailureTime

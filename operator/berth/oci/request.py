@@ -18,8 +18,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from berth.api import names
-from berth.authz.messages import full_name, phrase
-from berth.authz.model import AccessRequest, Action
+from berth.api.policy import Action
+from berth.api.text import full_name, phrase
 
 TARGET_MAX_LENGTH: Final = 8000
 """Characters of a request target; nginx itself takes a request line of 8 KiB."""
@@ -140,10 +140,6 @@ class RegistryRequest:
         upload: it is forwarded without its query.
         """
         return bool(self.mount_digest) and self.mount_from is not None and self.mount_from[0] == self.project
-
-    def wish(self, largest_layer: int | None = None) -> AccessRequest:
-        """This request as `decide` takes it."""
-        return AccessRequest(self.action, self.project, self.repository, largest_layer)
 
 
 def parse_request(method: str, raw_uri: str) -> RegistryRequest:

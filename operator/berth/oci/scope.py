@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from berth.api import names
-from berth.authz.messages import phrase
+from berth.api.text import phrase
 
 REPOSITORY: Final = "repository"
 REGISTRY: Final = "registry"

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from berth.authz.model import AccessTokenRecord, ProjectPolicy, Snapshot, Subject, User
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Grows when a file of an older version can no longer be read."""
 FILE_NAME: Final = "policy.json"
 PAUSE: Final = 5.0  # seconds between two savings of a policy that keeps changing

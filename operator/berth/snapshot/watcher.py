@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from berth.authz.model import Snapshot
-from berth.authz.policy import facts as facts
-from berth.authz.policy.builder import PolicyState
+from berth.authz.policy import facts
+from berth.authz.policy.builder import PolicyBuilder
 from berth.kube.client import Listing, Selection, WatchEvent
 from berth.kube.reflector import OnChange, Reflector, Source
 from berth.kube.resources import (
@@ -103,7 +103,7 @@ class SnapshotFeed:
         public_allowed: bool = False,
         stored: StoredPolicy | None = None,
     ) -> None:
-        self._state = PolicyState(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
+        self._state = PolicyBuilder(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
         self._max_age = timedelta(seconds=max_age)
         self._stored = stored
         self._stored_snapshot = _EMPTY

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from berth.services.access.deps import CatalogAway, WriteIntent
 from berth.services.access.upstream.catalog_client import CatalogClient
+from berth.services.access.upstream.ports import CatalogAway, WriteIntent
 from tests.kit.control_plane import free_ports
 
 INTENT = WriteIntent("push", "genomics", "tools/viewer", "v1", "sha256:" + "a" * 64, "m/m", "ann", "198.51.100.7")

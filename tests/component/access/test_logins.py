@@ -12,8 +12,7 @@ import pytest
 
 from berth.authz.model import CredentialKind
 from berth.authz.token_format import make_token, token_sha256
-from berth.identity.oidc import IssuerAway, OidcLogins
-from berth.services.access.issuer_client import fetching_keys
+from berth.identity.oidc import IssuerAway, OidcLogins, fetching_keys
 from berth.settings import OidcIssuer
 from tests.kit.access.running import BERTH, Running, ready, rule, shared_project, started, until, user
 from tests.kit.access.world import claims

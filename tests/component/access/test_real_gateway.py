@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import State
 from tests.kit.access.served import Served
 from tests.kit.access.world import PASSWORDS, told
 from tests.kit.control_plane import tool
@@ -108,7 +108,7 @@ async def test_a_refused_push_says_why_and_leaves_nothing(client: Client) -> Non
 
 async def test_the_trash_is_told_to_whoever_pulls(client: Client) -> None:
     assert (await client.push("ann"))[0] == 0
-    client.service.world.change("genomics", state=State.TRASHED)
+    client.service.world.change("genomics", state=PolicyState.TRASHED)
     code, printed = await client.pull("bob")
     assert code == 1
     assert f"DENIED: {told(Reason.PROJECT_TRASHED, 'bob')}" in printed

@@ -16,7 +16,8 @@ import aiohttp
 import bcrypt
 import pytest
 
-from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy
+from berth.api.sharing import SharingLevel
+from berth.authz.model import ProjectPolicy, RepositoryPolicy
 from berth.identity.failure_delay import FailureTime
 from berth.identity.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed
@@ -139,7 +140,7 @@ async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_
 ) -> None:
     world = hasty.world
     world.change_user("eve", password_hash=HASHER.hash("canary-password-of-eve"))
-    crowd = rules(*((f"user-{number}", Level.EDIT) for number in range(200)))
+    crowd = rules(*((f"user-{number}", SharingLevel.EDIT) for number in range(200)))
     private = ProjectPolicy("private", rules=crowd, repositories={"aligner": RepositoryPolicy("aligner")})
     world.add(private)
     token = await world.token("eve", "repository:private/aligner:pull", "repository:absent/aligner:pull")
@@ -151,8 +152,8 @@ async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_
 
 async def test_a_classifier_can_not_tell_a_repository_that_is_absent_from_one_that_is_hidden(hasty: Asker) -> None:
     world = hasty.world
-    hidden = RepositoryPolicy("hidden", rules=rules(*((f"user-{number}", Level.EDIT) for number in range(200))))
-    world.add(ProjectPolicy("shared", rules=rules(("dora", Level.DOWNLOAD)), repositories={"hidden": hidden}))
+    hidden = RepositoryPolicy("hidden", rules=rules(*((f"user-{number}", SharingLevel.EDIT) for number in range(200))))
+    world.add(ProjectPolicy("shared", rules=rules(("dora", SharingLevel.DOWNLOAD)), repositories={"hidden": hidden}))
     world.change_user("dora", password_hash=HASHER.hash("canary-password-of-dora"))
     token = await world.token("dora", "repository:shared/hidden:pull", "repository:shared/absent:pull")
     requests = {name: hasty.manifest("shared", token, name) for name in ("absent", "hidden")}

@@ -11,7 +11,7 @@ from berth.api.names import API_VERSION
 from berth.api.policy import PolicyState
 from berth.api.project import Project
 from berth.api.sharing import SharingLevel
-from berth.desired.inputs import Member, MemberKind, RepositoryInputs
+from berth.desired.inputs import Member, RbacSubjectKind, RepositoryInputs
 from berth.desired.installation.manifests import FoundMaterial, complete_material, desired_installation
 from berth.desired.project import desired_project
 from berth.desired.repository import desired_repository
@@ -25,9 +25,9 @@ from tests.unit.status.test_invariants import random_observed
 
 MEMBERS = {
     level: (
-        Member(MemberKind.USER, "ann@example.org"),
-        Member(MemberKind.GROUP, "lab"),
-        Member(MemberKind.SERVICE_ACCOUNT, "ci", "builders"),
+        Member(RbacSubjectKind.USER, "ann@example.org"),
+        Member(RbacSubjectKind.GROUP, "lab"),
+        Member(RbacSubjectKind.SERVICE_ACCOUNT, "ci", "builders"),
     )
     for level in SharingLevel
 }

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from berth.services.access.deps import CatalogAway, RegistryAway, WriteIntent
 from berth.services.access.http.messages import Answer
+from berth.services.access.upstream.ports import CatalogAway, RegistryAway, WriteIntent
 
 
 @dataclass

@@ -19,9 +19,11 @@ import argon2
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.messages import Facts, sentence
-from berth.authz.model import Action, Level, ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, SubjectKind, User
+from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, User
 from berth.identity.authenticator import PROBING, READING, Authenticator
 from berth.identity.failure_delay import FailureTime
 from berth.identity.gateway_caller import GatewayDoor
@@ -32,8 +34,7 @@ from berth.identity.passwords import Passwords
 from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
-from berth.services.access.deps import Deps
-from berth.services.access.endpoints.policy_revision import SeenEndpoint
+from berth.services.access.deps import Deps, PolicyRevisions
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.registry_tokens import TokenService
 from berth.settings import OidcIssuer
@@ -92,7 +93,7 @@ def told_at(reason: Reason, who: str = "", action: Action = Action.PULL, reposit
     return longer if len(longer) <= 200 else text
 
 
-def rules(*pairs: tuple[str, Level]) -> tuple[Rule, ...]:
+def rules(*pairs: tuple[str, SharingLevel]) -> tuple[Rule, ...]:
     """Sharing with users by name, or with everybody who is logged in by `*`."""
     return tuple(
         Rule(SubjectKind.AUTHENTICATED_USERS, "", level) if name == "*" else Rule(SubjectKind.USER, name, level)
@@ -102,7 +103,7 @@ def rules(*pairs: tuple[str, Level]) -> tuple[Rule, ...]:
 
 def first_snapshot() -> Snapshot:
     """ann edits (certified), bob downloads, dora edits (not certified), eve has nothing."""
-    shared = rules(("ann", Level.EDIT_AND_DELETE), ("bob", Level.DOWNLOAD), ("dora", Level.EDIT))
+    shared = rules(("ann", SharingLevel.EDIT_AND_DELETE), ("bob", SharingLevel.DOWNLOAD), ("dora", SharingLevel.EDIT))
     genomics = ProjectPolicy(
         "genomics",
         rules=shared,
@@ -110,10 +111,12 @@ def first_snapshot() -> Snapshot:
         repositories={
             "aligner": RepositoryPolicy("aligner", has_content=True),
             "tools/viewer": RepositoryPolicy("tools/viewer", has_content=True),
-            "private": RepositoryPolicy("private", rules=rules(("ann", Level.ADMINISTER)), has_content=True),
+            "private": RepositoryPolicy("private", rules=rules(("ann", SharingLevel.ADMINISTER)), has_content=True),
         },
     )
-    other = ProjectPolicy("other", rules=rules(("ann", Level.DOWNLOAD)), repositories={"x": RepositoryPolicy("x")})
+    other = ProjectPolicy(
+        "other", rules=rules(("ann", SharingLevel.DOWNLOAD)), repositories={"x": RepositoryPolicy("x")}
+    )
     users = {name: User(name, password_hash=HASHES[name]) for name in PASSWORDS}
     certifications = {Subject(SubjectKind.USER, "ann"): None}
     return Snapshot(1, {"genomics": genomics, "other": other}, users, certifications=certifications)
@@ -176,8 +179,8 @@ class World:
                 failures=failures or FailureTime(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
             ),
             gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
-            seen=SeenEndpoint(
-                verifier=self.verifier, accounts=frozenset({"berth-system/berth-operator"}), reach=self._reach
+            policy=PolicyRevisions(
+                verifier=self.verifier, accounts=frozenset({"berth-system/berth-operator"}), wait_for=self._reach
             ),
             catalog=self.catalog,
             registries=self.registries,

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
-from berth.authz.model import AccessRequest, Action, CredentialKind, Identity, ProjectPolicy, Snapshot
+from berth.authz.model import AccessRequest, CredentialKind, Identity, ProjectPolicy, Snapshot
 
 RANKS = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}
 SCOPES = {"view": {"view"}, "pull": {"download"}, "push": {"download", "modify"}}
@@ -83,7 +84,7 @@ def strongest_level(snapshot: Snapshot, project: ProjectPolicy, path: str, ident
     strongest = 0
     for rule in project.rules if local is None else local:
         if speaks_of(snapshot, rule.kind.value, rule.name, identity):
-            strongest = max(strongest, min(int(rule.level), 2) if rule.kind == "Public" else int(rule.level))
+            strongest = max(strongest, min(rule.level.rank, 2) if rule.kind == "Public" else rule.level.rank)
     return strongest
 
 

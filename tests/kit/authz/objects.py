@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from berth.authz.model import Subject, SubjectKind
-from berth.authz.policy import facts as facts
-from berth.authz.policy.builder import PolicyState
+from berth.api.sharing import SubjectKind
+from berth.authz.model import Subject
+from berth.authz.policy import facts
+from berth.authz.policy.builder import PolicyBuilder
 
 Object: TypeAlias = dict[str, Any]
 
@@ -54,7 +55,7 @@ class Cluster:
     """Takes objects as the watch gives them."""
 
     def __init__(self) -> None:
-        self.state = PolicyState(layer_size_limit=DEFAULT_LIMIT)
+        self.state = PolicyBuilder(layer_size_limit=DEFAULT_LIMIT)
 
     def put(self, manifest: Object, *, gone: bool = False) -> None:
         name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")

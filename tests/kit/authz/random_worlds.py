@@ -8,23 +8,21 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+from berth.api.policy import Action, PolicyState
+from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.model import (
     AccessRequest,
     AccessTokenRecord,
-    Action,
-    Creation,
     CredentialKind,
     Identity,
-    Level,
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
     Snapshot,
-    State,
     Subject,
-    SubjectKind,
-    TokenScope,
     User,
 )
 from tests.kit.authz.worlds import NOW, SECOND
@@ -53,7 +51,7 @@ NAMED = (
     Subject(SubjectKind.AUTHENTICATED_USERS),
     Subject(SubjectKind.PUBLIC),
 )
-LEVELS, ACTIONS, SCOPES, STATES = tuple(Level), tuple(Action), tuple(TokenScope), tuple(State)
+LEVELS, ACTIONS, SCOPES, STATES = tuple(SharingLevel), tuple(Action), tuple(TokenScope), tuple(PolicyState)
 PROVEN = (CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN, CredentialKind.SERVICE_ACCOUNT, CredentialKind.OIDC)
 CREDENTIALS = (*PROVEN, *PROVEN, *PROVEN, CredentialKind.NONE, CredentialKind.SERVICE, CredentialKind.FAILED)
 ENDS = (None, NOW - SECOND, NOW, NOW + SECOND)
@@ -150,7 +148,7 @@ def _project(dice: Dice, name: str) -> ProjectPolicy:
         project_id=name,
         rules=random_rules(dice),
         state=_state(dice),
-        creation=Creation.DECLARED if dice.chance(0.4) else Creation.ON_PUSH,
+        creation=RepositoryCreation.DECLARED if dice.chance(0.4) else RepositoryCreation.ON_PUSH,
         layer_size_limit=10 if dice.chance(0.6) else None,
         repositories={path: _repository(dice, path) for path in dice.some(PATHS, 0.7)},
     )
@@ -181,8 +179,8 @@ def _aliases(dice: Dice) -> Mapping[Subject, frozenset[str]]:
     return {name: frozenset(dice.some(PEOPLE, 0.4)) for name in dice.some(outside, 0.5)}
 
 
-def _state(dice: Dice) -> State:
-    return dice.pick(STATES) if dice.chance(0.15) else State.ACTIVE
+def _state(dice: Dice) -> PolicyState:
+    return dice.pick(STATES) if dice.chance(0.15) else PolicyState.ACTIVE
 
 
 def _end(dice: Dice) -> datetime | None:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.decide import decide
 from berth.authz.model import (
     AccessRequest,
-    Action,
     CredentialKind,
     Identity,
-    Level,
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
     Snapshot,
     Subject,
-    SubjectKind,
-    TokenScope,
     User,
 )
 
@@ -43,12 +42,12 @@ def person(name: str, *scopes: TokenScope) -> Identity:
     return Identity(CredentialKind.PASSWORD, name, frozenset(scopes or TokenScope))
 
 
-def shared(name: str, level: Level) -> Rule:
+def shared(name: str, level: SharingLevel) -> Rule:
     """A sharing rule for one user."""
     return Rule(SubjectKind.USER, name, level)
 
 
-def everybody(level: Level) -> Rule:
+def everybody(level: SharingLevel) -> Rule:
     """A sharing rule for whoever is logged in."""
     return Rule(SubjectKind.AUTHENTICATED_USERS, "", level)
 
@@ -65,13 +64,13 @@ def certified(snapshot: Snapshot, name: str, until: datetime | None = None) -> S
 def lab(**changes: object) -> Snapshot:
     """Project `genomics` with repository `aligner`: one person for each level, `editor` and above certified."""
     rules = (
-        shared("viewer", Level.VIEW),
-        shared("reader", Level.DOWNLOAD),
-        shared("editor", Level.EDIT),
-        shared("deleter", Level.EDIT_AND_DELETE),
-        shared("admin", Level.ADMINISTER),
-        shared("novice", Level.EDIT),
-        shared("disabled", Level.ADMINISTER),
+        shared("viewer", SharingLevel.VIEW),
+        shared("reader", SharingLevel.DOWNLOAD),
+        shared("editor", SharingLevel.EDIT),
+        shared("deleter", SharingLevel.EDIT_AND_DELETE),
+        shared("admin", SharingLevel.ADMINISTER),
+        shared("novice", SharingLevel.EDIT),
+        shared("disabled", SharingLevel.ADMINISTER),
     )
     project = ProjectPolicy("genomics", rules, repositories={"aligner": RepositoryPolicy("aligner", has_content=True)})
     users = {name: User(name) for name in ("viewer", "reader", "novice", "stranger", "editor", "deleter", "admin")}

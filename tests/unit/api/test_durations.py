@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from berth.api.durations import parse_duration
+from berth.api.quantities import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,21 @@ from datetime import timedelta, timezone
 
 import pytest
 
+from berth.api.policy import Action, PolicyState
+from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
-from berth.authz.decide import CHAIN, credential_failure, decide
+from berth.api.sharing import SharingLevel
+from berth.api.token import TokenScope
+from berth.authz.checks import CHAIN
+from berth.authz.decide import credential_failure, decide
 from berth.authz.model import (
     ANONYMOUS,
     AccessRequest,
-    Action,
-    Creation,
     CredentialKind,
     Identity,
-    Level,
     ProjectPolicy,
     RepositoryPolicy,
     Snapshot,
-    State,
-    TokenScope,
 )
 from tests.kit.authz.worlds import (
     ALIGNER,
@@ -122,23 +122,23 @@ def test_whether_a_credential_holds_can_be_asked_without_a_project(identity: Ide
 
 @pytest.mark.parametrize("action", list(Action))
 def test_in_the_trash_every_operation_fails_for_everyone(action: Action) -> None:
-    assert reason(lab(state=State.TRASHED), person("admin"), action) is Reason.PROJECT_TRASHED
-    trashed = with_repository(replace(ALIGNER, state=State.TRASHED))
+    assert reason(lab(state=PolicyState.TRASHED), person("admin"), action) is Reason.PROJECT_TRASHED
+    trashed = with_repository(replace(ALIGNER, state=PolicyState.TRASHED))
     assert reason(trashed, person("admin"), action) is Reason.REPOSITORY_TRASHED
 
 
 def test_one_repository_in_the_trash_leaves_the_others_alone() -> None:
-    other = RepositoryPolicy("other", state=State.TRASHED)
+    other = RepositoryPolicy("other", state=PolicyState.TRASHED)
     assert reason(lab(repositories={"aligner": ALIGNER, "other": other}), person("reader"), Action.PULL) is None
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_a_suspended_project_refuses_everything(action: Action) -> None:
-    assert reason(lab(state=State.SUSPENDED), person("admin"), action) is Reason.PROJECT_SUSPENDED
+    assert reason(lab(state=PolicyState.SUSPENDED), person("admin"), action) is Reason.PROJECT_SUSPENDED
 
 
 def test_the_trash_is_told_before_the_suspension() -> None:
-    snapshot = with_repository(replace(ALIGNER, state=State.TRASHED), state=State.SUSPENDED)
+    snapshot = with_repository(replace(ALIGNER, state=PolicyState.TRASHED), state=PolicyState.SUSPENDED)
     assert reason(snapshot, person("admin"), Action.PULL) is Reason.REPOSITORY_TRASHED
 
 
@@ -154,8 +154,8 @@ def test_an_external_repository_can_be_seen_and_holds_nothing() -> None:
 
 
 def test_a_push_makes_a_repository_only_where_the_project_says_so() -> None:
-    assert reason(lab(creation=Creation.ON_PUSH), person("editor"), Action.PUSH, "new") is None
-    declared = lab(creation=Creation.DECLARED)
+    assert reason(lab(creation=RepositoryCreation.ON_PUSH), person("editor"), Action.PUSH, "new") is None
+    declared = lab(creation=RepositoryCreation.DECLARED)
     assert reason(declared, person("editor"), Action.PUSH, "new") is Reason.CREATION_DECLARED
     assert reason(declared, person("editor"), Action.PUSH) is None
     assert reason(declared, person("reader"), Action.PULL, "new") is None
@@ -167,22 +167,22 @@ def test_a_push_makes_a_repository_only_where_the_project_says_so() -> None:
 @pytest.mark.parametrize(
     ("action", "weakest"),
     [
-        (Action.VIEW, Level.VIEW),
-        (Action.PULL, Level.DOWNLOAD),
-        (Action.PUSH, Level.EDIT),
-        (Action.DELETE, Level.EDIT_AND_DELETE),
-        (Action.ADMINISTER, Level.ADMINISTER),
+        (Action.VIEW, SharingLevel.VIEW),
+        (Action.PULL, SharingLevel.DOWNLOAD),
+        (Action.PUSH, SharingLevel.EDIT),
+        (Action.DELETE, SharingLevel.EDIT_AND_DELETE),
+        (Action.ADMINISTER, SharingLevel.ADMINISTER),
     ],
 )
-def test_each_action_needs_its_level_or_a_stronger_one(action: Action, weakest: Level) -> None:
-    for level in Level:
+def test_each_action_needs_its_level_or_a_stronger_one(action: Action, weakest: SharingLevel) -> None:
+    for level in SharingLevel:
         snapshot = certified(Snapshot(1, {"p": ProjectPolicy("p", (shared("ann", level),))}), "ann")
         expected = None if level >= weakest else Reason.LEVEL_TOO_LOW
         assert reason(snapshot, person("ann"), action, "r", project="p") is expected
 
 
 def test_levels_are_written_as_in_manifests() -> None:
-    assert [level.label for level in Level] == ["View", "Download", "Edit", "EditAndDelete", "Administer"]
+    assert [level.value for level in SharingLevel] == ["View", "Download", "Edit", "EditAndDelete", "Administer"]
 
 
 # certification
@@ -259,9 +259,13 @@ def test_no_layer_above_the_limit_is_taken(limit: int | None, layer: int | None,
 # Berth's own processes
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_the_operator_views_pulls_and_pushes_in_every_state_and_never_deletes_or_administers(state: State) -> None:
-    snapshot = with_repository(replace(ALIGNER, state=state, rules=()), state=state, creation=Creation.DECLARED)
+@pytest.mark.parametrize("state", list(PolicyState))
+def test_the_operator_views_pulls_and_pushes_in_every_state_and_never_deletes_or_administers(
+    state: PolicyState,
+) -> None:
+    snapshot = with_repository(
+        replace(ALIGNER, state=state, rules=()), state=state, creation=RepositoryCreation.DECLARED
+    )
     for action in (Action.VIEW, Action.PULL, Action.PUSH):
         assert reason(snapshot, SERVICE, action) is None
         assert reason(snapshot, SERVICE, action, "probe") is None
@@ -269,8 +273,8 @@ def test_the_operator_views_pulls_and_pushes_in_every_state_and_never_deletes_or
         assert reason(snapshot, SERVICE, action) is Reason.LEVEL_TOO_LOW
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_the_catalog_reads_in_every_state_and_changes_nothing(state: State) -> None:
+@pytest.mark.parametrize("state", list(PolicyState))
+def test_the_catalog_reads_in_every_state_and_changes_nothing(state: PolicyState) -> None:
     snapshot = with_repository(replace(ALIGNER, state=state, rules=()), state=state)
     for action in (Action.VIEW, Action.PULL):
         assert reason(snapshot, READER, action) is None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from berth.api.reasons import Reason
+from berth.api.token import TokenScope
 from berth.authz.grant import Grant, grant
-from berth.authz.model import ANONYMOUS, CredentialKind, Identity, TokenScope
+from berth.authz.model import ANONYMOUS, CredentialKind, Identity
 from berth.oci.scope import Scope, parse_scopes
 from tests.kit.authz.worlds import NOW, READER, SERVICE, lab, person
 

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from berth.api import names
+from berth.api.policy import Action
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel
+from berth.api.text import phrase, shorten
+from berth.api.token import TokenScope
 from berth.authz.decide import decide
 from berth.authz.explain import explain
-from berth.authz.messages import WORDINGS, Facts, beside_page, phrase, sentence, shorten, size_text
+from berth.authz.messages import WORDINGS, Facts, beside_page, sentence, size_text
 from berth.authz.messages_page import BEGIN, END, renew
-from berth.authz.model import AccessRequest, Action, Level, TokenScope
+from berth.authz.model import AccessRequest
 from tests.kit.authz.worlds import NOW, lab, person
 
 EXTREME = Facts(
@@ -22,8 +26,8 @@ EXTREME = Facts(
     project="p" * names.PROJECT_ID_MAX_LENGTH,
     repository="r" * names.REPOSITORY_MAX_LENGTH,
     action=Action.ADMINISTER,
-    have=Level.EDIT_AND_DELETE,
-    need=Level.ADMINISTER,
+    have=SharingLevel.EDIT_AND_DELETE,
+    need=SharingLevel.ADMINISTER,
     until=datetime(2027, 6, 30, tzinfo=UTC),
     missing=(TokenScope.DOWNLOAD, TokenScope.MODIFY),
     layer=100_000_000_001,
@@ -157,7 +161,7 @@ def test_an_explanation_shows_each_check_and_the_outcome() -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason, wording in WORDINGS.items() if wording.beside_page])
 def test_beside_the_address_of_its_page_a_sentence_is_short_and_still_names_the_next_step(reason: Reason) -> None:
-    facts = replace(EXTREME, who="curator.at-the-institute", action=Action.PUSH, need=Level.EDIT_AND_DELETE)
+    facts = replace(EXTREME, who="curator.at-the-institute", action=Action.PUSH, need=SharingLevel.EDIT_AND_DELETE)
     text = beside_page(reason, facts)
     assert len(text) <= 120
     assert any(step in text.partition(";")[2] for step in ("ask", "use", "apply"))

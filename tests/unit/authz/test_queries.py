@@ -7,21 +7,19 @@ from datetime import timedelta
 
 import pytest
 
+from berth.api.policy import Action, RuleSource
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.decide import allows
 from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     AccessRequest,
-    Action,
     CredentialKind,
-    Level,
     RepositoryPolicy,
     Rule,
-    RuleSource,
     Snapshot,
     Subject,
-    SubjectKind,
     User,
 )
 from berth.authz.policy.diff import NEW_REPOSITORY, Change, policy_diff
@@ -30,7 +28,7 @@ from tests.kit.authz.random_worlds import NAMED, PATHS, PROJECTS, Dice, cases, r
 from tests.kit.authz.worlds import NOW, certified, everybody, lab, person, shared
 
 EDITOR = Subject(SubjectKind.USER, "editor")
-AUTHORS = Rule(SubjectKind.TEAM, "authors", Level.EDIT)
+AUTHORS = Rule(SubjectKind.TEAM, "authors", SharingLevel.EDIT)
 LAB = Subject(SubjectKind.GROUP, "idp:lab")
 
 
@@ -64,7 +62,7 @@ def test_whoever_may_push_stands_there_with_the_end_of_the_certification_that_le
 
 
 def test_local_sharing_alone_says_who_can() -> None:
-    local = RepositoryPolicy("aligner", rules=(shared("stranger", Level.DOWNLOAD),))
+    local = RepositoryPolicy("aligner", rules=(shared("stranger", SharingLevel.DOWNLOAD),))
     snapshot = lab(repositories={"aligner": local})
     (entry,) = who_can(snapshot, Action.PULL, "genomics", "aligner", NOW)
     assert entry.subject.name == "stranger"
@@ -125,8 +123,8 @@ def test_equal_policies_have_no_difference() -> None:
 
 
 def test_a_rule_that_goes_and_one_that_comes_are_a_loss_and_a_gain() -> None:
-    before = lab(rules=(shared("viewer", Level.VIEW), shared("reader", Level.DOWNLOAD)))
-    after = lab(rules=(shared("viewer", Level.DOWNLOAD), shared("stranger", Level.VIEW)))
+    before = lab(rules=(shared("viewer", SharingLevel.VIEW), shared("reader", SharingLevel.DOWNLOAD)))
+    after = lab(rules=(shared("viewer", SharingLevel.DOWNLOAD), shared("stranger", SharingLevel.VIEW)))
     changes = [change for change in policy_diff(before, after, NOW) if change.repository == "aligner"]
     assert changes == [
         Change(Subject(SubjectKind.USER, "reader"), "genomics", "aligner", (), (Action.VIEW, Action.PULL)),
@@ -151,7 +149,7 @@ def test_a_member_who_leaves_a_team_is_named_and_nobody_else() -> None:
 
 
 def test_a_user_who_is_disabled_loses_what_everybody_has() -> None:
-    before = lab(rules=(everybody(Level.DOWNLOAD),))
+    before = lab(rules=(everybody(SharingLevel.DOWNLOAD),))
     after = replace(before, users={**before.users, "reader": User("reader", disabled=True)})
     changes = policy_diff(before, after, NOW)
     assert {change.subject.name for change in changes} == {"reader"}
@@ -159,7 +157,7 @@ def test_a_user_who_is_disabled_loses_what_everybody_has() -> None:
 
 
 def test_public_access_that_is_no_longer_allowed_is_a_loss_of_the_public() -> None:
-    before = replace(lab(rules=(Rule(SubjectKind.PUBLIC, "", Level.DOWNLOAD),)), public_allowed=True)
+    before = replace(lab(rules=(Rule(SubjectKind.PUBLIC, "", SharingLevel.DOWNLOAD),)), public_allowed=True)
     changes = policy_diff(before, replace(before, public_allowed=False), NOW)
     assert PUBLIC in {change.subject for change in changes}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
-from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, SubjectKind, User
+from berth.api.sharing import SubjectKind
+from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, User
+from berth.authz.queries import ImageName, UnknownSubject, parse_image, subject_named
 
 USER, ROBOT, ACCOUNT, GROUP = (
     SubjectKind.USER,

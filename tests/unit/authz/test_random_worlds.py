@@ -6,15 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
+from berth.api.sharing import SubjectKind
 from berth.authz.actor import actor_of
 from berth.authz.decide import allows, decide, hangs_on_content, visible_repositories
 from berth.authz.grant import grant
 from berth.authz.messages import WORDINGS
-from berth.authz.model import ALL_SCOPES, AccessRequest, Action, CredentialKind, Level, Rule, Snapshot, SubjectKind
+from berth.authz.model import ALL_SCOPES, AccessRequest, CredentialKind, Rule, Snapshot
 from berth.oci.scope import Scope
 from tests.kit.authz.evaluator import expected
-from tests.kit.authz.random_worlds import PATHS, PROJECTS, Case, Dice, cases
+from tests.kit.authz.random_worlds import LEVELS, PATHS, PROJECTS, Case, Dice, cases
 from tests.kit.authz.worlds import NOW, SECOND
 
 WORLDS = 100_000
@@ -95,7 +97,7 @@ def test_a_weaker_level_never_adds_a_right() -> None:
     dice = Dice(50)
 
     def weaker(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        return tuple(replace(rule, level=Level(1 + int(dice.random() * rule.level))) for rule in rules)
+        return tuple(replace(rule, level=LEVELS[int(dice.random() * rule.level.rank)]) for rule in rules)
 
     for case in cases(5, 3000):
         assert allowed(case) or not allowed(case, with_rules(case.snapshot, weaker))

@@ -7,27 +7,24 @@ from datetime import timedelta
 
 import pytest
 
-from berth.access.warnings import certification_warning
+from berth.api.policy import Action, RuleSource
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.decide import decide
-from berth.authz.explain import decision_document, explain
+from berth.authz.explain import certification_warning, decision_document, explain
 from berth.authz.model import (
     ANONYMOUS,
     AccessRequest,
     AccessTokenRecord,
-    Action,
     CredentialKind,
     Decision,
     Identity,
-    Level,
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
-    RuleSource,
     Snapshot,
     Subject,
-    SubjectKind,
-    TokenScope,
     User,
 )
 from tests.kit.authz.worlds import NOW, SECOND
@@ -72,7 +69,7 @@ def ask(snapshot: Snapshot, identity: Identity, action: Action = Action.PULL) ->
     return decide(snapshot, identity, AccessRequest(action, "p", "r"), NOW)
 
 
-def shared_with(kind: SubjectKind, name: str = "", level: Level = Level.DOWNLOAD) -> Rule:
+def shared_with(kind: SubjectKind, name: str = "", level: SharingLevel = SharingLevel.DOWNLOAD) -> Rule:
     return Rule(kind, name, level)
 
 
@@ -116,7 +113,7 @@ def test_public_means_everybody_where_the_installation_allows_it() -> None:
 
 
 def test_public_gives_no_more_than_download_whatever_a_rule_says() -> None:
-    snapshot = replace(world(shared_with(SubjectKind.PUBLIC, level=Level.ADMINISTER)), public_allowed=True)
+    snapshot = replace(world(shared_with(SubjectKind.PUBLIC, level=SharingLevel.ADMINISTER)), public_allowed=True)
     for action in (Action.PUSH, Action.DELETE, Action.ADMINISTER):
         assert ask(snapshot, ANN, action).reason is Reason.LEVEL_TOO_LOW
 
@@ -137,7 +134,7 @@ def test_wrong_credentials_are_refused_where_none_would_do() -> None:
 
 # credentials
 
-OPEN = shared_with(SubjectKind.AUTHENTICATED_USERS, level=Level.ADMINISTER)
+OPEN = shared_with(SubjectKind.AUTHENTICATED_USERS, level=SharingLevel.ADMINISTER)
 
 
 def test_a_token_holds_for_its_owner_until_it_is_deleted_expires_or_changes_hands() -> None:
@@ -292,7 +289,7 @@ def test_the_explanation_of_what_is_not_visible_says_nothing_of_it() -> None:
 
 
 def test_the_source_that_is_told_is_the_field_that_the_rule_comes_from() -> None:
-    robot = Rule(SubjectKind.ROBOT, "nightly", Level.DOWNLOAD, RuleSource.PULL_SECRET)
+    robot = Rule(SubjectKind.ROBOT, "nightly", SharingLevel.DOWNLOAD, RuleSource.PULL_SECRET)
     given = ask(world(robot), NIGHTLY)
     assert given.standing is not None
     assert given.standing.source is RuleSource.PULL_SECRET
@@ -301,11 +298,11 @@ def test_the_source_that_is_told_is_the_field_that_the_rule_comes_from() -> None
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_rules_for_one_robot_the_stronger_counts_and_of_equal_ones_that_of_the_sharing(order: int) -> None:
-    pull_secret = Rule(SubjectKind.ROBOT, "nightly", Level.DOWNLOAD, RuleSource.PULL_SECRET)
-    for level in (Level.DOWNLOAD, Level.EDIT):
+    pull_secret = Rule(SubjectKind.ROBOT, "nightly", SharingLevel.DOWNLOAD, RuleSource.PULL_SECRET)
+    for level in (SharingLevel.DOWNLOAD, SharingLevel.EDIT):
         shared = shared_with(SubjectKind.ROBOT, "nightly", level)
-        assert_told(ask(world(*(pull_secret, shared)[::order]), NIGHTLY), f"Robot nightly has {level.label} by Sharing")
-    weaker = shared_with(SubjectKind.ROBOT, "nightly", Level.VIEW)
+        assert_told(ask(world(*(pull_secret, shared)[::order]), NIGHTLY), f"Robot nightly has {level.value} by Sharing")
+    weaker = shared_with(SubjectKind.ROBOT, "nightly", SharingLevel.VIEW)
     assert_told(ask(world(*(pull_secret, weaker)[::order]), NIGHTLY), "Robot nightly has Download by PullSecret")
 
 

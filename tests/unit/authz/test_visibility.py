@@ -6,25 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from berth.api.policy import Action, PolicyState
+from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel
 from berth.authz.decide import decide, visible_repositories
-from berth.authz.model import (
-    ANONYMOUS,
-    AccessRequest,
-    Action,
-    Creation,
-    Level,
-    ProjectPolicy,
-    RepositoryPolicy,
-    Snapshot,
-    State,
-    User,
-)
+from berth.authz.model import ANONYMOUS, AccessRequest, ProjectPolicy, RepositoryPolicy, Snapshot, User
 from tests.kit.authz.worlds import ALIGNER, NOW, everybody, lab, person, reason, shared, with_repository
 
 
 def test_without_login_nothing_is_visible_and_absent_looks_the_same() -> None:
-    snapshot = lab(rules=(everybody(Level.ADMINISTER),))
+    snapshot = lab(rules=(everybody(SharingLevel.ADMINISTER),))
     there = decide(snapshot, ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
     absent = decide(Snapshot(1), ANONYMOUS, AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
     assert there.reason is Reason.NOT_AUTHENTICATED
@@ -40,11 +32,11 @@ def test_what_is_not_shared_looks_absent_to_the_letter(action: Action, repositor
         decide(snapshot, person("stranger"), wish, NOW)
         for snapshot in (
             lab(),
-            lab(state=State.TRASHED),
-            lab(state=State.SUSPENDED),
-            lab(creation=Creation.DECLARED),
+            lab(state=PolicyState.TRASHED),
+            lab(state=PolicyState.SUSPENDED),
+            lab(creation=RepositoryCreation.DECLARED),
             with_repository(replace(ALIGNER, external=True)),
-            with_repository(replace(ALIGNER, state=State.TRASHED)),
+            with_repository(replace(ALIGNER, state=PolicyState.TRASHED)),
             with_repository(replace(ALIGNER, rules=())),
             Snapshot(1, users=stranger),
         )
@@ -54,13 +46,13 @@ def test_what_is_not_shared_looks_absent_to_the_letter(action: Action, repositor
 
 
 def test_a_local_rule_shows_a_repository_of_a_project_that_is_not_shared() -> None:
-    snapshot = with_repository(replace(ALIGNER, rules=(shared("stranger", Level.DOWNLOAD),)))
+    snapshot = with_repository(replace(ALIGNER, rules=(shared("stranger", SharingLevel.DOWNLOAD),)))
     assert reason(snapshot, person("stranger"), Action.PULL) is None
     assert reason(snapshot, person("stranger"), Action.VIEW, "") is Reason.NOT_FOUND
 
 
 def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
-    snapshot = with_repository(replace(ALIGNER, rules=(shared("reader", Level.VIEW),)))
+    snapshot = with_repository(replace(ALIGNER, rules=(shared("reader", SharingLevel.VIEW),)))
     assert reason(snapshot, person("admin"), Action.VIEW) is Reason.NOT_FOUND
     assert reason(snapshot, person("reader"), Action.PULL) is Reason.LEVEL_TOO_LOW
     assert reason(with_repository(replace(ALIGNER, rules=())), person("admin"), Action.VIEW) is Reason.NOT_FOUND
@@ -68,10 +60,10 @@ def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
 
 
 def test_the_highest_of_several_rules_counts() -> None:
-    rules = (everybody(Level.VIEW), shared("editor", Level.EDIT), shared("editor", Level.DOWNLOAD))
+    rules = (everybody(SharingLevel.VIEW), shared("editor", SharingLevel.EDIT), shared("editor", SharingLevel.DOWNLOAD))
     wish = AccessRequest(Action.VIEW, "genomics", "aligner")
     standings = [decide(lab(rules=rules), who, wish, NOW).standing for who in (person("editor"), person("reader"))]
-    assert [standing.level for standing in standings if standing] == [Level.EDIT, Level.VIEW]
+    assert [standing.level for standing in standings if standing] == [SharingLevel.EDIT, SharingLevel.VIEW]
     assert decide(lab(rules=rules), ANONYMOUS, wish, NOW).standing is None
 
 
@@ -81,10 +73,10 @@ def test_the_list_has_what_may_be_viewed_and_holds_content_in_order() -> None:
         "a/b": RepositoryPolicy("a/b", has_content=True),
         "empty": RepositoryPolicy("empty"),
         "hidden": RepositoryPolicy("hidden", rules=(), has_content=True),
-        "trashed": RepositoryPolicy("trashed", state=State.TRASHED, has_content=True),
+        "trashed": RepositoryPolicy("trashed", state=PolicyState.TRASHED, has_content=True),
     }
     other = ProjectPolicy(
-        "alpha", (everybody(Level.VIEW),), repositories={"x": RepositoryPolicy("x", has_content=True)}
+        "alpha", (everybody(SharingLevel.VIEW),), repositories={"x": RepositoryPolicy("x", has_content=True)}
     )
     snapshot = lab(repositories=repositories)
     snapshot = replace(snapshot, projects={**snapshot.projects, "alpha": other})

@@ -13,23 +13,22 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from berth.access.asked import UnknownSubject
+from berth.api.policy import Action
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.decide import decide
 from berth.authz.model import (
     AccessRequest,
     AccessTokenRecord,
-    Action,
     CredentialKind,
     Identity,
-    Level,
     ProjectPolicy,
     Rule,
     Snapshot,
     Subject,
-    SubjectKind,
-    TokenScope,
     User,
 )
+from berth.authz.queries import UnknownSubject
 from berth.authz.token_format import is_token, token_sha256
 from berth.cli.kubectl.access.review import Answer, Somebody, identity_for, identity_text, own_name
 from berth.cli.kubectl.main import cli
@@ -44,9 +43,9 @@ SNAPSHOT = Snapshot(
         "genomics": ProjectPolicy(
             "genomics",
             rules=(
-                Rule(SubjectKind.USER, "curator", Level.EDIT),
-                Rule(SubjectKind.USER, "reviewer", Level.VIEW),
-                Rule(SubjectKind.GROUP, "idp:lab", Level.DOWNLOAD),
+                Rule(SubjectKind.USER, "curator", SharingLevel.EDIT),
+                Rule(SubjectKind.USER, "reviewer", SharingLevel.VIEW),
+                Rule(SubjectKind.GROUP, "idp:lab", SharingLevel.DOWNLOAD),
             ),
         )
     },

@@ -13,15 +13,15 @@ from berth.api.policy import AccessPolicy
 from berth.api.sharing import SharingLevel
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser
-from berth.desired.inputs import Member, MemberKind
+from berth.desired.inputs import Member, RbacSubjectKind
 from berth.desired.project import desired_project
 from berth.desired.sharing.access_policy import build_project_policy
 from berth.desired.sharing.members import members_by_level
 from berth.kube.apply import PRUNABLE
 from tests.kit.desired.samples import inputs, of_kind, project
 
-ANN = Member(MemberKind.USER, "ann@example.org")
-BOT = Member(MemberKind.SERVICE_ACCOUNT, "ci", "builders")
+ANN = Member(RbacSubjectKind.USER, "ann@example.org")
+BOT = Member(RbacSubjectKind.SERVICE_ACCOUNT, "ci", "builders")
 SHARING = [{"kind": "User", "name": "ann", "level": "Edit"}, {"kind": "AuthenticatedUsers", "level": "View"}]
 
 
@@ -162,8 +162,8 @@ def _user(name: str, **spec: Any) -> RegistryUser:
 
 def _names_in_the_cluster(name: str) -> tuple[Member, Member]:
     return (
-        Member(MemberKind.SERVICE_ACCOUNT, name, "builders"),
-        Member(MemberKind.USER, f"{name}@example.org"),
+        Member(RbacSubjectKind.SERVICE_ACCOUNT, name, "builders"),
+        Member(RbacSubjectKind.USER, f"{name}@example.org"),
     )
 
 
@@ -181,18 +181,18 @@ def test_members_are_the_cluster_names_of_enabled_users_alone() -> None:
         ("Robot", "nightly", _names_in_the_cluster("nightly")),
         ("User", "nightly", ()),
         ("Robot", "ann", ()),
-        ("ServiceAccount", "shop/web", (Member(MemberKind.SERVICE_ACCOUNT, "web", "shop"),)),
-        ("Group", "idp:lab", (Member(MemberKind.GROUP, "idp:lab"),)),
+        ("ServiceAccount", "shop/web", (Member(RbacSubjectKind.SERVICE_ACCOUNT, "web", "shop"),)),
+        ("Group", "idp:lab", (Member(RbacSubjectKind.GROUP, "idp:lab"),)),
         ("Group", "system:masters", ()),
         ("Team", "absent", ()),
         (
             "Team",
             "authors",
             (
-                Member(MemberKind.GROUP, "idp:lab"),
-                Member(MemberKind.SERVICE_ACCOUNT, "ann", "builders"),
-                Member(MemberKind.SERVICE_ACCOUNT, "web", "shop"),
-                Member(MemberKind.USER, "ann@example.org"),
+                Member(RbacSubjectKind.GROUP, "idp:lab"),
+                Member(RbacSubjectKind.SERVICE_ACCOUNT, "ann", "builders"),
+                Member(RbacSubjectKind.SERVICE_ACCOUNT, "web", "shop"),
+                Member(RbacSubjectKind.USER, "ann@example.org"),
             ),
         ),
     ],

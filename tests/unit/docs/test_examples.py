@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from berth.api.policy import Action
+from berth.api.sharing import SubjectKind
 from berth.authz.decide import decide
 from berth.authz.explain import explain
-from berth.authz.model import AccessRequest, Action, Decision, Subject, SubjectKind
+from berth.authz.model import AccessRequest, Decision, Subject
 from berth.authz.policy.manifests import Source, read_policy
 from berth.authz.queries import identity_of
 from berth.cli.kubectl.policy.files import sources

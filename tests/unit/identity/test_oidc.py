@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import ValidationError
 
 from berth.api.reasons import Reason
-from berth.authz.model import Level, Rule, SubjectKind
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.model import Rule
 from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
 from berth.identity.oidc import KEYS_GOOD_FOR, oidc_keys
 from berth.settings import AccessSettings, OidcIssuer
@@ -47,9 +48,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.change(
         "genomics",
         rules=(
-            Rule(SubjectKind.USER, "idp:zoe", Level.EDIT),
-            Rule(SubjectKind.GROUP, "idp:lab-42", Level.DOWNLOAD),
-            Rule(SubjectKind.USER, "ann", Level.EDIT),
+            Rule(SubjectKind.USER, "idp:zoe", SharingLevel.EDIT),
+            Rule(SubjectKind.GROUP, "idp:lab-42", SharingLevel.DOWNLOAD),
+            Rule(SubjectKind.USER, "ann", SharingLevel.EDIT),
         ),
     )
     yield made

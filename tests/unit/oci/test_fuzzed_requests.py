@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+from berth.api.policy import Action
 from berth.authz.decide import allows
 from berth.authz.grant import grant
-from berth.authz.model import AccessRequest, Action, CredentialKind
+from berth.authz.model import AccessRequest, CredentialKind
 from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
 from berth.oci.scope import InvalidScope, Scope, parse_scopes
+from berth.services.access.authorize.authorizer import access_request
 from tests.kit.authz.evaluator import expected
 from tests.kit.authz.random_worlds import Case, cases
 from tests.kit.authz.worlds import NOW
@@ -103,7 +105,7 @@ def test_no_path_however_twisted_is_allowed_beyond_the_policy() -> None:
         if request is None:
             seen["refused"] += 1
             continue
-        wish = request.wish(None)
+        wish = access_request(request)
         allowed = allows(case.snapshot, case.identity, wish, NOW)
         seen["allowed" if allowed else "denied"] += 1
         if request.route in (Route.BASE, Route.CATALOG):

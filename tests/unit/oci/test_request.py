@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
-from berth.authz.model import AccessRequest, Action
+from berth.api.policy import Action
+from berth.authz.model import AccessRequest
 from berth.oci.request import METHODS, InvalidReference, RegistryRequest, Route, parse_request, split_name
+from berth.services.access.authorize.authorizer import access_request
 
 SHA = "sha256:" + "0123456789abcdef" * 4
 SHA512 = "sha512:" + "0123456789abcdef" * 8
@@ -82,7 +84,7 @@ def test_every_endpoint_is_understood(
     assert request.name == f"p/{repository}"
     assert request.by_digest is reference.startswith("sha")
     assert request.target == target
-    assert request.wish(7) == AccessRequest(action, "p", repository, 7)
+    assert access_request(request, 7) == AccessRequest(action, "p", repository, 7)
 
 
 def test_the_base_and_the_catalog_belong_to_no_repository() -> None:

@@ -12,20 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from berth.authz.model import (
-    AccessTokenRecord,
-    Creation,
-    Level,
-    ProjectPolicy,
-    RepositoryPolicy,
-    Rule,
-    Snapshot,
-    State,
-    Subject,
-    SubjectKind,
-    TokenScope,
-    User,
-)
+from berth.api.policy import PolicyState
+from berth.api.project import RepositoryCreation
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.model import AccessTokenRecord, ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, User
 from berth.kube.client import Listing, Selection, WatchEvent
 from berth.kube.errors import Unavailable
 from berth.snapshot.store import FILE_NAME, PolicyKeeper, PolicyStore, StoredPolicy
@@ -33,19 +24,19 @@ from berth.snapshot.watcher import SnapshotFeed
 
 END = datetime(2027, 1, 1, tzinfo=UTC)
 ANN = Subject(SubjectKind.USER, "ann")
-RULES = tuple(Rule(kind, "n/a", level) for kind in SubjectKind for level in Level)
+RULES = tuple(Rule(kind, "n/a", level) for kind in SubjectKind for level in SharingLevel)
 SNAPSHOT = Snapshot(
     generation=7,
     projects={
         "genomics": ProjectPolicy(
             "genomics",
             rules=RULES,
-            state=State.SUSPENDED,
-            creation=Creation.DECLARED,
+            state=PolicyState.SUSPENDED,
+            creation=RepositoryCreation.DECLARED,
             layer_size_limit=5,
             repositories={
                 "inherits": RepositoryPolicy("inherits", has_content=True),
-                "shared/with/nobody": RepositoryPolicy("shared/with/nobody", rules=(), state=State.TRASHED),
+                "shared/with/nobody": RepositoryPolicy("shared/with/nobody", rules=(), state=PolicyState.TRASHED),
                 "own": RepositoryPolicy("own", rules=RULES[:2], external=True),
             },
         )
@@ -94,7 +85,7 @@ def test_a_file_that_was_cut_or_changed_anywhere_is_not_believed(
 
 
 def test_a_file_of_another_form_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("berth.snapshot.store.FORMAT", 2)
+    monkeypatch.setattr("berth.snapshot.store.FORMAT", 3)
     PolicyStore(tmp_path).save(STORED)
     monkeypatch.undo()
     assert PolicyStore(tmp_path).load() is None

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from berth.api.names import PROJECT_POLICY_NAME, claim_rank, project_namespace
-from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, State
+from berth.api.policy import PolicyState
+from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot
 from berth.authz.policy.facts import PolicyFacts, ProjectFacts, RepositoryFacts
 from berth.authz.policy.people import PeopleState
 
-_STRICTNESS: Final = {State.ACTIVE: 0, State.SUSPENDED: 1, State.TRASHED: 2}
+_STRICTNESS: Final = {PolicyState.ACTIVE: 0, PolicyState.SUSPENDED: 1, PolicyState.TRASHED: 2}
 _NAMESPACE_PREFIX: Final = project_namespace("")
 
 
-def stricter(first: State, second: State) -> State:
+def stricter(first: PolicyState, second: PolicyState) -> PolicyState:
     """The state that allows less."""
     return max(first, second, key=_STRICTNESS.__getitem__)
 
@@ -44,7 +45,7 @@ class _ProjectParts:
     built: dict[str, RepositoryPolicy] = field(default_factory=dict)  # by path
 
 
-class PolicyState:
+class PolicyBuilder:
     """Takes facts one object at a time and gives the snapshot of all of them.
 
     `layer_size_limit` (bytes, for projects that set none) and `public_allowed` are the installation's. None as facts

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from berth.api.policy import Action
+from berth.api.sharing import SubjectKind
 from berth.authz.actor import actor_of
 from berth.authz.decide import permits
-from berth.authz.model import (
-    AUTHENTICATED_USERS,
-    PUBLIC,
-    AccessRequest,
-    Action,
-    ProjectPolicy,
-    Snapshot,
-    Subject,
-    SubjectKind,
-)
+from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, AccessRequest, ProjectPolicy, Snapshot, Subject
 from berth.authz.queries import identity_of
 
 NEW_REPOSITORY: Final = "*"

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from berth.api.accesstest import AccessTest, Expectation
-from berth.authz.decide import decide, subject_text
-from berth.authz.model import AccessRequest, Action, Decision, Snapshot, Subject, SubjectKind, TokenScope
+from berth.api.policy import Action
+from berth.api.sharing import SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.checks import subject_text
+from berth.authz.decide import decide
+from berth.authz.model import AccessRequest, Decision, Snapshot, Subject
 from berth.authz.queries import identity_of
 
 
@@ -56,7 +60,7 @@ def run_tests(snapshot: Snapshot, tests: Iterable[AccessTest], now: datetime) ->
 
 def _decide(snapshot: Snapshot, expectation: Expectation, now: datetime) -> Decision:
     words = expectation.scopes
-    scopes = frozenset(TokenScope(word.value) for word in words) if words is not None else frozenset(TokenScope)
+    scopes = frozenset(words) if words is not None else frozenset(TokenScope)
     identity = identity_of(snapshot, _subject(expectation), scopes)
     return decide(snapshot, identity, AccessRequest(Action(expectation.action.value), *expectation.name), now)
 

@@ -17,39 +17,28 @@ from typing import Any, Final, TypeAlias
 from pydantic import ValidationError
 
 from berth.api.certification import Certification
-from berth.api.policy import AccessPolicy, PolicyRule, local_rules, project_rules
-from berth.api.project import Project
+from berth.api.policy import AccessPolicy, PolicyRule, PolicyState, local_rules, project_rules
+from berth.api.project import Project, RepositoryCreation
 from berth.api.quantities import parse_quantity
 from berth.api.repository import DockerRepository
+from berth.api.sharing import SubjectKind
 from berth.api.team import RegistryTeam
 from berth.api.token import AccessToken
 from berth.api.user import RegistryUser, UserType
-from berth.authz.model import (
-    AccessTokenRecord,
-    Creation,
-    Level,
-    Rule,
-    RuleSource,
-    State,
-    Subject,
-    SubjectKind,
-    TokenScope,
-)
+from berth.authz.model import AccessTokenRecord, Rule, Subject
 
 Manifest: TypeAlias = Mapping[str, Any]
 
 HASH_PREFIXES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
 """How argon2id and bcrypt hashes begin (PHC string format; crypt(5)): what counts as one, for services and statuses."""
 
-_LEVELS: Final = {level.label: level for level in Level}
-
 
 @dataclass(frozen=True, slots=True)
 class ProjectFacts:
     """Of a `Project`: what it says itself, before the operator has acted on it."""
 
-    state: State
-    creation: Creation
+    state: PolicyState
+    creation: RepositoryCreation
     layer_size_limit: int | None  # bytes; None: of the installation
 
 
@@ -59,7 +48,7 @@ class RepositoryFacts:
 
     path: str
     created: str  # RFC 3339 in UTC, which sorts by time
-    state: State = State.ACTIVE
+    state: PolicyState = PolicyState.ACTIVE
     local: bool = False  # it has sharing of its own, wherever its rules are
     external: bool = False
     has_content: bool = False
@@ -72,7 +61,7 @@ class PolicyFacts:
 
     project: str
     repository: str | None
-    state: State
+    state: PolicyState
     rules: tuple[Rule, ...]
 
 
@@ -123,15 +112,15 @@ def project_facts(manifest: Manifest) -> ProjectFacts | None:
     except ValidationError:
         return None
     limits = project.spec.limits
-    state = State.ACTIVE
+    state = PolicyState.ACTIVE
     if project.spec.suspend:
-        state = State.SUSPENDED
+        state = PolicyState.SUSPENDED
     if project.spec.trashed or project.metadata.being_deleted:
-        state = State.TRASHED
+        state = PolicyState.TRASHED
     size = limits.layer_size if limits else None
     return ProjectFacts(
         state=state,
-        creation=Creation(project.spec.repository_creation.value),
+        creation=project.spec.repository_creation,
         layer_size_limit=parse_quantity(str(size)) if size is not None else None,
     )
 
@@ -150,7 +139,7 @@ def repository_facts(manifest: Manifest) -> RepositoryFacts:
     return RepositoryFacts(
         path=repository.path,
         created=created,
-        state=State.TRASHED if trashed else State.ACTIVE,
+        state=PolicyState.TRASHED if trashed else PolicyState.ACTIVE,
         local=spec.local_sharing is not None,
         external=spec.external is not None,
         has_content=bool(repository.status.digest_count),
@@ -166,7 +155,7 @@ def policy_facts(manifest: Manifest) -> PolicyFacts | None:
     return PolicyFacts(
         project=spec.project,
         repository=spec.repository,
-        state=State(spec.state.value),
+        state=spec.state,
         rules=tuple(_rule(rule) for rule in spec.rules),
     )
 
@@ -181,7 +170,7 @@ def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | No
     except ValidationError:
         return None
     rules = project_rules(project, allow_public=allow_public)
-    return PolicyFacts(project.project_id, None, State.ACTIVE, tuple(_rule(rule) for rule in rules))
+    return PolicyFacts(project.project_id, None, PolicyState.ACTIVE, tuple(_rule(rule) for rule in rules))
 
 
 def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bool) -> PolicyFacts | None:
@@ -193,11 +182,11 @@ def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bo
     rules = local_rules(repository, allow_public=allow_public)
     if rules is None:
         return None
-    return PolicyFacts(project_id, repository.path, State.ACTIVE, tuple(_rule(rule) for rule in rules))
+    return PolicyFacts(project_id, repository.path, PolicyState.ACTIVE, tuple(_rule(rule) for rule in rules))
 
 
 def _rule(rule: PolicyRule) -> Rule:
-    return Rule(SubjectKind(rule.kind.value), rule.name or "", _LEVELS[rule.level.value], RuleSource(rule.source.value))
+    return Rule(rule.kind, rule.name or "", rule.level, rule.source)
 
 
 def user_facts(manifest: Manifest) -> UserFacts | None:
@@ -246,7 +235,7 @@ def token_facts(manifest: Manifest) -> TokenFacts | None:
     record = AccessTokenRecord(
         name=token.metadata.name,
         owner=Subject(SubjectKind(spec.owner.kind.value), spec.owner.name),
-        scopes=frozenset(TokenScope(scope.value) for scope in spec.scopes),
+        scopes=frozenset(spec.scopes),
         expires_at=spec.expires_at,
     )
     return TokenFacts(spec.sha256, record)

@@ -22,8 +22,8 @@ from berth.api.team import RegistryTeam
 from berth.api.token import AccessToken
 from berth.api.user import RegistryUser
 from berth.authz.model import Snapshot
-from berth.authz.policy import facts as facts
-from berth.authz.policy.builder import PolicyState, project_of
+from berth.authz.policy import facts
+from berth.authz.policy.builder import PolicyBuilder, project_of
 from berth.authz.policy.facts import Manifest
 
 _Take: TypeAlias = Callable[[str, str, Manifest], None]
@@ -71,7 +71,7 @@ def read_policy(
 
     `layer_size_limit` (bytes) and `public_allowed` are the installation's values.
     """
-    state = PolicyState(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
+    state = PolicyBuilder(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
     takers = _takers(state, public_allowed=public_allowed)
     problems: list[Problem] = []
     tests: list[AccessTest] = []
@@ -99,7 +99,7 @@ def read_policy(
     return PolicyFiles(state.snapshot(), tuple(tests), tuple(problems))
 
 
-def _takers(state: PolicyState, *, public_allowed: bool) -> Mapping[str, _Take]:
+def _takers(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Take]:
     people = state.people
 
     def take_project(_namespace: str, name: str, manifest: Manifest) -> None:

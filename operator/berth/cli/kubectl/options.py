@@ -75,7 +75,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Do what needs the cluster; what goes wrong there ends the command with its one sentence."""
     import asyncio
 
-    from berth.access.asked import UnknownSubject
+    from berth.authz.queries import UnknownSubject
     from berth.kube.errors import KubeError, Unavailable
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from berth.api.sharing import Share, SharingLevel
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser, UserType
-from berth.desired.inputs import Member, MemberKind
+from berth.desired.inputs import Member, RbacSubjectKind
 
 CLUSTERS_OWN = "system:"
 """How the names of the cluster's own groups begin (`system:masters`, `system:authenticated`). No identity provider
@@ -37,9 +37,9 @@ def _identities(
             yield from _identities(member.kind.value, member.name, users, {})
     elif kind == "ServiceAccount":
         namespace, _, account = name.partition("/")
-        yield Member(MemberKind.SERVICE_ACCOUNT, account, namespace)
+        yield Member(RbacSubjectKind.SERVICE_ACCOUNT, account, namespace)
     elif kind == "Group" and not name.startswith(CLUSTERS_OWN):
-        yield Member(MemberKind.GROUP, name)
+        yield Member(RbacSubjectKind.GROUP, name)
     elif kind in ("User", "Robot") and name in users:
         user = users[name]
         if not user.spec.disabled and (user.spec.type is UserType.ROBOT) is (kind == "Robot"):
@@ -53,7 +53,7 @@ def kubernetes_identities(user: RegistryUser) -> tuple[Member, ...]:
         return ()
     accounts = (entry.partition("/") for entry in identity.service_accounts)
     return (
-        *(Member(MemberKind.USER, name) for name in identity.users),
-        *(Member(MemberKind.GROUP, name) for name in identity.groups),
-        *(Member(MemberKind.SERVICE_ACCOUNT, name, namespace) for namespace, _, name in accounts),
+        *(Member(RbacSubjectKind.USER, name) for name in identity.users),
+        *(Member(RbacSubjectKind.GROUP, name) for name in identity.groups),
+        *(Member(RbacSubjectKind.SERVICE_ACCOUNT, name, namespace) for namespace, _, name in accounts),
     )

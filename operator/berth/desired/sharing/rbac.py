@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.api.sharing import SharingLevel
-from berth.desired.inputs import Member, MemberKind, ProjectInputs
+from berth.desired.inputs import Member, ProjectInputs, RbacSubjectKind
 from berth.desired.labels import child
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -81,6 +81,6 @@ def _rules(level: SharingLevel) -> list[dict[str, Any]]:
 
 
 def _subject(member: Member) -> dict[str, Any]:
-    if member.kind is MemberKind.SERVICE_ACCOUNT:
+    if member.kind is RbacSubjectKind.SERVICE_ACCOUNT:
         return {"kind": member.kind.value, "name": member.name, "namespace": member.namespace}
     return {"kind": member.kind.value, "apiGroup": _RBAC, "name": member.name}

@@ -26,7 +26,7 @@ from berth.kube.apply import Change
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
-from berth.reconcile.observe.children import found_material
+from berth.reconcile.observe.inputs import found_material
 from berth.reconcile.outcome import Done, Outcome, Retrying
 from berth.reconcile.watch.enqueue import INSTALLATION_SECRETS
 

@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from berth.api import names
 from berth.api.conditions import ConditionType
 from berth.api.project import InventoryEntry, Project
-from berth.desired.project import desired_project
-from berth.desired.registry.claim import CLAIM_NAME, retained_volume
 from berth.desired.registry.secret import SECRET_NAME
 from berth.desired.sharing.access_policy import build_project_policy
-from berth.kube.apply import PRUNABLE, ChangeSet, Reference
-from berth.kube.errors import Invalid
 from berth.kube.resources import (
-    ACCESS_POLICIES,
-    NAMESPACES,
-    PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
     PROJECTS,
     SECRETS,
     Manifest,
 )
 from berth.reconcile.context import Context
-from berth.reconcile.observe import children
+from berth.reconcile.kinds.project_children import Applied, apply_children, retain_volume
+from berth.reconcile.observe.children import project_namespace_seen
 from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.inputs import project_inputs
 from berth.reconcile.observe.project import observe_project
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting, sooner
 from berth.reconcile.pull_secrets.service import PULL_KINDS, Served
 from berth.reconcile.write import finalizer
 from berth.reconcile.write.status import is_true
-from berth.status.observed import ApplyFailure, NamespaceSeen
 from berth.status.project import compute_project_status
 
-RIGHTS_LIMIT: Final = 3.0  # seconds; how long a pass waits until its own new RoleBinding takes effect
 LOOK_AGAIN: Final = 10.0  # seconds; fallback while something is under way, for what no watch tells (events)
 STALLED_AGAIN: Final = 300.0  # seconds; for obstacles whose end no watch reports, such as somebody's webhook
-_GROUND: Final = 2  # the first manifests: the namespace and the operator's own binding in it
-
-
-@dataclass(frozen=True, slots=True)
-class _Applied:
-    """What one pass did, as far as the status needs it."""
-
-    inventory: tuple[InventoryEntry, ...]
-    failure: ApplyFailure | None = None
-    keys_ready: bool = True
-    ground: bool = True  # the namespace is there and the project's
-    policy: bool = False  # the AccessPolicy says what the spec says
 
 
 async def reconcile_project(context: Context, name: str) -> Outcome:
@@ -63,13 +41,13 @@ async def reconcile_project(context: Context, name: str) -> Outcome:
         project = read(Project, live)
     except Unreadable as error:
         return await tell_unreadable(context, live, error)
-    space = _namespace(context, project)
+    space = project_namespace_seen(context, project)
     if project.metadata.being_deleted and (space is None or space.project != name):
         await finalizer.release(context.client, caches, live)  # nothing is kept that it could stand for
         return Done()
     live = await finalizer.hold(context.client, caches, live)
-    applied = await _apply(context, project, space)
-    await _retain_volume(context, project)
+    applied = await apply_children(context, project, space)
+    await retain_volume(context, project)
     return await _tell(context, project, live, applied, await _serve(context, project, applied))
 
 
@@ -81,107 +59,12 @@ async def _gone(context: Context, name: str) -> Outcome:
     return Done()
 
 
-def _namespace(context: Context, project: Project) -> NamespaceSeen | None:
-    """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
-    name = names.project_namespace(project.project_id)
-    seen = children.namespace_seen(context.caches, name)
-    if seen is None or seen.project:
-        return seen
-    found = context.caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
-    made_here = names.ANNOTATION_DESIRED_HASH in (found["metadata"].get("annotations") or {})
-    recorded = any(entry.kind == NAMESPACES.kind and entry.name == name for entry in project.status.inventory)
-    return NamespaceSeen(name, seen.terminating, project.project_id) if made_here and recorded else seen
-
-
-async def _apply(context: Context, project: Project, space: NamespaceSeen | None) -> _Applied:
-    """Write what differs, prune what is not wanted; nothing at all where the namespace is not (or no longer) ours."""
-    before = project.status.inventory
-    if space is not None and (space.terminating or space.project != project.project_id):
-        return _Applied(before, ground=False)
-    inputs = children.project_inputs(project, context.caches, context.settings, context.version)
-    if inputs is None:
-        return _Applied(before, keys_ready=False, ground=False)
-    desired = desired_project(project, inputs)
-    references = [Reference.of(manifest) for manifest in desired]
-    ground = await context.applier.apply_all(desired[:_GROUND])
-    failure = first_failure(ground) or await _await_rights(context, project)
-    if failure is not None:
-        return _Applied(_inventory(references[:_GROUND], before), failure, ground=False)
-    rest = await context.applier.apply_all(desired[_GROUND:])
-    pruned = await context.applier.prune(_candidates(context, project), desired)
-    kept = [*references, *(refusal.reference for refusal in pruned.refusals)]
-    policy = all(refusal.reference.kind != ACCESS_POLICIES.kind for refusal in rest.refusals)
-    return _Applied(_inventory(kept, ()), first_failure(rest) or first_failure(pruned), policy=policy)
-
-
-def first_failure(changes: ChangeSet) -> ApplyFailure | None:
-    """The first object that the API server did not take. What is invalid stays so until somebody changes something."""
-    if not changes.refusals:
-        return None
-    refusal = changes.refusals[0]
-    kind, name = refusal.reference.kind, refusal.reference.name
-    return ApplyFailure(kind, name, refusal.error.sentence, permanent=isinstance(refusal.error, Invalid))
-
-
-def _inventory(references: Iterable[Reference], before: Iterable[InventoryEntry]) -> tuple[InventoryEntry, ...]:
-    """What stands there now, each object once: nothing leaves the inventory before it is pruned."""
-    entries = {reference: reference.entry() for reference in references}
-    for entry in before:
-        reference = Reference.from_entry(entry)
-        if reference is not None:
-            entries.setdefault(reference, entry)
-    return tuple(entries.values())
-
-
-async def _await_rights(context: Context, project: Project) -> ApplyFailure | None:
-    """Wait until the operator may read the Secrets of the namespace: its own binding takes a moment to take effect."""
-    known = context.caches.follow_secrets(names.project_namespace(project.project_id))
-    try:
-        await asyncio.wait_for(known.wait(), RIGHTS_LIMIT)
-    except TimeoutError:
-        sentence = f"ClusterRole {context.settings.project_cluster_role} does not give the operator its rights yet"
-        return ApplyFailure("RoleBinding", "berth-operator", sentence)
-    return None
-
-
-def _candidates(context: Context, project: Project) -> Iterable[Reference]:
-    """What may be pruned: children by label, and what the inventory names. Children of repositories are theirs."""
-    namespace = names.project_namespace(project.project_id)
-    for resource in PRUNABLE:
-        for live in context.caches.in_namespace(resource, namespace).values():
-            labels = live["metadata"].get("labels") or {}
-            if (
-                labels.get(names.LABEL_PROJECT) == project.project_id
-                and labels.get(names.LABEL_MANAGED_BY) == names.FIELD_MANAGER_OPERATOR
-                and names.LABEL_REPOSITORY not in labels
-            ):
-                yield Reference.of(live)
-    for entry in project.status.inventory:
-        reference = Reference.from_entry(entry)
-        if reference is not None and reference.namespace == namespace:
-            yield reference
-
-
-async def _retain_volume(context: Context, project: Project) -> None:
-    """Let the volume outlive its claim, whatever its class says."""
-    namespace = names.project_namespace(project.project_id)
-    claim = context.caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
-    volume_name = (claim or {}).get("spec", {}).get("volumeName")
-    volume = context.caches.live(PERSISTENT_VOLUMES, ("", volume_name)) if volume_name else None
-    if volume is None or volume["spec"].get("persistentVolumeReclaimPolicy") == "Retain":
-        return
-    written = await context.client.apply(
-        PERSISTENT_VOLUMES, retained_volume(volume_name), field_manager=names.FIELD_MANAGER_OPERATOR
-    )
-    context.caches.observe(written)
-
-
-async def _serve(context: Context, project: Project, applied: _Applied) -> Served:
+async def _serve(context: Context, project: Project, applied: Applied) -> Served:
     """Its pull secrets; they stay as they are while the project is being deleted, or can not be served at all."""
     if project.metadata.being_deleted or not applied.ground:
         return context.pull_secrets.as_they_are(project)
     served = await context.pull_secrets.serve(project)
-    inputs = children.project_inputs(project, context.caches, context.settings, context.version)
+    inputs = project_inputs(project, context.caches, context.settings, context.version)
     if inputs is not None and project.spec.pull_secrets:
         # The policy tells when their tokens end, and these may be newer. If it is refused, the next pass says so.
         await context.applier.apply_all([build_project_policy(project, inputs)])
@@ -198,12 +81,12 @@ def _elsewhere(entry: InventoryEntry) -> bool:
     return entry.kind == SECRETS.kind and entry.name != SECRET_NAME
 
 
-async def _tell(context: Context, project: Project, live: Manifest, applied: _Applied, served: Served) -> Outcome:
+async def _tell(context: Context, project: Project, live: Manifest, applied: Applied, served: Served) -> Outcome:
     """Look at everything after the writes, so that what happened meanwhile is in the status, and write that."""
     observed = await observe_project(
         context,
         project,
-        space=_namespace(context, project),
+        space=project_namespace_seen(context, project),
         keys_ready=applied.keys_ready,
         policy_written=applied.policy,
         failure=applied.failure,

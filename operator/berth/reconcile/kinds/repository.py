@@ -14,8 +14,8 @@ from berth.desired.sharing.access_policy import repository_label, repository_pol
 from berth.kube.apply import Reference
 from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest
 from berth.reconcile.context import Context
-from berth.reconcile.kinds.project import first_failure
 from berth.reconcile.observe import children
+from berth.reconcile.observe.children import first_failure
 from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
 from berth.reconcile.observe.subjects import people_seen, sharing_subjects
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting

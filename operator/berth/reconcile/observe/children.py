@@ -16,32 +16,25 @@ from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.api.user import RegistryUser
 from berth.authz.policy.facts import HASH_PREFIXES
-from berth.desired.inputs import ProjectInputs
-from berth.desired.installation.keys import http_secret
-from berth.desired.installation.manifests import SEED, TOKEN_CA, FoundMaterial, read_material
 from berth.desired.labels import registry_selector
-from berth.desired.registry.claim import CLAIM_NAME
-from berth.desired.registry.deployment import started_with
-from berth.desired.sharing.members import members_by_level
-from berth.desired.sharing.pull_secret import made_by_berth, read_pull_token
+from berth.kube.apply import ChangeSet
 from berth.kube.client import KubeClient
-from berth.kube.errors import Forbidden
+from berth.kube.errors import Forbidden, Invalid
 from berth.kube.resources import (
     ACCESS_POLICIES,
-    ACCESS_TOKENS,
     DEPLOYMENTS,
     EVENTS,
     NAMESPACES,
-    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     SECRETS,
     STORAGE_CLASSES,
     Manifest,
 )
-from berth.reconcile.observe.subjects import named_teams, named_users
+from berth.reconcile.context import Context
+from berth.reconcile.observe import children
 from berth.reconcile.watch.caches import Caches
-from berth.settings import OperatorSettings
 from berth.status.observed import (
+    ApplyFailure,
     ClaimSeen,
     ContainerSeen,
     DeploymentSeen,
@@ -60,57 +53,6 @@ _RESIZE_CONDITIONS: Final = (
     "Resizing",
     "ModifyVolumeError",
 )
-
-
-def found_material(caches: Caches, namespace: str, names_wanted: Iterable[str]) -> FoundMaterial:
-    """Key material from Berth's own Secrets."""
-    secrets = {name: caches.live(SECRETS, (namespace, name)) for name in names_wanted}
-    return read_material({name: secret for name, secret in secrets.items() if secret is not None})
-
-
-def project_inputs(project: Project, caches: Caches, settings: OperatorSettings, version: str) -> ProjectInputs | None:
-    """Everything besides the Project that decides its manifests; None while the installation has no keys yet."""
-    material = found_material(caches, settings.namespace, (TOKEN_CA, SEED))
-    if material.token_ca is None or material.seed is None:
-        return None
-    namespace = names.project_namespace(project.project_id)
-    claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
-    requested = ((claim or {}).get("spec", {}).get("resources", {}).get("requests") or {}).get("storage", "")
-    teams = named_teams(project.spec.sharing, caches)
-    users = named_users(project.spec.sharing, teams, caches)
-    return ProjectInputs(
-        registry_image=settings.registry_image,
-        registry_version=settings.registry_version,
-        registry_pull_policy=settings.registry_pull_policy,
-        token_authorities=material.token_ca.for_registries,
-        http_secret=http_secret(material.seed, project.metadata.uid),
-        host=settings.host,
-        berth_namespace=settings.namespace,
-        instance=settings.instance,
-        cluster_domain=settings.cluster_domain,
-        operator_service_account=settings.service_account,
-        project_cluster_role=settings.project_cluster_role,
-        members=members_by_level(project.spec.sharing, users, teams),
-        trashed=project.spec.trashed,
-        suspended=project.spec.suspend,
-        deleted=project.metadata.being_deleted,
-        allow_public=settings.allow_public,
-        started=started_with(caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))),
-        pull_token_ends=_pull_token_ends(project.project_id, caches),
-        claim_request=requested,
-        berth_version=version,
-    )
-
-
-def _pull_token_ends(project_id: str, caches: Caches) -> Mapping[str, datetime]:
-    """When the newest token of each robot of a pull secret ends."""
-    ends: dict[str, datetime] = {}
-    for live in caches.of_project(ACCESS_TOKENS, project_id).values():
-        token = read_pull_token(live) if made_by_berth(live) else None
-        if token is not None:
-            robot = live["spec"]["owner"]["name"]
-            ends[robot] = max(token.expires_at, ends.get(robot, token.expires_at))
-    return ends
 
 
 def namespace_seen(caches: Caches, name: str) -> NamespaceSeen | None:
@@ -308,3 +250,24 @@ def _event_time(event: Mapping[str, Any]) -> str:
     series = event.get("series") or {}
     times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
     return next((str(time) for time in times if time), "")
+
+
+def project_namespace_seen(context: Context, project: Project) -> NamespaceSeen | None:
+    """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
+    name = names.project_namespace(project.project_id)
+    seen = children.namespace_seen(context.caches, name)
+    if seen is None or seen.project:
+        return seen
+    found = context.caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
+    made_here = names.ANNOTATION_DESIRED_HASH in (found["metadata"].get("annotations") or {})
+    recorded = any(entry.kind == NAMESPACES.kind and entry.name == name for entry in project.status.inventory)
+    return NamespaceSeen(name, seen.terminating, project.project_id) if made_here and recorded else seen
+
+
+def first_failure(changes: ChangeSet) -> ApplyFailure | None:
+    """The first object that the API server did not take. What is invalid stays so until somebody changes something."""
+    if not changes.refusals:
+        return None
+    refusal = changes.refusals[0]
+    kind, name = refusal.reference.kind, refusal.reference.name
+    return ApplyFailure(kind, name, refusal.error.sentence, permanent=isinstance(refusal.error, Invalid))

@@ -25,8 +25,7 @@ from berth.kube.resources import (
     Resource,
     key_of,
 )
-from berth.reconcile.index import Index
-from berth.reconcile.watch.indexes import Naming
+from berth.reconcile.watch.indexes import Index, Naming
 from berth.reconcile.workqueue import Key
 
 INSTALLATION: Final = Key("Installation", "")

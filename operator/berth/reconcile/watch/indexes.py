@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Manifest
-from berth.reconcile.index import Index
 from berth.reconcile.workqueue import Key
 
 _WORDS = {"User": REGISTRY_USERS.kind, "Robot": REGISTRY_USERS.kind, "Team": REGISTRY_TEAMS.kind}
@@ -46,3 +45,24 @@ def _named(manifest: Manifest | None) -> Iterator[str]:
 
 def _one(subject: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
     return (subject,) if subject else ()
+
+
+class Index:
+    """Which names stand under which word."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def get(self, word: str) -> frozenset[str]:
+        """The names under a word."""
+        return frozenset(self._names.get(word, ()))
+
+    def move(self, name: str, before: set[str], after: set[str]) -> None:
+        """A name that stood under the words `before` stands under those `after`."""
+        for word in before - after:
+            names_there = self._names.get(word, set())
+            names_there.discard(name)
+            if not names_there:
+                self._names.pop(word, None)
+        for word in after:
+            self._names.setdefault(word, set()).add(name)

@@ -13,6 +13,7 @@ from berth.services.access.deps import Deps
 from berth.services.access.endpoints.authz import AuthzEndpoint
 from berth.services.access.endpoints.listings import Listings
 from berth.services.access.endpoints.manifests import ManifestWrites
+from berth.services.access.endpoints.policy_revision import SeenEndpoint
 from berth.services.access.endpoints.token import TokenEndpoint
 from berth.services.access.endpoints.uploads import UploadCancels
 from berth.services.access.endpoints.why import WhyPage
@@ -47,6 +48,7 @@ class Application:
         self._uploads = UploadCancels(deps)
         self._listings = Listings(deps)
         self._why = WhyPage(deps)
+        self._seen = SeenEndpoint(deps.policy)
         self._log = structlog.get_logger("berth.access.app")
 
     def at_once(self, request: Request) -> Answer | Unfinished | None:
@@ -111,7 +113,7 @@ class Application:
         if endpoint == "registry":
             return await self._registry(request)
         if endpoint == "seen":
-            return await self._deps.seen.answer(request)
+            return await self._seen.answer(request)
         if endpoint == "why":
             return await self._why.answer(request)
         if endpoint in ("healthz", "readyz"):

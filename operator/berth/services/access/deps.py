@@ -3,79 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TypeAlias
 
 from berth.authz.model import Snapshot
 from berth.identity.authenticator import Authenticator
 from berth.identity.gateway_caller import GatewayDoor
+from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.audit import AuditLog
-from berth.services.access.endpoints.policy_revision import SeenEndpoint
 from berth.services.access.http.messages import Answer
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.registry_tokens import TokenService
+from berth.services.access.upstream.ports import Catalog, Registries
 
-
-class CatalogAway(Exception):  # noqa: N818 - named for the state that it reports
-    """The catalog did not do what it was asked for within the time allowed."""
-
-
-class RegistryAway(Exception):  # noqa: N818 - named for the state that it reports
-    """A registry gave no answer. `untouched`: it can not have carried the request out."""
-
-    def __init__(self, *, untouched: bool) -> None:
-        super().__init__("the registry gave no answer")
-        self.untouched = untouched
+WaitFor: TypeAlias = Callable[[Mapping[str, int], float], Awaitable[Mapping[str, int]]]
+"""Waits until the policy holds these resource versions (by plural of the kind), at most so many seconds; returns the
+resource versions that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class WriteIntent:
-    """A write of a manifest that is about to happen. `digest` is None where only the registry knows it."""
+class PolicyRevisions:
+    """What `GET /seen` needs: who may call it, and how far the policy has come."""
 
-    kind: str  # push or delete
-    project: str
-    repository: str
-    reference: str
-    digest: str | None
-    media_type: str
-    by: str
-    client: str  # address of the client, empty when unknown
-
-
-class Catalog(Protocol):
-    """What this service needs of the catalog. Every call raises CatalogAway when it can not be done in time."""
-
-    async def announce(self, intent: WriteIntent) -> str:
-        """Record that a write begins; its id."""
-        ...
-
-    async def commit(self, write_id: str, manifest: bytes | None) -> None:
-        """Record that the registry has done it; a push brings the manifest's bytes."""
-        ...
-
-    async def abandon(self, write_id: str) -> None:
-        """Record that the registry has not done it."""
-        ...
-
-    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
-        """OCI descriptors of the manifests whose subject is this digest."""
-        ...
-
-    async def has_content(self, project: str, repository: str) -> bool:
-        """Whether the repository holds a manifest: true from the moment at which its first push is answered."""
-        ...
-
-
-class Registries(Protocol):
-    """What this service needs of the projects' registries."""
-
-    async def forward(
-        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
-        """Send a request on, byte for byte, and return the answer. Raises RegistryAway when there is none."""
-        ...
+    verifier: ServiceAccountVerifier
+    accounts: frozenset[str]
+    """ServiceAccounts that may call it, as `namespace/name`."""
+    wait_for: WaitFor
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +44,7 @@ class Deps:
     tokens: TokenService
     authenticator: Authenticator
     gateway: GatewayDoor
-    seen: SeenEndpoint
+    policy: PolicyRevisions
     catalog: Catalog
     registries: Registries
     audit: AuditLog

@@ -22,12 +22,12 @@ import uvloop
 from prometheus_client import start_http_server
 
 from berth.api.names import registry_host
-from berth.authz.model import TokenScope
+from berth.api.token import TokenScope
 from berth.identity.authenticator import PROBING, READING, Authenticator
 from berth.identity.failure_delay import FailureTime
 from berth.identity.gateway_caller import GatewayDoor
 from berth.identity.login_limits import HOUR, MINUTE, FailedAttempts
-from berth.identity.oidc import OidcLogins
+from berth.identity.oidc import OidcLogins, fetching_keys
 from berth.identity.passwords import Passwords
 from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
@@ -37,10 +37,8 @@ from berth.runtime.logs import LineWriter, configure_logs
 from berth.runtime.server import Server, http_server
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
-from berth.services.access.deps import Deps
-from berth.services.access.endpoints.policy_revision import SeenEndpoint
+from berth.services.access.deps import Deps, PolicyRevisions
 from berth.services.access.http.fast_path import PromptProtocol, Turn
-from berth.services.access.issuer_client import fetching_keys
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.last_used import FIELD_MANAGER, LastUse
 from berth.services.access.tokens.registry_tokens import TokenService
@@ -171,8 +169,8 @@ def _deps(
             accounts=_accounts(settings.namespace, settings.gateway_accounts),
             trusted_hops=settings.trusted_hops,
         ),
-        seen=SeenEndpoint(
-            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), reach=feed.reach
+        policy=PolicyRevisions(
+            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), wait_for=feed.reach
         ),
         catalog=_catalog(settings, to_catalog),
         registries=RegistryProxy(to_registries, base=base),

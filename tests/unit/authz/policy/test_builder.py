@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from berth.authz.model import Creation, Level, Rule, State, SubjectKind
+from berth.api.policy import PolicyState
+from berth.api.project import RepositoryCreation
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.model import Rule
 from tests.kit.authz.objects import DEFAULT_LIMIT, DELETED, Cluster, Object, policy, project, repository
 
 
@@ -16,19 +19,23 @@ def cluster() -> Cluster:
     return made
 
 
-def rule(name: str, level: Level) -> Rule:
+def rule(name: str, level: SharingLevel) -> Rule:
     return Rule(SubjectKind.USER, name, level)
 
 
 def test_a_project_has_the_rules_of_its_policy(cluster: Cluster) -> None:
     found = cluster.genomics
-    assert found.rules == (rule("ann", Level.EDIT),)
-    assert (found.state, found.creation, found.layer_size_limit) == (State.ACTIVE, Creation.ON_PUSH, DEFAULT_LIMIT)
+    assert found.rules == (rule("ann", SharingLevel.EDIT),)
+    assert (found.state, found.creation, found.layer_size_limit) == (
+        PolicyState.ACTIVE,
+        RepositoryCreation.ON_PUSH,
+        DEFAULT_LIMIT,
+    )
 
 
 def test_a_project_says_its_own_limit_and_how_repositories_come_to_be(cluster: Cluster) -> None:
     cluster.put(project(limits={"layerSize": "2k"}, repositoryCreation="Declared"))
-    assert (cluster.genomics.layer_size_limit, cluster.genomics.creation) == (2000, Creation.DECLARED)
+    assert (cluster.genomics.layer_size_limit, cluster.genomics.creation) == (2000, RepositoryCreation.DECLARED)
 
 
 def test_without_a_policy_a_project_is_invisible(cluster: Cluster) -> None:
@@ -55,35 +62,39 @@ def test_a_policy_outside_the_projects_namespace_gives_nothing() -> None:
 @pytest.mark.parametrize(
     ("manifest", "state"),
     [
-        (project(trashed=True), State.TRASHED),
-        (project(suspend=True), State.SUSPENDED),
-        (project(suspend=True, trashed=True), State.TRASHED),
-        (project(meta=DELETED), State.TRASHED),
+        (project(trashed=True), PolicyState.TRASHED),
+        (project(suspend=True), PolicyState.SUSPENDED),
+        (project(suspend=True, trashed=True), PolicyState.TRASHED),
+        (project(meta=DELETED), PolicyState.TRASHED),
     ],
 )
-def test_what_a_project_says_counts_before_its_policy_does(cluster: Cluster, manifest: Object, state: State) -> None:
+def test_what_a_project_says_counts_before_its_policy_does(
+    cluster: Cluster, manifest: Object, state: PolicyState
+) -> None:
     cluster.put(manifest)
     assert cluster.genomics.state is state
 
 
-@pytest.mark.parametrize(("state", "expected"), [("Trashed", State.TRASHED), ("Suspended", State.SUSPENDED)])
-def test_what_a_policy_says_counts_as_long_as_it_says_so(cluster: Cluster, state: str, expected: State) -> None:
+@pytest.mark.parametrize(
+    ("state", "expected"), [("Trashed", PolicyState.TRASHED), ("Suspended", PolicyState.SUSPENDED)]
+)
+def test_what_a_policy_says_counts_as_long_as_it_says_so(cluster: Cluster, state: str, expected: PolicyState) -> None:
     cluster.put(policy(state=state, ann="Edit"))
     assert cluster.genomics.state is expected
     cluster.put(policy(ann="Edit"))
-    assert cluster.genomics.state is State.ACTIVE
+    assert cluster.genomics.state is PolicyState.ACTIVE
 
 
 def test_a_repository_is_known_by_its_path_and_inherits(cluster: Cluster) -> None:
     cluster.put(repository("tools-viewer-1234", repository="tools/viewer", digests=3))
     found = cluster.genomics.repositories["tools/viewer"]
-    assert (found.rules, found.state, found.external, found.has_content) == (None, State.ACTIVE, False, True)
+    assert (found.rules, found.state, found.external, found.has_content) == (None, PolicyState.ACTIVE, False, True)
 
 
 @pytest.mark.parametrize("manifest", [repository("a", trashed=True), repository("a", meta=DELETED)])
 def test_a_trashed_or_deleted_repository_is_in_the_trash_at_once(cluster: Cluster, manifest: Object) -> None:
     cluster.put(manifest)
-    assert cluster.genomics.repositories["a"].state is State.TRASHED
+    assert cluster.genomics.repositories["a"].state is PolicyState.TRASHED
 
 
 def test_an_external_repository_is_marked(cluster: Cluster) -> None:
@@ -95,7 +106,7 @@ def test_local_sharing_shares_with_nobody_until_its_policy_is_there(cluster: Clu
     cluster.put(repository("a", localSharing=[{"kind": "User", "name": "bob", "level": "View"}]))
     assert cluster.genomics.repositories["a"].rules == ()
     cluster.put(policy("a", repository="a", bob="View"))
-    assert cluster.genomics.repositories["a"].rules == (rule("bob", Level.VIEW),)
+    assert cluster.genomics.repositories["a"].rules == (rule("bob", SharingLevel.VIEW),)
 
 
 def test_local_rules_hold_until_their_policy_is_gone(cluster: Cluster) -> None:
@@ -109,7 +120,7 @@ def test_local_rules_hold_until_their_policy_is_gone(cluster: Cluster) -> None:
 
 def test_a_policy_without_its_repository_restricts(cluster: Cluster) -> None:
     cluster.put(policy("a", repository="a", bob="View"))
-    assert cluster.genomics.repositories["a"].rules == (rule("bob", Level.VIEW),)
+    assert cluster.genomics.repositories["a"].rules == (rule("bob", SharingLevel.VIEW),)
     cluster.put(policy("a", repository="a"), gone=True)
     assert dict(cluster.genomics.repositories) == {}
 
@@ -121,7 +132,7 @@ def test_of_two_objects_with_one_path_the_older_counts(cluster: Cluster) -> None
     cluster.put(repository("early"), gone=True)
     seen.append(cluster.genomics.repositories["a"].state)
     cluster.put(repository("late"), gone=True)
-    assert seen == [State.ACTIVE, State.TRASHED]
+    assert seen == [PolicyState.ACTIVE, PolicyState.TRASHED]
     assert dict(cluster.genomics.repositories) == {}
 
 
@@ -129,7 +140,7 @@ def test_of_two_objects_with_one_path_from_the_same_second_the_one_named_by_the_
     second = {"creationTimestamp": "2026-02-01T00:00:00Z"}
     cluster.put(repository("a", meta=second))
     cluster.put(repository("0-twin", meta=second, repository="a", trashed=True))
-    assert cluster.genomics.repositories["a"].state is State.ACTIVE
+    assert cluster.genomics.repositories["a"].state is PolicyState.ACTIVE
 
 
 def test_a_repository_that_can_not_be_read_is_shared_with_nobody(cluster: Cluster) -> None:

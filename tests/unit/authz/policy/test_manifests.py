@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from berth.api.accesstest import AccessTest
-from berth.authz.model import Level, State
+from berth.api.policy import PolicyState
+from berth.api.sharing import SharingLevel
 from berth.authz.policy.expectations import Outcome, run_tests
 from berth.authz.policy.manifests import PolicyFiles, Source, read_policy
 
@@ -99,15 +100,15 @@ def test_manifests_give_the_policy_that_the_cluster_will_have() -> None:
     project = found.snapshot.projects["genomics"]
     assert found.problems == ()
     assert [(rule.kind.value, rule.name, rule.level) for rule in project.rules] == [
-        ("User", "curator", Level.ADMINISTER),
-        ("Team", "authors", Level.EDIT),
-        ("ServiceAccount", "builders/ci", Level.EDIT),
-        ("Group", "idp:lab-42", Level.DOWNLOAD),
-        ("AuthenticatedUsers", "", Level.VIEW),
+        ("User", "curator", SharingLevel.ADMINISTER),
+        ("Team", "authors", SharingLevel.EDIT),
+        ("ServiceAccount", "builders/ci", SharingLevel.EDIT),
+        ("Group", "idp:lab-42", SharingLevel.DOWNLOAD),
+        ("AuthenticatedUsers", "", SharingLevel.VIEW),
     ]
     assert [rule.name for rule in project.repositories["aligner"].rules or ()] == ["reviewer"]
     viewer = project.repositories["tools/viewer"]
-    assert (viewer.rules, viewer.state) == (None, State.TRASHED)
+    assert (viewer.rules, viewer.state) == (None, PolicyState.TRASHED)
     assert read(FOLDER, public_allowed=True).snapshot.projects["genomics"].rules[-1].kind == "Public"
 
 

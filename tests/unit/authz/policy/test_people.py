@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from berth.authz.model import Subject, SubjectKind, TokenScope
-from berth.authz.policy import facts as facts
+from berth.api.sharing import SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.model import Subject
+from berth.authz.policy import facts
 from tests.kit.authz.objects import DELETED, Cluster, Object
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import jwt
 
-from berth.authz.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.api.sharing import SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.model import AccessTokenRecord, Subject
 from berth.authz.token_format import make_token, token_sha256
 from tests.kit.access.world import CLUSTER_KEY, HASHES, HOST, ISSUER, PASSWORDS, World, basic, manifest
 

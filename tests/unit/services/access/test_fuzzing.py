@@ -12,8 +12,9 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from berth.api.policy import Action
 from berth.authz.decide import allows
-from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Identity
+from berth.authz.model import ANONYMOUS, AccessRequest, CredentialKind, Identity
 from tests.kit.access.world import PASSWORDS, World, basic, claims
 
 NAMES = (

@@ -11,7 +11,7 @@ from typing import Final
 from berth.api.names import PROJECT_ID_PATTERN, project_namespace
 from berth.authz.model import Snapshot
 from berth.authz.policy import facts
-from berth.authz.policy.builder import PolicyState
+from berth.authz.policy.builder import PolicyBuilder
 from berth.kube.client import KubeClient
 from berth.kube.errors import Forbidden, KubeError, NotFound
 from berth.kube.resources import (
@@ -56,7 +56,7 @@ async def read_world(client: KubeClient, project: str, *, tokens: bool = False) 
     )
     by_resource = dict(zip((*people, *inside), lists, strict=True))
     # Public rules that the installation does not allow stand in no AccessPolicy.
-    state = PolicyState(layer_size_limit=None, public_allowed=True)
+    state = PolicyBuilder(layer_size_limit=None, public_allowed=True)
     for manifest in found:
         state.take_project(project, facts.project_facts(manifest))
     _take(state, by_resource)
@@ -64,7 +64,7 @@ async def read_world(client: KubeClient, project: str, *, tokens: bool = False) 
     return World(state.snapshot(), host, tuple(sorted(reader.unread)))
 
 
-def _take(state: PolicyState, manifests: dict[Resource, list[Manifest]]) -> None:
+def _take(state: PolicyBuilder, manifests: dict[Resource, list[Manifest]]) -> None:
     people = state.people
     for resource, each in _pairs(manifests):
         metadata = each["metadata"]

@@ -7,22 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
-from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
 from berth.api.base import rfc3339
-from berth.authz.decide import decide, subject_text
+from berth.api.policy import Action
+from berth.api.sharing import SubjectKind
+from berth.api.text import phrase
+from berth.authz.checks import subject_text
+from berth.authz.decide import decide
 from berth.authz.explain import decision_document, explain
-from berth.authz.messages import phrase
-from berth.authz.model import (
-    AccessRequest,
-    AccessTokenRecord,
-    Action,
-    CredentialKind,
-    Decision,
-    Identity,
-    Snapshot,
-    SubjectKind,
-)
-from berth.authz.queries import Entitled, identity_of, who_can
+from berth.authz.model import AccessRequest, AccessTokenRecord, CredentialKind, Decision, Identity, Snapshot
+from berth.authz.queries import Entitled, ImageName, UnknownSubject, identity_of, parse_image, subject_named, who_can
 from berth.cli.kubectl.access.policy_reader import World, read_world
 from berth.cli.kubectl.options import Connection
 from berth.kube.kubeconfig import connect, user_name
@@ -262,4 +255,4 @@ def _row(entitled: Entitled) -> tuple[str, ...]:
         note = "each of them who is certified"
     if standing is None or standing.rule is None:
         return kind.value, name or "-", "-", "-", "-", note
-    return kind.value, name or "-", standing.level.label, subject_text(standing.rule), standing.source.value, note
+    return kind.value, name or "-", standing.level.value, subject_text(standing.rule), standing.source.value, note

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import click
 
-from berth.authz.decide import subject_text
+from berth.api.text import full_name
+from berth.authz.checks import subject_text
 from berth.authz.explain import explain
-from berth.authz.messages import full_name
 from berth.authz.policy.diff import Change
 from berth.authz.policy.expectations import Outcome
 

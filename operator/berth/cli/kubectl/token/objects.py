@@ -14,8 +14,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from berth.api.base import rfc3339
-from berth.api.durations import parse_duration
 from berth.api.names import API_VERSION
+from berth.api.quantities import parse_duration
 from berth.api.schema import DNS_SUBDOMAIN_PATTERN
 from berth.api.subjects import well_named
 from berth.api.token import AccessToken, TokenOwnerKind

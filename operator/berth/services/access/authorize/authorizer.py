@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.authz.actor import actor_of
 from berth.authz.decide import allows, credential_failure, decide
 from berth.authz.messages import Facts, sentence
-from berth.authz.model import ANONYMOUS, AccessRequest, Action, CredentialKind, Decision, Snapshot
+from berth.authz.model import ANONYMOUS, AccessRequest, CredentialKind, Decision, Snapshot
 from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
+from berth.runtime.bounded_cache import Bounded
 from berth.services.access.authorize.existence import is_unknown, with_content
 from berth.services.access.deps import Deps
 from berth.services.access.http.refusals import Refusal, challenge, denied, with_page
-from berth.services.access.tokens.grant_cache import Bounded, holds_until
-from berth.services.access.tokens.registry_tokens import GrantedToken, TokenRefused
+from berth.services.access.tokens.claims import GrantedToken
+from berth.services.access.tokens.grant_cache import holds_until
+from berth.services.access.tokens.registry_tokens import TokenRefused
 
 _ALLOWED_KEPT: Final = 2_000
 _Question: TypeAlias = tuple[str, AccessRequest]  # an Authorization header, and what its bearer wants
@@ -89,7 +92,7 @@ class Judge:
             return Judged(token, snapshot)
         if request.route is Route.CATALOG:
             return self._catalog(request, token, snapshot, caller)
-        wish = request.wish(largest_layer)
+        wish = access_request(request, largest_layer)
         remembered = self._remembers((authorization, wish), snapshot)
         if not remembered and is_unknown(snapshot, token.identity, wish, self._deps.now()):
             return Unsure(token, wish)
@@ -227,6 +230,11 @@ class Judge:
             generation=snapshot.generation,
         )
         self._deps.audit.prepared(line, caller)
+
+
+def access_request(request: RegistryRequest, largest_layer: int | None = None) -> AccessRequest:
+    """The registry request as `decide` takes it; `largest_layer` in bytes, where a manifest names one."""
+    return AccessRequest(request.action, request.project, request.repository, largest_layer)
 
 
 def _told(host: str, request: RegistryRequest, decision: Decision) -> str:

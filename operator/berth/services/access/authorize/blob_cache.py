@@ -14,10 +14,11 @@ from typing import Final
 from berth.authz.actor import actor_of
 from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
+from berth.runtime.bounded_cache import Bounded
 from berth.services.access.audit import PreparedLine
 from berth.services.access.authorize.authorizer import Judged
 from berth.services.access.deps import Deps
-from berth.services.access.tokens.grant_cache import Bounded, holds_until
+from berth.services.access.tokens.grant_cache import holds_until
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _BLOBS: Final = "/blobs/sha256:"

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from berth.api.policy import Action
+from berth.api.text import full_name
 from berth.authz.actor import Actor, actor_of
 from berth.authz.decide import hangs_on_content
-from berth.authz.messages import full_name
-from berth.authz.model import AccessRequest, Action, Identity, Snapshot
+from berth.authz.model import AccessRequest, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import REPOSITORY, Scope
-from berth.services.access.deps import Catalog, CatalogAway
+from berth.services.access.upstream.ports import Catalog, CatalogAway
 
 
 async def informed(

@@ -19,9 +19,10 @@ from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.authorize.authorizer import Judge, Judged
-from berth.services.access.deps import CatalogAway, Deps
+from berth.services.access.deps import Deps
 from berth.services.access.http.messages import Answer, Request, json_answer
 from berth.services.access.http.refusals import Refusal, denied
+from berth.services.access.upstream.ports import CatalogAway
 
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000

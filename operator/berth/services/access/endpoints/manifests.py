@@ -14,14 +14,14 @@ from typing import Final
 
 import structlog
 
-from berth.access.warnings import certification_warning
 from berth.api.reasons import Reason
+from berth.authz.explain import certification_warning
 from berth.authz.messages import Facts, sentence
 from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
 from berth.oci.request import RegistryRequest
 from berth.services.access.authorize.authorizer import Judge, Judged
-from berth.services.access.deps import CatalogAway, Deps, RegistryAway, WriteIntent
+from berth.services.access.deps import Deps
 from berth.services.access.http.messages import Answer, BodyTooLarge, Request
 from berth.services.access.http.refusals import (
     Refusal,
@@ -31,6 +31,7 @@ from berth.services.access.http.refusals import (
     registry_away,
     warning,
 )
+from berth.services.access.upstream.ports import CatalogAway, RegistryAway, WriteIntent
 
 _PASSED_ON: Final = ("authorization", "content-type", "accept", "user-agent", "host", "x-forwarded-proto")
 

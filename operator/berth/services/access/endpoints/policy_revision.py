@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import parse_qsl
 
 from berth.api.names import AUDIENCE_ACCESS
-from berth.identity.service_account import NotServed, ServiceAccountVerifier
+from berth.identity.service_account import NotServed
+from berth.services.access.deps import PolicyRevisions
 from berth.services.access.http.messages import Answer, Request, json_answer
 from berth.services.access.http.refusals import method_not_allowed, not_served
-
-Reach: TypeAlias = Callable[[Mapping[str, int], float], Awaitable[Mapping[str, int]]]
-"""Waits until the policy holds what was written up to these resource versions (by plural of the kind), at most so many
-seconds, and returns how far it has come."""
 
 PATIENCE: Final = 2.0  # seconds
 _BEARER: Final = "bearer "
 
 
 class SeenEndpoint:
-    """Answers Berth's own processes. `accounts` are their ServiceAccounts, as `namespace/name`."""
+    """Answers Berth's own processes."""
 
-    def __init__(self, *, verifier: ServiceAccountVerifier, accounts: frozenset[str], reach: Reach) -> None:
-        self._verifier = verifier
-        self._accounts = accounts
-        self._reach = reach
+    def __init__(self, policy: PolicyRevisions) -> None:
+        self._policy = policy
 
     async def answer(self, request: Request) -> Answer:
         """`{"seen": {plural: resource version}}`, at once when it is as far as the query asks, else a moment later."""
@@ -39,10 +33,10 @@ class SeenEndpoint:
             wanted = {plural: int(version) for plural, version in parse_qsl(request.query, strict_parsing=True)}
         except ValueError:
             return json_answer(400, {"error": "The query is not a list of kinds with the resource version of each."})
-        return json_answer(200, {"seen": dict(await self._reach(wanted, PATIENCE))})
+        return json_answer(200, {"seen": dict(await self._policy.wait_for(wanted, PATIENCE))})
 
     async def _admit(self, authorization: str) -> None:
         token = authorization[len(_BEARER) :] if authorization.lower().startswith(_BEARER) else ""
-        account = await self._verifier.verify(token.strip(), AUDIENCE_ACCESS)
-        if account not in self._accounts:
+        account = await self._policy.verifier.verify(token.strip(), AUDIENCE_ACCESS)
+        if account not in self._policy.accounts:
             raise NotServed(f"The ServiceAccount {account} is none of Berth's that may ask this.")

@@ -29,8 +29,8 @@ from berth.services.access.authorize.existence import content_of
 from berth.services.access.deps import Deps
 from berth.services.access.http.messages import Answer, BodyTooLarge, Request, Unfinished
 from berth.services.access.http.refusals import bad_token_request, login_refused, method_not_allowed
+from berth.services.access.tokens.claims import claims_of
 from berth.services.access.tokens.grant_cache import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
-from berth.services.access.tokens.registry_tokens import claims_of
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES

@@ -11,10 +11,11 @@ from typing import Final
 
 from berth.oci.request import RegistryRequest
 from berth.services.access.authorize.authorizer import Judge
-from berth.services.access.deps import Deps, RegistryAway
+from berth.services.access.deps import Deps
 from berth.services.access.http.messages import Answer, Request
 from berth.services.access.http.refusals import Refusal, registry_away
-from berth.services.access.tokens.registry_tokens import claims_of
+from berth.services.access.tokens.claims import claims_of
+from berth.services.access.upstream.ports import RegistryAway
 
 _PASSED_ON: Final = ("accept", "user-agent", "host", "x-forwarded-proto")
 

@@ -16,13 +16,16 @@ from urllib.parse import parse_qsl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from berth.access.asked import ImageName, UnknownSubject, parse_image, subject_named
+from berth.api.policy import Action
+from berth.api.sharing import SharingLevel
+from berth.api.text import full_name, phrase
 from berth.authz.actor import actor_of
-from berth.authz.decide import decide, subject_text
+from berth.authz.checks import subject_text
+from berth.authz.decide import decide
 from berth.authz.explain import decision_document
-from berth.authz.messages import Facts, full_name, phrase, sentence
-from berth.authz.model import AccessRequest, Action, CredentialKind, Decision, Identity, Level, Snapshot
-from berth.authz.queries import identity_of
+from berth.authz.messages import Facts, sentence
+from berth.authz.model import AccessRequest, CredentialKind, Decision, Identity, Snapshot
+from berth.authz.queries import ImageName, UnknownSubject, identity_of, parse_image, subject_named
 from berth.identity.credentials import MalformedCredentials, parse_basic
 from berth.identity.gateway_caller import Caller
 from berth.services.access.authorize.existence import informed
@@ -138,7 +141,7 @@ class WhyPage:
         """
         now = self._deps.now()
         standing = decide(snapshot, asker, AccessRequest(Action.ADMINISTER, wish.project), now).standing
-        if standing is not None and standing.level >= Level.ADMINISTER:
+        if standing is not None and standing.level >= SharingLevel.ADMINISTER:
             return None
         view = AccessRequest(Action.VIEW, wish.project, wish.repository)
         own = decide(snapshot, asker, await informed(self._deps.catalog, snapshot, asker, view, now), now)

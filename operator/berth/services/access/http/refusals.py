@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from berth.authz.messages import MAX_LENGTH
+from berth.api.text import MAX_LENGTH
 from berth.oci.request import RegistryRequest, Route
 from berth.services.access.http.messages import Answer, json_answer
 

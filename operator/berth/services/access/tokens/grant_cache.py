@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from berth.api.reasons import Reason
 from berth.authz.actor import Actor, unchanged_until
 from berth.authz.model import CredentialKind, Identity, Snapshot
+from berth.runtime.bounded_cache import Bounded
 from berth.services.access.audit import PreparedLine
 from berth.services.access.http.messages import Answer
-from berth.services.access.tokens.registry_tokens import Claims
+from berth.services.access.tokens.claims import Claims
 
 REUSED_SECONDS: Final = 5.0
 """How long an answer is given again. Whoever reckons its token's end from when it came is late by that at most."""
@@ -36,10 +36,6 @@ def holds_until(snapshot: Snapshot, actor: Actor, now: datetime) -> float:
     """Until when time alone changes nothing of what this actor may do: seconds since the epoch, infinity for never."""
     end = unchanged_until(snapshot, actor, now)
     return end.timestamp() if end is not None else math.inf
-
-
-_Key = TypeVar("_Key", bound=Hashable)
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +73,3 @@ class KnownRequests:
         # No header holds a line feed, so the two can not run into each other.
         text = f"{authorization}\n{asked}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
-
-
-class Bounded(Generic[_Key, _Value]):
-    """A mapping that forgets what was put in first when it is full."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[_Key, _Value] = OrderedDict()
-
-    def get(self, key: _Key) -> _Value | None:
-        """What was put in for this key, unless it was forgotten."""
-        return self._values.get(key)
-
-    def put(self, key: _Key, value: _Value) -> None:
-        """Keep this value for this key."""
-        self._values[key] = value
-        if len(self._values) > self._size:
-            self._values.popitem(last=False)

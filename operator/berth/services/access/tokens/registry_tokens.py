@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import jwt
 import structlog
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from jwt.utils import base64url_encode
 
-from berth.api.names import registry_audience
-from berth.api.reasons import Reason
-from berth.authz.model import CredentialKind, Identity, SubjectKind, TokenScope
+from berth.services.access.tokens.claims import ISSUER, Claims, GrantedToken, granted_token
+from berth.services.access.tokens.signing_keys import (
+    ALGORITHM,
+    SigningKeys,
+    file_stamp,
+    issued_by,
+    load_keys,
+    still_trusted,
+)
 
-ISSUER: Final = "berth"
-ALGORITHM: Final = "ES256"
 _ES256: Final = ec.ECDSA(hashes.SHA256())
-NO_AUDIENCE: Final = "berth"
 _CLOCK_SKEW: Final = 60  # seconds before `nbf`; the same leeway as Distribution's
 _LOOK_INTERVAL: Final = 2.0  # seconds between two looks at the key files
 _CACHE_SIZE: Final = 10_000
@@ -47,50 +46,6 @@ class TokenRefused(Exception):  # noqa: N818 - named for what happens to the cal
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
-
-
-@dataclass(frozen=True, slots=True)
-class GrantedToken:
-    """What a token says: whom it was given to, what was asked for, and what it grants by full repository name."""
-
-    identity: Identity
-    asked: Mapping[str, frozenset[str]]
-    granted: Mapping[str, frozenset[str]]
-    expires: float = 0.0  # seconds since the epoch
-
-    def grants(self, name: str, actions: Sequence[str]) -> bool:
-        """Whether every one of these actions on the repository stands in the token."""
-        return self.granted.get(name, frozenset()).issuperset(actions)
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What a token is to say, apart from its times and its id; made once for many tokens. See `claims_of`."""
-
-    rest: bytes  # the members of the JSON object, without its first brace
-
-
-def claims_of(
-    identity: Identity, asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]], projects: Sequence[str]
-) -> Claims:
-    """The claims of a token with this grant: `access` in Distribution's form, on these projects."""
-    claims = {
-        "iss": ISSUER,
-        "sub": identity.name,
-        "aud": [registry_audience(project) for project in projects] or [NO_AUDIENCE],
-        "access": list(access),
-        "berth": {**_identity_claims(identity), "asked": _asked_in_vain(asked, access)},
-    }
-    return Claims(json.dumps(claims, separators=(",", ":")).encode("ascii")[1:])
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    private: ec.EllipticCurvePrivateKey
-    leaf: str  # base64 of the DER, as it stands in x5c
-    header: bytes  # of every token, as it stands in one
-    until: float  # end of the leaf's validity
-    authorities: tuple[x509.Certificate, ...]
 
 
 class TokenService:
@@ -107,8 +62,8 @@ class TokenService:
         self._directory = directory
         self._clock = clock
         self._token_id = token_id
-        self._keys: _Keys | None = None
-        self._stamp: tuple[object, ...] = ()
+        self._keys: SigningKeys | None = None
+        self.file_stamp: tuple[object, ...] = ()
         self.loaded = 0  # how often keys were loaded: what was verified before may not be trusted any more
         self._next_look = 0.0
         self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # every leaf that was loaded here
@@ -174,7 +129,7 @@ class TokenService:
                     "verify_aud": False,
                 },
             )
-            granted = _granted_token(claims)
+            granted = granted_token(claims)
         except (jwt.InvalidTokenError, ValueError, KeyError, TypeError, AttributeError):
             raise refusal from None
         if float(claims["nbf"]) > self._clock() + _CLOCK_SKEW:
@@ -202,7 +157,7 @@ class TokenService:
             certificate = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
         except binascii.Error as error:
             raise ValueError("x5c is not base64") from error
-        if self._keys is None or not _issued_by(certificate, self._keys.authorities):
+        if self._keys is None or not issued_by(certificate, self._keys.authorities):
             raise ValueError("the leaf certificate is not from our CA")
         key = certificate.public_key()
         now = datetime.fromtimestamp(self._clock(), UTC)
@@ -217,118 +172,22 @@ class TokenService:
             return
         self._next_look = now + _LOOK_INTERVAL
         try:
-            stamp = tuple(_stamp(self._directory / name) for name in ("tls.crt", "tls.key", "ca.crt"))
-            if stamp == self._stamp:
+            stamp = tuple(file_stamp(self._directory / name) for name in ("tls.crt", "tls.key", "ca.crt"))
+            if stamp == self.file_stamp:
                 return
-            keys = _load_keys(self._directory)
+            keys = load_keys(self._directory)
         except (OSError, ValueError, TypeError) as error:
             self._log.warning(
                 "the signing key could not be loaded", directory=str(self._directory), error=type(error).__name__
             )
             return
-        self._keys, self._stamp = keys, stamp
+        self._keys, self.file_stamp = keys, stamp
         self.loaded += 1
         # A leaf of before goes on being trusted, unless its authority was forgotten (a leak, docs/keys.md).
         self._own = {
-            leaf: known
-            for leaf, known in self._own.items()
-            if known[1] > now and _still_trusted(leaf, keys.authorities)
+            leaf: known for leaf, known in self._own.items() if known[1] > now and still_trusted(leaf, keys.authorities)
         }
         self._own[keys.leaf] = (keys.private.public_key(), keys.until)
         self._leaves.clear()
         self._verified.clear()
         self._log.info("signing key loaded", directory=str(self._directory))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def _load_keys(directory: Path) -> _Keys:
-    certificate = x509.load_pem_x509_certificate((directory / "tls.crt").read_bytes())
-    private = load_pem_private_key((directory / "tls.key").read_bytes(), password=None)
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        raise ValueError("tls.key is not a P-256 key")
-    if private.public_key() != certificate.public_key():
-        raise ValueError("tls.crt does not certify tls.key")
-    bundle = directory / "ca.crt"
-    authorities = tuple(x509.load_pem_x509_certificates(bundle.read_bytes())) if bundle.exists() else ()
-    if authorities and not _issued_by(certificate, authorities):
-        raise ValueError("tls.crt is not signed by a certificate of ca.crt")
-    leaf = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-    header = {"alg": ALGORITHM, "typ": "JWT", "x5c": [leaf]}
-    return _Keys(
-        private=private,
-        leaf=leaf,
-        header=base64url_encode(json.dumps(header, separators=(",", ":")).encode("ascii")),
-        until=certificate.not_valid_after_utc.timestamp(),
-        authorities=authorities,
-    )
-
-
-def _still_trusted(leaf: str, authorities: Sequence[x509.Certificate]) -> bool:
-    return not authorities or _issued_by(x509.load_der_x509_certificate(base64.b64decode(leaf)), authorities)
-
-
-def _issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> bool:
-    for authority in authorities:
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except (InvalidSignature, ValueError, TypeError):
-            continue
-        return True
-    return False
-
-
-def _granted_token(claims: Mapping[str, Any]) -> GrantedToken:
-    own = claims["berth"]
-    granted: dict[str, frozenset[str]] = {}
-    for entry in claims["access"]:
-        if entry["type"] == "repository":
-            granted[entry["name"]] = granted.get(entry["name"], frozenset()) | frozenset(entry["actions"])
-    identity = _identity(str(claims["sub"]), own)
-    vain = {name: frozenset(actions) for name, actions in own["asked"].items()}
-    asked = {name: granted.get(name, frozenset()) | vain.get(name, frozenset()) for name in (*granted, *vain)}
-    return GrantedToken(identity=identity, asked=asked, granted=granted, expires=float(claims["exp"]))
-
-
-def _asked_in_vain(asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What was asked and is not granted; what is, stands in the grant, and a token has to fit into a header."""
-    granted = {entry["name"]: entry["actions"] for entry in access}
-    vain = {name: [one for one in actions if one not in granted.get(name, ())] for name, actions in asked.items()}
-    return {name: actions for name, actions in vain.items() if actions}
-
-
-def _identity_claims(identity: Identity) -> dict[str, Any]:
-    """Everything of an identity but its name, which is the token's subject; what is empty is left out."""
-    optional = {
-        "groups": sorted(identity.groups),
-        "token": identity.token,
-        "sha256": identity.token_sha256,
-        "until": identity.expires_at.timestamp() if identity.expires_at else None,
-    }
-    return {
-        "cred": identity.credential.value,
-        "kind": identity.kind.value,
-        "scopes": sorted(scope.value for scope in identity.scopes),
-        "failure": identity.failure.value if identity.failure else None,
-        **{name: value for name, value in optional.items() if value},
-    }
-
-
-def _identity(name: str, own: Mapping[str, Any]) -> Identity:
-    return Identity(
-        credential=CredentialKind(own["cred"]),
-        name=name,
-        scopes=frozenset(TokenScope(scope) for scope in own["scopes"]),
-        failure=Reason(own["failure"]) if own["failure"] else None,
-        kind=SubjectKind(own["kind"]),
-        groups=frozenset(str(group) for group in own.get("groups", ())),
-        token=str(own.get("token", "")),
-        token_sha256=str(own.get("sha256", "")),
-        expires_at=datetime.fromtimestamp(own["until"], UTC) if "until" in own else None,
-    )

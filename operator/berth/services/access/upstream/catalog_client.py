@@ -15,7 +15,7 @@ import aiohttp
 import structlog
 import tenacity
 
-from berth.services.access.deps import CatalogAway, WriteIntent
+from berth.services.access.upstream.ports import CatalogAway, WriteIntent
 
 _ATTEMPT_SECONDS: Final = 3.0
 _RETRY_STATUSES: Final = frozenset({401, 408, 425, 429})

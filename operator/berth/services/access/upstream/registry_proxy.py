@@ -12,8 +12,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from berth.services.access.deps import RegistryAway
 from berth.services.access.http.messages import Answer
+from berth.services.access.upstream.ports import RegistryAway
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=5)  # seconds; the registry may be on slow storage
 # RFC 9110, 7.6.1, and what is said about this connection or its body alone.

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import State
 from tests.kit.access.world import Response, World, write_keys
 from tests.kit.pki import Authority
 from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token
@@ -68,9 +68,9 @@ async def test_what_is_no_read_of_a_blob_in_that_repository_is_judged(world: Wor
 
 async def test_a_right_that_is_taken_away_and_the_trash_count_for_the_next_blob(world: World) -> None:
     token = await reader(world)
-    world.change("genomics", state=State.TRASHED)
+    world.change("genomics", state=PolicyState.TRASHED)
     assert (await ask(world, "GET", SECOND, token)).status == 403
-    world.change("genomics", state=State.ACTIVE)
+    world.change("genomics", state=PolicyState.ACTIVE)
     assert (await ask(world, "GET", SECOND, token)).status == 200
     world.change("genomics", rules=())
     assert (await ask(world, "GET", SECOND, token)).status == 403

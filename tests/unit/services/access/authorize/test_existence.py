@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from berth.api.policy import PolicyState
+from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
-from berth.authz.model import Creation, Level, RepositoryPolicy, Rule, State, SubjectKind
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.model import RepositoryPolicy, Rule
 from tests.kit.access.world import HOST, Response, World, claims, manifest, rules, told
 
 DIGEST = "sha256:" + "a" * 64
@@ -29,9 +32,9 @@ REQUESTS = (
 )
 STATES: tuple[dict[str, object], ...] = (
     {},
-    {"creation": Creation.DECLARED},
-    {"state": State.TRASHED},
-    {"state": State.SUSPENDED},
+    {"creation": RepositoryCreation.DECLARED},
+    {"state": PolicyState.TRASHED},
+    {"state": PolicyState.SUSPENDED},
 )
 
 
@@ -52,7 +55,7 @@ async def test_a_hidden_repository_answers_every_request_as_an_absent_one(
 ) -> None:
     world.snapshot = replace(world.snapshot, public_allowed=True)
     shared = world.snapshot.projects["genomics"].rules
-    world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", Level.DOWNLOAD)), **state)
+    world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", SharingLevel.DOWNLOAD)), **state)
     for actions in ("pull", "pull,push,delete"):
         answers = []
         for name in (HIDDEN, ABSENT):
@@ -100,7 +103,7 @@ async def test_a_token_for_a_name_that_was_absent_is_replaced_once_something_was
 
 async def test_a_grant_that_hung_on_the_catalog_is_not_kept_for_the_next_request(world: World) -> None:
     shared = world.snapshot.projects["genomics"].rules
-    world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", Level.DOWNLOAD)))
+    world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", SharingLevel.DOWNLOAD)))
     world.snapshot = replace(world.snapshot, public_allowed=True)
     granted = []
     for pushed in ((), {("genomics", "fresh")}):
@@ -133,7 +136,7 @@ async def test_nobody_asks_the_catalog_about_projects_that_are_not_theirs(world:
 
 
 async def test_whoever_could_create_a_hidden_name_is_told_what_a_pull_of_it_is_told(world: World) -> None:
-    world.change("genomics", rules=rules(("ann", Level.EDIT)), repositories={})
+    world.change("genomics", rules=rules(("ann", SharingLevel.EDIT)), repositories={})
     token = await world.token("ann", "repository:genomics/private:pull,push")
     assert (await world.ask("POST", "/v2/genomics/private/blobs/uploads/", token)).status == 200
     world.change("genomics", repositories={"private": RepositoryPolicy("private", rules=())})

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import pytest
 
+from berth.api.policy import Action, PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import Action, Level, RepositoryPolicy, State
+from berth.api.sharing import SharingLevel
+from berth.authz.model import RepositoryPolicy
 from tests.kit.access.world import HOST, World, rules, told, told_at, write_keys
 from tests.kit.pki import Authority
 
@@ -188,19 +190,19 @@ async def test_a_certification_ends_by_itself_for_tokens_already_issued(world: W
 
 async def test_the_trash_refuses_tokens_already_issued_and_gives_back_what_was(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
-    world.change("genomics", state=State.TRASHED)
+    world.change("genomics", state=PolicyState.TRASHED)
     refused = (("GET", MANIFEST, Action.PULL), ("POST", UPLOADS, Action.PUSH), ("DELETE", BY_DIGEST, Action.DELETE))
     for method, target, action in refused:
         response = await world.ask(method, target, token)
         assert (response.status, response.sentence) == (403, told_at(Reason.PROJECT_TRASHED, "ann", action))
-    world.change("genomics", state=State.ACTIVE)
+    world.change("genomics", state=PolicyState.ACTIVE)
     assert (await world.ask("GET", MANIFEST, token)).status == 200
 
 
 async def test_the_trash_of_one_repository_leaves_the_others(world: World) -> None:
     token = await world.token("ann", PULL, "repository:genomics/tools/viewer:pull")
     repositories = world.snapshot.projects["genomics"].repositories
-    trashed = replace(repositories["aligner"], state=State.TRASHED)
+    trashed = replace(repositories["aligner"], state=PolicyState.TRASHED)
     world.change("genomics", repositories={**repositories, "aligner": trashed})
     assert (await world.ask("GET", MANIFEST, token)).sentence == told_at(Reason.REPOSITORY_TRASHED, "ann")
     assert (await world.ask("GET", "/v2/genomics/tools/viewer/manifests/1", token)).status == 200
@@ -209,7 +211,7 @@ async def test_the_trash_of_one_repository_leaves_the_others(world: World) -> No
 async def test_a_new_right_sends_the_client_for_a_new_token(world: World) -> None:
     token = await world.token("bob", PULL_PUSH)
     world.certify({"bob": None})
-    world.change("genomics", rules=rules(("bob", Level.EDIT)))
+    world.change("genomics", rules=rules(("bob", SharingLevel.EDIT)))
     response = await world.ask("POST", UPLOADS, token)
     assert response.status == 401
     assert response.headers["www-authenticate"].endswith(f'scope="{PULL_PUSH}"')

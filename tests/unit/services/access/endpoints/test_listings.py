@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy, Rule, State, SubjectKind
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule
 from tests.kit.access.world import Response, World, told
 
 DIGEST = "sha256:" + "a" * 64
@@ -38,7 +40,7 @@ async def test_everybody_lists_what_they_may_view(world: World) -> None:
 
 async def test_the_list_follows_the_policy_at_once(world: World) -> None:
     assert await names(world, "bob") == ["genomics/aligner", "genomics/tools/viewer"]
-    world.change("genomics", state=State.TRASHED)
+    world.change("genomics", state=PolicyState.TRASHED)
     assert await names(world, "bob") == []
 
 
@@ -80,7 +82,7 @@ async def test_nobody_lists_nothing_and_is_told_why(
 
 
 async def test_without_a_login_the_list_has_what_is_public(world: World) -> None:
-    public = Rule(SubjectKind.PUBLIC, "", Level.VIEW)
+    public = Rule(SubjectKind.PUBLIC, "", SharingLevel.VIEW)
     shared = world.snapshot.projects["genomics"].rules
     world.change("genomics", rules=(*shared, public))
     nobody = await world.token(None, "registry:catalog:*")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from berth.api.policy import Action, PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import Action, State
-from berth.services.access.deps import RegistryAway, WriteIntent
 from berth.services.access.http.messages import Answer
+from berth.services.access.upstream.ports import RegistryAway, WriteIntent
 from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
@@ -53,7 +53,7 @@ async def test_a_push_without_the_right_touches_neither_registry_nor_catalog(wor
 
 async def test_a_push_is_judged_on_the_present_policy(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
-    world.change("genomics", state=State.TRASHED)
+    world.change("genomics", state=PolicyState.TRASHED)
     assert (await world.put(TARGET, token, BODY)).sentence == told_at(Reason.PROJECT_TRASHED, "ann", Action.PUSH)
     assert world.catalog.writes == {}
 

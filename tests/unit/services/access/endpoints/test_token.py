@@ -12,8 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from berth.api.base import rfc3339
+from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from berth.authz.model import State
 from tests.kit.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
@@ -201,7 +201,7 @@ async def test_other_methods_are_not_served(world: World) -> None:
 async def test_each_of_berths_own_processes_gets_what_it_needs_and_no_more_even_in_the_trash(
     world: World, process: str, granted: list[str]
 ) -> None:
-    world.change("genomics", state=State.TRASHED)
+    world.change("genomics", state=PolicyState.TRASHED)
     account = world.service_account(process)
     asked = ("registry:catalog:*", "repository:genomics/aligner:pull,push,delete")
     token = await world.token("anything", *asked, password=account)

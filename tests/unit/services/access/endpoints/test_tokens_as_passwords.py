@@ -11,8 +11,10 @@ import jwt
 import pytest
 
 from berth.api.reasons import Reason
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.api.token import TokenScope
 from berth.authz.messages import Facts, sentence
-from berth.authz.model import AccessTokenRecord, Level, Rule, Snapshot, Subject, SubjectKind, TokenScope, User
+from berth.authz.model import AccessTokenRecord, Rule, Snapshot, Subject, User
 from berth.authz.token_format import make_token, token_sha256
 from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, Response, World, claims, told
 
@@ -117,7 +119,7 @@ async def test_the_oauth2_password_grant_takes_tokens_too(world: World) -> None:
 
 
 async def test_a_pod_logs_in_with_its_service_account_token(world: World) -> None:
-    world.change("genomics", rules=(Rule(SubjectKind.SERVICE_ACCOUNT, "builders/ci", Level.EDIT),))
+    world.change("genomics", rules=(Rule(SubjectKind.SERVICE_ACCOUNT, "builders/ci", SharingLevel.EDIT),))
     found, actions = await grant_of(world, pod_token(world))
     assert (found["sub"], found["berth"]["cred"], found["berth"]["kind"]) == (
         "builders/ci",
@@ -135,7 +137,7 @@ async def test_a_pod_acts_as_the_user_that_lists_its_service_account(world: Worl
 
 
 async def test_an_expired_service_account_token_is_told_so_and_refused_at_the_gateway_too(world: World) -> None:
-    world.change("genomics", rules=(Rule(SubjectKind.SERVICE_ACCOUNT, "builders/ci", Level.EDIT),))
+    world.change("genomics", rules=(Rule(SubjectKind.SERVICE_ACCOUNT, "builders/ci", SharingLevel.EDIT),))
     presented = pod_token(world, exp=world.time + 100)
     before = await world.token("x", PULL_PUSH, password=presented)
     assert (await world.ask("GET", MANIFEST, before)).status == 200
@@ -160,7 +162,7 @@ async def test_an_expired_service_account_token_is_told_so_and_refused_at_the_ga
     ],
 )
 async def test_any_other_token_of_the_cluster_logs_nobody_in(world: World, twist: dict[str, Any]) -> None:
-    world.change("genomics", rules=(Rule(SubjectKind.AUTHENTICATED_USERS, "", Level.EDIT),))
+    world.change("genomics", rules=(Rule(SubjectKind.AUTHENTICATED_USERS, "", SharingLevel.EDIT),))
     answer = await world.ask_token("x", password=pod_token(world, **twist))
     assert (answer.status, answer.sentence) == (401, told(Reason.BAD_CREDENTIALS))
 

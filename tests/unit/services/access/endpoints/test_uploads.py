@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from berth.api.policy import Action
 from berth.api.reasons import Reason
-from berth.authz.model import Action
-from berth.services.access.deps import RegistryAway
 from berth.services.access.http.messages import Answer
+from berth.services.access.upstream.ports import RegistryAway
 from tests.kit.access.world import World, claims, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from berth.authz.model import Level, ProjectPolicy, RepositoryPolicy, Rule, SubjectKind
+from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule
 from tests.kit.access.world import HOST, PASSWORDS, Response, World, basic, rules
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -85,8 +86,11 @@ async def test_a_disabled_user_is_told_so_and_nothing_else(world: World) -> None
 @pytest.fixture
 def administered(world: World) -> World:
     """bob administers `mine`, where dora may edit and `mine/own` is dora's alone."""
-    shared = (*rules(("bob", Level.ADMINISTER), ("dora", Level.EDIT)), Rule(SubjectKind.GROUP, "idp:lab", Level.VIEW))
-    own = RepositoryPolicy("own", rules=rules(("dora", Level.VIEW)))
+    shared = (
+        *rules(("bob", SharingLevel.ADMINISTER), ("dora", SharingLevel.EDIT)),
+        Rule(SubjectKind.GROUP, "idp:lab", SharingLevel.VIEW),
+    )
+    own = RepositoryPolicy("own", rules=rules(("dora", SharingLevel.VIEW)))
     mine = ProjectPolicy("mine", shared, repositories={"own": own, "x": RepositoryPolicy("x")})
     world.change("other", rules=())
     world.snapshot = type(world.snapshot)(

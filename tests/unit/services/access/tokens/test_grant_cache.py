@@ -10,10 +10,13 @@ from urllib.parse import urlencode
 import pytest
 
 from berth.api.reasons import Reason
-from berth.authz.model import AccessTokenRecord, Subject, SubjectKind, TokenScope
+from berth.api.sharing import SubjectKind
+from berth.api.token import TokenScope
+from berth.authz.model import AccessTokenRecord, Subject
 from berth.authz.token_format import make_token, token_sha256
+from berth.runtime.bounded_cache import Bounded
 from berth.services.access.http.messages import Answer, Request
-from berth.services.access.tokens.grant_cache import REUSED_SECONDS, Bounded
+from berth.services.access.tokens.grant_cache import REUSED_SECONDS
 from tests.kit.access.world import AUTHORITY as TOKEN_AUTHORITY
 from tests.kit.access.world import HOST, World, basic, claims, write_keys
 from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token, pod_token

@@ -8,7 +8,8 @@ import pytest
 
 from berth.authz.model import CredentialKind, Identity
 from berth.oci.scope import MAX_SCOPES, MAX_SCOPES_LENGTH
-from berth.services.access.tokens.registry_tokens import TokenRefused, TokenService, claims_of
+from berth.services.access.tokens.claims import claims_of
+from berth.services.access.tokens.registry_tokens import TokenRefused, TokenService
 from tests.kit.access.world import AUTHORITY, LEAF, World, write_keys
 from tests.kit.pki import Authority
 

@@ -1,0 +1,69 @@
+"""Interfaces of the services behind access: the catalog and the registries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from berth.services.access.http.messages import Answer
+
+
+class CatalogAway(Exception):  # noqa: N818 - named for the state that it reports
+    """The catalog did not do what it was asked for within the time allowed."""
+
+
+class RegistryAway(Exception):  # noqa: N818 - named for the state that it reports
+    """A registry gave no answer. `untouched`: it can not have carried the request out."""
+
+    def __init__(self, *, untouched: bool) -> None:
+        super().__init__("the registry gave no answer")
+        self.untouched = untouched
+
+
+@dataclass(frozen=True, slots=True)
+class WriteIntent:
+    """A write of a manifest that is about to happen. `digest` is None where only the registry knows it."""
+
+    kind: str  # push or delete
+    project: str
+    repository: str
+    reference: str
+    digest: str | None
+    media_type: str
+    by: str
+    client: str  # address of the client, empty when unknown
+
+
+class Catalog(Protocol):
+    """What this service needs of the catalog. Every call raises CatalogAway when it can not be done in time."""
+
+    async def announce(self, intent: WriteIntent) -> str:
+        """Record that a write begins; its id."""
+        ...
+
+    async def commit(self, write_id: str, manifest: bytes | None) -> None:
+        """Record that the registry has done it; a push brings the manifest's bytes."""
+        ...
+
+    async def abandon(self, write_id: str) -> None:
+        """Record that the registry has not done it."""
+        ...
+
+    async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
+        """OCI descriptors of the manifests whose subject is this digest."""
+        ...
+
+    async def has_content(self, project: str, repository: str) -> bool:
+        """Whether the repository holds a manifest: true from the moment at which its first push is answered."""
+        ...
+
+
+class Registries(Protocol):
+    """What this service needs of the projects' registries."""
+
+    async def forward(
+        self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """Send a request on, byte for byte, and return the answer. Raises RegistryAway when there is none."""
+        ...
