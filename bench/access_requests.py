@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bench.table import Row, told
 from berth.services.access.audit import AuditLog
-from tests.kit.access.world import PASSWORDS, Response, World, basic, drive
+from tests.kit.access.world import PASSWORDS, ClientResponse, World, basic, drive
 
 SCOPE = "repository:genomics/aligner:pull,push"
 REQUESTS = 2000
@@ -40,7 +40,7 @@ async def measure(rounds: int) -> dict[str, float]:
             "x-forwarded-for": "198.51.100.7",
         }
         login = {"authorization": basic("ann", PASSWORDS["ann"])}
-        calls: dict[str, Callable[[], Awaitable[Response]]] = {
+        calls: dict[str, Callable[[], Awaitable[ClientResponse]]] = {
             "nothing (/healthz)": lambda: drive(world.app, "GET", "/healthz", {}),
             "/authz, allowed": lambda: drive(world.app, "GET", "/authz", asked),
             "/authz, refused": lambda: drive(

@@ -22,7 +22,7 @@ import argon2
 import bcrypt
 
 from bench.table import Row, at_most
-from berth.identity.failure_delay import FailureTime
+from berth.identity.failure_delay import FailureDelay
 from berth.identity.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.world import World
@@ -38,7 +38,7 @@ HASHES: dict[str, Callable[[], str | None]] = {
 }
 
 
-async def measure(tries: int, failures: FailureTime) -> dict[str, list[float]]:
+async def measure(tries: int, failures: FailureDelay) -> dict[str, list[float]]:
     """Seconds of each login, by what is wrong with it."""
     with tempfile.TemporaryDirectory() as directory:
         passwords = Passwords(monotonic=time.monotonic)
@@ -67,7 +67,7 @@ async def _at_once(_seconds: float) -> None:
 
 def rows(tries: int = 30) -> list[Row]:
     """How well failed logins of known users are told from those of unknown ones, at worst."""
-    seconds = asyncio.run(measure(tries, FailureTime(pause=PAUSE, monotonic=time.monotonic)))
+    seconds = asyncio.run(measure(tries, FailureDelay(pause=PAUSE, monotonic=time.monotonic)))
     found = {kind: accuracy(seconds[UNKNOWN], taken) for kind, taken in seconds.items() if kind != UNKNOWN}
     return [
         at_most(
@@ -84,8 +84,8 @@ def main() -> None:
     """Print medians and accuracies against unknown users."""
     tries = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     ways = {
-        "told at once": FailureTime(pause=60, monotonic=time.monotonic, sleep=_at_once),
-        f"told after {PAUSE} s": FailureTime(pause=PAUSE, monotonic=time.monotonic),
+        "told at once": FailureDelay(pause=60, monotonic=time.monotonic, sleep=_at_once),
+        f"told after {PAUSE} s": FailureDelay(pause=PAUSE, monotonic=time.monotonic),
     }
     for way, failures in ways.items():
         seconds = asyncio.run(measure(tries, failures))

@@ -45,7 +45,7 @@ PROJECT_POLICY_NAME: Final = "project"
 AUDIENCE_ACCESS: Final = "berth-access"
 AUDIENCE_CATALOG: Final = "berth-catalog"
 
-PATH_SEEN: Final = "/seen"
+PATH_POLICY_REVISION: Final = "/policy-revision"
 """Where a replica of access says how far its policy has come, to Berth's own processes alone."""
 
 PROJECT_ID_MAX_LENGTH: Final = 50

@@ -19,12 +19,12 @@ from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
     CredentialKind,
+    EffectiveLevel,
     Identity,
     ProjectPolicy,
     RepositoryPolicy,
     Rule,
     Snapshot,
-    Standing,
     Subject,
     User,
 )
@@ -114,7 +114,9 @@ def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
     return tuple(snapshot.users[name] for name in sorted(names) if name in snapshot.users)
 
 
-def standing_of(project: ProjectPolicy | None, repository: RepositoryPolicy | None, actor: Actor) -> Standing | None:
+def standing_of(
+    project: ProjectPolicy | None, repository: RepositoryPolicy | None, actor: Actor
+) -> EffectiveLevel | None:
     """The highest level that the sharing in force gives, and by which rule; None for none at all.
 
     Local sharing of a repository replaces the project's, even when it is empty; the two never merge. Of rules that
@@ -123,7 +125,7 @@ def standing_of(project: ProjectPolicy | None, repository: RepositoryPolicy | No
     for one that does not exist.
     """
     if actor.service:
-        return Standing(SERVICE_LEVEL) if project is not None else None
+        return EffectiveLevel(SERVICE_LEVEL) if project is not None else None
     if actor.failure is not None:
         return None
     local = repository if repository is not None and repository.rules is not None else None
@@ -142,7 +144,7 @@ def standing_of(project: ProjectPolicy | None, repository: RepositoryPolicy | No
         return None
     source = RuleSource.LOCAL_SHARING if local is not None else told.source
     through = next((member for team, member in actor.teams if team == told.subject), None)
-    return Standing(best[0], told.subject, source, through)
+    return EffectiveLevel(best[0], told.subject, source, through)
 
 
 def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | None]:

@@ -15,8 +15,8 @@ from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel
 from berth.api.token import TokenScope
 from berth.authz.actor import Actor, certified_until
-from berth.authz.messages import Facts
-from berth.authz.model import AccessRequest, ProjectPolicy, RepositoryPolicy, Snapshot, Standing, Subject
+from berth.authz.messages import MessageFacts
+from berth.authz.model import AccessRequest, EffectiveLevel, ProjectPolicy, RepositoryPolicy, Snapshot, Subject
 
 REQUIRED_LEVEL: Final = {
     Action.VIEW: SharingLevel.VIEW,
@@ -47,7 +47,7 @@ _REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Evaluation:
     """One decision to make, with everything the checks look up, looked up once."""
 
     snapshot: Snapshot
@@ -56,7 +56,7 @@ class Case:
     now: datetime
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
-    standing: Standing | None
+    standing: EffectiveLevel | None
     concealed: bool = False
     """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
 
@@ -76,7 +76,7 @@ class Denial:
     """A check refused, for this reason, with these facts for its sentence."""
 
     reason: Reason
-    facts: Facts
+    facts: MessageFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,11 @@ class Check:
     """One check of the chain. `judge` answers a denial, or in a few words why it has nothing against the request."""
 
     name: str
-    judge: Callable[[Case], Denial | str]
+    judge: Callable[[Evaluation], Denial | str]
 
 
-def _facts(case: Case) -> Facts:
-    return Facts(
+def _facts(case: Evaluation) -> MessageFacts:
+    return MessageFacts(
         who=case.actor.to_blame or case.actor.identity.name,
         project=case.request.project,
         repository=case.request.repository,
@@ -97,7 +97,7 @@ def _facts(case: Case) -> Facts:
     )
 
 
-def _understood(case: Case) -> Denial | str:
+def _understood(case: Evaluation) -> Denial | str:
     request = case.request
     well_formed = (
         request.action in REQUIRED_LEVEL
@@ -109,20 +109,20 @@ def _understood(case: Case) -> Denial | str:
     return "the name is well formed" if well_formed else Denial(Reason.INVALID_REQUEST, _facts(case))
 
 
-def _credential(case: Case) -> Denial | str:
+def _credential(case: Evaluation) -> Denial | str:
     failure = case.actor.failure
     return "the credential holds" if failure is None else Denial(failure, _facts(case))
 
 
-def visible(case: Case) -> Denial | str:
+def visible(case: Evaluation) -> Denial | str:
     return _not_found(case) if case.standing is None else standing_text(case.standing)
 
 
-def _not_found(case: Case) -> Denial:
+def _not_found(case: Evaluation) -> Denial:
     return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
 
 
-def _exists(case: Case) -> Denial | str:
+def _exists(case: Evaluation) -> Denial | str:
     """Of an absent repository nobody is told but whoever may create it, whose client needs the registry's own answers
     on the way to a push; and of a concealed one nobody at all."""
     if case.service or case.repository is not None or not case.request.repository:
@@ -134,19 +134,19 @@ def _exists(case: Case) -> Denial | str:
     return "something may have been pushed"
 
 
-def _not_anothers(case: Case) -> Denial | str:
+def _not_anothers(case: Evaluation) -> Denial | str:
     """A concealed repository is refused as an absent one would be. Only whoever could create that learns, by trying,
     that the name is taken."""
     return _not_found(case) if case.concealed else "no sharing of its own leaves the asker out"
 
 
-def may_create(case: Case) -> bool:
+def may_create(case: Evaluation) -> bool:
     """Whether the actor's push of the first image would be accepted, as far as the policy says."""
     push = replace(case, request=replace(case.request, action=Action.PUSH, largest_layer=None))
     return not any(isinstance(judge(push), Denial) for judge in _OF_A_FIRST_PUSH)
 
 
-def standing_text(standing: Standing) -> str:
+def standing_text(standing: EffectiveLevel) -> str:
     """Which subject has which level from which field, for people."""
     if standing.rule is None:
         return f"Berth's own processes have {standing.level.value} everywhere"
@@ -159,7 +159,7 @@ def subject_text(subject: Subject) -> str:
     return f"{subject.kind} {subject.name}".rstrip()
 
 
-def _not_in_trash(case: Case) -> Denial | str:
+def _not_in_trash(case: Evaluation) -> Denial | str:
     if case.service:
         return "the trash does not bind Berth's own processes"
     if case.project is not None and case.project.state is PolicyState.TRASHED:
@@ -169,20 +169,20 @@ def _not_in_trash(case: Case) -> Denial | str:
     return "not in the trash"
 
 
-def _running(case: Case) -> Denial | str:
+def _running(case: Evaluation) -> Denial | str:
     if case.service:
         return "suspension does not bind Berth's own processes"
     states = {part.state for part in (case.project, case.repository) if part is not None}
     return "not suspended" if states == {PolicyState.ACTIVE} else Denial(Reason.PROJECT_SUSPENDED, _facts(case))
 
 
-def _hosted(case: Case) -> Denial | str:
+def _hosted(case: Evaluation) -> Denial | str:
     if case.repository is not None and case.repository.external and case.request.action in _ON_CONTENT:
         return Denial(Reason.EXTERNAL_REPOSITORY, _facts(case))
     return "nothing is asked of another registry"
 
 
-def _creation(case: Case) -> Denial | str:
+def _creation(case: Evaluation) -> Denial | str:
     if case.request.action is not Action.PUSH or case.repository is not None:
         return "creates no repository"
     if case.service or (case.project is not None and case.project.creation is RepositoryCreation.ON_PUSH):
@@ -190,14 +190,14 @@ def _creation(case: Case) -> Denial | str:
     return Denial(Reason.CREATION_DECLARED, _facts(case))
 
 
-def _level(case: Case) -> Denial | str:
+def _level(case: Evaluation) -> Denial | str:
     need = REQUIRED_LEVEL[case.request.action]
     if case.level is None or case.level < need:
         return Denial(Reason.LEVEL_TOO_LOW, replace(_facts(case), have=case.level, need=need))
     return f"{case.request.action.value} needs {need.value}"
 
 
-def _certified(case: Case) -> Denial | str:
+def _certified(case: Evaluation) -> Denial | str:
     if case.request.action is not Action.PUSH:
         return "only a push needs a certification"
     if case.service:
@@ -212,7 +212,7 @@ def _certified(case: Case) -> Denial | str:
     return f"certified until {until.isoformat()}"
 
 
-def _scope(case: Case) -> Denial | str:
+def _scope(case: Evaluation) -> Denial | str:
     needed = REQUIRED_SCOPES[case.request.action]
     missing = tuple(scope for scope in needed if scope not in case.actor.scopes)
     if missing:
@@ -220,7 +220,7 @@ def _scope(case: Case) -> Denial | str:
     return f"the credential has the scope {' and '.join(needed)}"
 
 
-def _layer_size(case: Case) -> Denial | str:
+def _layer_size(case: Evaluation) -> Denial | str:
     layer = case.request.largest_layer
     limit = case.project.layer_size_limit if case.project is not None else None
     if case.request.action is not Action.PUSH or layer is None:
@@ -230,7 +230,7 @@ def _layer_size(case: Case) -> Denial | str:
     return "no layer above the limit"
 
 
-def _fresh(case: Case) -> Denial | str:
+def _fresh(case: Evaluation) -> Denial | str:
     if case.request.action not in WRITES:
         return "reading goes by the last known policy"
     if case.service:

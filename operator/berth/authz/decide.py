@@ -12,9 +12,9 @@ from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.api.text import full_name
 from berth.authz.actor import Actor, actor_of, standing_of
-from berth.authz.checks import CHAIN, Case, Denial, may_create, visible
+from berth.authz.checks import CHAIN, Denial, Evaluation, may_create, visible
 from berth.authz.messages import beside_page, sentence
-from berth.authz.model import AccessRequest, Decision, Identity, Snapshot, Standing, Step
+from berth.authz.model import AccessRequest, Decision, EffectiveLevel, Identity, Snapshot, Step
 
 
 def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> Decision:
@@ -24,7 +24,7 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
     """
     case = _case(snapshot, actor_of(snapshot, identity, now), request, now)
     trace: list[Step] = []
-    standing: Standing | None = None
+    standing: EffectiveLevel | None = None
     for check in CHAIN:
         verdict = check.judge(case)
         if isinstance(verdict, Denial):
@@ -38,18 +38,18 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
     return Decision(True, None, "", tuple(trace), standing)
 
 
-def allows(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
+def is_allowed(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
     """`decide(…).allowed`, without the sentence and the trace."""
-    return permits(snapshot, actor_of(snapshot, identity, now), request, now)
+    return is_allowed_actor(snapshot, actor_of(snapshot, identity, now), request, now)
 
 
-def permits(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
-    """`allows` for somebody of whom it is already worked out who they are under this snapshot at this time."""
+def is_allowed_actor(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
+    """`is_allowed` for somebody of whom it is already worked out who they are under this snapshot at this time."""
     case = _case(snapshot, actor, request, now)
     return not any(isinstance(check.judge(case), Denial) for check in CHAIN)
 
 
-def hangs_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
+def depends_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
     """Whether the answer hangs on what no policy says: whether anything was ever pushed under this name.
 
     So it is for somebody who sees the project, may not create the repository, and knows of no object of that name. Of
@@ -76,17 +76,18 @@ def visible_repositories(snapshot: Snapshot, identity: Identity, now: datetime) 
             full_name(project_id, path)
             for project_id, project in snapshot.projects.items()
             for path, repository in project.repositories.items()
-            if repository.has_content and permits(snapshot, actor, AccessRequest(Action.VIEW, project_id, path), now)
+            if repository.has_content
+            and is_allowed_actor(snapshot, actor, AccessRequest(Action.VIEW, project_id, path), now)
         )
     )
 
 
-def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> Case:
+def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> Evaluation:
     project = snapshot.projects.get(request.project)
     repository = project.repositories.get(request.repository) if project is not None else None
     standing = standing_of(project, repository, actor)
     as_if_absent = standing_of(project, None, actor) if standing is None and repository is not None else None
-    return Case(
+    return Evaluation(
         snapshot=snapshot,
         actor=actor,
         request=request,

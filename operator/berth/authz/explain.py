@@ -8,7 +8,7 @@ from typing import Any
 from berth.api.text import full_name, phrase
 from berth.authz.actor import actor_of, certified_until
 from berth.authz.checks import subject_text
-from berth.authz.model import AccessRequest, Decision, Identity, Snapshot, Standing, Step
+from berth.authz.model import AccessRequest, Decision, EffectiveLevel, Identity, Snapshot, Step
 
 
 def explain(decision: Decision) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def decision_document(identity: Identity, request: AccessRequest, decision: Deci
     }
 
 
-def _standing(standing: Standing | None) -> dict[str, Any] | None:
+def _standing(standing: EffectiveLevel | None) -> dict[str, Any] | None:
     if standing is None:
         return None
     document: dict[str, Any] = {"level": standing.level.value}

@@ -9,7 +9,7 @@ from typing import Final
 
 from berth.api.policy import Action
 from berth.authz.actor import Actor, actor_of
-from berth.authz.decide import permits
+from berth.authz.decide import is_allowed_actor
 from berth.authz.model import AccessRequest, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
@@ -73,5 +73,6 @@ def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime, abse
     return tuple(
         action
         for action in _spelt_out(scope)
-        if action in _ACTIONS and permits(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
+        if action in _ACTIONS
+        and is_allowed_actor(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
     )

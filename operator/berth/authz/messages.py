@@ -21,7 +21,7 @@ from berth.api.token import TokenScope
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MessageFacts:
     """What a sentence may speak of. Which of them a reason needs stands in its pattern; others may stay empty."""
 
     who: str = ""
@@ -38,7 +38,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class ReasonText:
     """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs.
 
     `to_nobody` is the sentence where nobody is logged in, when that makes the next step another one. `beside_page` is
@@ -53,33 +53,33 @@ class Wording:
     beside_page: str = ""
 
 
-WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
+WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
     {
-        Reason.INVALID_REQUEST: Wording(
+        Reason.INVALID_REQUEST: ReasonText(
             "{name} is not a name in this registry; use HOST/<project>/<repository>, in lower case.",
             "The request is not one that a registry client makes: its name, tag, digest, method or encoding is not "
             "allowed by the OCI distribution specification. The sentence says which part is wrong.",
             "Write the image as `HOST/<project>/<repository>:<tag>`. The project id has lower case letters, digits and "
             "hyphens; the repository may have several components separated by `/`.",
         ),
-        Reason.BAD_CREDENTIALS: Wording(
+        Reason.BAD_CREDENTIALS: ReasonText(
             "The user name or password is wrong; log in again with your own user name and password.",
             "Credentials were given and are wrong. Wrong credentials are never treated as none.",
             "Log in again (`docker login HOST`). Where a machine asks, replace the Secret that it uses.",
         ),
-        Reason.TOO_MANY_ATTEMPTS: Wording(
+        Reason.TOO_MANY_ATTEMPTS: ReasonText(
             "There were too many failed logins; wait a few minutes, then log in with the right password.",
             "So many wrong passwords came that further ones are not even tried for a while.",
             "Wait a few minutes. If you did not try yourself, look for a machine that still uses an old password.",
         ),
-        Reason.TOKEN_EXPIRED: Wording(
+        Reason.TOKEN_EXPIRED: ReasonText(
             "The token of {who} has expired; log in again with a new one.",
             "The token that was given as the password is a right one, and its time is over (`spec.expiresAt` of the "
             "`AccessToken`, or the end that its issuer wrote into it).",
             "Make a new token (`kubectl berth token create`), or get one where this one came from, and log in with "
             "it. Where a machine asks, replace the Secret that it uses.",
         ),
-        Reason.TOKEN_REVOKED: Wording(
+        Reason.TOKEN_REVOKED: ReasonText(
             "This login is no longer valid, because its token or its user was removed; log in again, with a new token "
             "if you use one.",
             "The credential was right once: its `AccessToken` was deleted or given another secret, or whoever it "
@@ -87,12 +87,12 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "Log in again, with a new token or as a user that exists. Ask your registry office if yours should. Where "
             "a machine asks, replace the Secret that it uses.",
         ),
-        Reason.USER_DISABLED: Wording(
+        Reason.USER_DISABLED: ReasonText(
             "The user {who} is disabled; ask your registry office to enable it.",
             "The `RegistryUser` has `spec.disabled: true`.",
             "Ask your registry office.",
         ),
-        Reason.ISSUER_UNAVAILABLE: Wording(
+        Reason.ISSUER_UNAVAILABLE: ReasonText(
             "The identity provider {who} does not answer, so its token can not be checked; try again in a minute, or "
             "log in with a password or another token.",
             "The credential is a token of an identity provider of this installation, signed by a key that the access "
@@ -100,25 +100,25 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "it. Logins of every other kind go on.",
             "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
         ),
-        Reason.NOT_AUTHENTICATED: Wording(
+        Reason.NOT_AUTHENTICATED: ReasonText(
             "Nobody is logged in, and {name} is not public; log in (docker login) and try again.",
             "The request came without credentials. The answer is the same whether the name exists or not.",
             "Log in (`docker login HOST`). In a cluster, give the pod a pull secret.",
         ),
-        Reason.NOT_FOUND: Wording(
+        Reason.NOT_FOUND: ReasonText(
             "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
             "project {project} for access.",
             "There is no such project or repository, or you may not View it. The answer is the same to the letter, so "
             "that nobody learns of a project that is not theirs.",
             "Check the name. Ask somebody with Administer on the project to share it with you.",
         ),
-        Reason.PROJECT_TRASHED: Wording(
+        Reason.PROJECT_TRASHED: ReasonText(
             "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
             "The project is in the trash: every operation fails, for everyone, and nothing is lost.",
             "Set `spec.trashed: false` on the `Project`; everything is then as it was.",
             beside_page="The project is in the trash; ask somebody with Administer to restore it.",
         ),
-        Reason.REPOSITORY_TRASHED: Wording(
+        Reason.REPOSITORY_TRASHED: ReasonText(
             "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
             "restore it.",
             "The repository is in the trash: every operation fails, for everyone, and nothing is lost. Its name stays "
@@ -126,27 +126,27 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "Set `spec.trashed: false` on the `DockerRepository`; everything is then as it was.",
             beside_page="The repository is in the trash; ask somebody with EditAndDelete to restore it.",
         ),
-        Reason.PROJECT_SUSPENDED: Wording(
+        Reason.PROJECT_SUSPENDED: ReasonText(
             "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
             "The project has `spec.suspend: true`, so its registry does not run.",
             "Set `spec.suspend: false` on the `Project`.",
             beside_page="The project is suspended; ask somebody with Administer to resume it.",
         ),
-        Reason.EXTERNAL_REPOSITORY: Wording(
+        Reason.EXTERNAL_REPOSITORY: ReasonText(
             "{name} is catalogued but not kept in this registry; use the image that spec.external of its "
             "DockerRepository names.",
             "The `DockerRepository` describes an image that lives in another registry.",
             "Use the address in `spec.external.image`.",
             beside_page="It is not kept in this registry; use the image that spec.external names.",
         ),
-        Reason.CREATION_DECLARED: Wording(
+        Reason.CREATION_DECLARED: ReasonText(
             "{name} does not exist, and project {project} creates no repository on push; apply a DockerRepository for "
             "it first.",
             "The project has `spec.repositoryCreation: Declared`, and the push names an undeclared repository.",
             "Apply a `DockerRepository` with that path in the project's namespace, then push again.",
             beside_page="No push creates a repository in this project; apply a DockerRepository for it first.",
         ),
-        Reason.LEVEL_TOO_LOW: Wording(
+        Reason.LEVEL_TOO_LOW: ReasonText(
             "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
             "for {need}.",
             "You may see the repository, and your sharing level allows less than you tried. Levels, weakest first: "
@@ -157,41 +157,41 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
             "(docker login) and try again.",
             beside_page="{who} has {have}, and {action} needs {need}; ask somebody with Administer for it.",
         ),
-        Reason.NOT_CERTIFIED: Wording(
+        Reason.NOT_CERTIFIED: ReasonText(
             "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
             "Your level allows a push, and no `Certification` names you. Certification gates push alone, never pull.",
             "Ask your registry office for a `Certification`. It counts from the moment that it is applied.",
             beside_page="{who} is not certified to push; ask your registry office for a Certification.",
         ),
-        Reason.CERTIFICATION_EXPIRED: Wording(
+        Reason.CERTIFICATION_EXPIRED: ReasonText(
             "{who} may edit {name}, but the certification to push ended at {until}; ask your registry office for a new "
             "Certification.",
             "Your level allows a push, and the last `Certification` that names you has ended (`spec.validUntil`).",
             "Ask your registry office for a new `Certification`.",
             beside_page="The certification of {who} ended at {until}; ask your registry office for a new one.",
         ),
-        Reason.TOKEN_SCOPE_MISSING: Wording(
+        Reason.TOKEN_SCOPE_MISSING: ReasonText(
             "The token of {who} lacks the scope {missing}, which {action} on {name} needs; use a token that has it.",
             "You may do it, and the token that you use may not. Pull needs `download`, push needs `download` and "
             "`modify`, delete needs `modify`.",
             "Use a token with the scope that the sentence names.",
             beside_page="The token of {who} lacks the scope {missing}; use a token that has it.",
         ),
-        Reason.LAYER_TOO_LARGE: Wording(
+        Reason.LAYER_TOO_LARGE: ReasonText(
             "{name} got a layer of {layer}, and its project allows {limit}; split it, or ask somebody with Administer "
             "to raise spec.limits.layerSize.",
             "One layer of the image is larger than the project allows.",
             "Split the layer, keep data out of the image, or ask somebody with Administer on the project to raise "
             "`spec.limits.layerSize`.",
         ),
-        Reason.POLICY_STALE: Wording(
+        Reason.POLICY_STALE: ReasonText(
             "The registry can not reach its cluster, so its policy may be out of date and {name} takes no changes; "
             "pulls go on; try again in some minutes.",
             "The access service has heard nothing of the cluster for longer than `BERTH_POLICY_MAX_AGE`, so it does "
             "not know whether a right was taken away. Pulls go on by the last policy known; pushes and deletes wait.",
             "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
         ),
-        Reason.CATALOG_UNAVAILABLE: Wording(
+        Reason.CATALOG_UNAVAILABLE: ReasonText(
             "The catalog can not record this change to {name} at the moment, so it was refused; try again in a minute.",
             "No push or delete succeeds unrecorded. The catalog did not answer for some seconds, so the change was "
             "refused; pulls go on.",
@@ -202,18 +202,18 @@ WORDINGS: Final[Mapping[Reason, Wording]] = MappingProxyType(
 """The reasons that this version can tell, in the order of the chain."""
 
 
-def sentence(reason: Reason, facts: Facts | None = None) -> str:
+def sentence(reason: Reason, facts: MessageFacts | None = None) -> str:
     """The sentence of a reason with these facts: printable ASCII, at most `MAX_LENGTH` characters.
 
     Raises `KeyError` for a reason that this version does not tell (`WORDINGS` has those that it does).
     """
-    known = facts if facts is not None else Facts()
+    known = facts if facts is not None else MessageFacts()
     wording = WORDINGS[reason]
     pattern = wording.to_nobody if known.anonymous and wording.to_nobody else wording.pattern
     return phrase(pattern, **_fields(known))
 
 
-def beside_page(reason: Reason, facts: Facts) -> str:
+def beside_page(reason: Reason, facts: MessageFacts) -> str:
     """The shortest sentence of a reason, for use beside the address of its page; empty where there is none."""
     wording = WORDINGS[reason]
     if facts.anonymous and wording.to_nobody:
@@ -231,7 +231,7 @@ def size_text(size: int) -> str:
     return f"{value:.4g} PB"
 
 
-def _fields(facts: Facts) -> dict[str, str]:
+def _fields(facts: MessageFacts) -> dict[str, str]:
     layer, limit = _sizes(facts.layer, facts.limit)
     return {
         "who": facts.who or "this login",

@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from berth.api.reasons import Reason
-from berth.authz.messages import WORDINGS, Wording
+from berth.authz.messages import WORDINGS, ReasonText
 
 BEGIN: Final = "<!-- generated: begin (python -m berth.authz.messages_page) -->"
 END: Final = "<!-- generated: end -->"
@@ -48,7 +48,7 @@ def renew(page: str) -> str:
     return f"{head}{BEGIN}\n\n{reasons()}\n{END}{tail}"
 
 
-def _section(reason: Reason, wording: Wording) -> str:
+def _section(reason: Reason, wording: ReasonText) -> str:
     patterns = [pattern for pattern in (wording.pattern, wording.to_nobody) if pattern]
     told = "\n\nor, without a login,\n\n".join(f"> `{pattern.format(**_PLACEHOLDERS)}`" for pattern in patterns)
     return f"## {reason.value}\n\n{told}\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"

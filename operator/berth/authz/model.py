@@ -202,7 +202,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EffectiveLevel:
     """The level that somebody has, and where it comes from."""
 
     level: SharingLevel
@@ -223,5 +223,5 @@ class Decision:
     reason: Reason | None
     sentence: str
     trace: tuple[Step, ...]
-    standing: Standing | None = None
+    standing: EffectiveLevel | None = None
     beside_page: str = ""

@@ -25,10 +25,10 @@ from berth.authz.model import (
     AccessRequest,
     CredentialKind,
     Decision,
+    EffectiveLevel,
     Identity,
     ProjectPolicy,
     Snapshot,
-    Standing,
     Subject,
     User,
 )
@@ -48,7 +48,7 @@ class Entitled:
     """
 
     subject: Subject
-    standing: Standing | None
+    standing: EffectiveLevel | None
     when_certified: bool = False
     until: datetime | None = None
 
@@ -146,7 +146,7 @@ _PREFIXES: Final = {
 _KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
 
 
-class UnknownSubject(ValueError):  # noqa: N818 - named for what was asked
+class UnknownSubjectError(ValueError):
     """Nobody goes by what was written. `sentence` says what to write instead."""
 
     def __init__(self, sentence: str) -> None:
@@ -202,14 +202,14 @@ def subject_named(text: str, snapshot: Snapshot) -> Subject:
     if kind is None:
         return _bare(text, snapshot)
     if not name or (kind is SubjectKind.SERVICE_ACCOUNT and name.count("/") != 1):
-        raise UnknownSubject(
+        raise UnknownSubjectError(
             phrase(f"{{text}} is not a form of asking about somebody; write {SUBJECT_FORM}.", text=text)
         )
     user = snapshot.users.get(name)
     if kind is SubjectKind.ROBOT and user is None:
-        raise UnknownSubject(phrase("There is no RegistryUser {name} of type Robot; check the name.", name=name))
+        raise UnknownSubjectError(phrase("There is no RegistryUser {name} of type Robot; check the name.", name=name))
     if kind in (SubjectKind.USER, SubjectKind.ROBOT) and user is not None and user.subject.kind is not kind:
-        raise UnknownSubject(_other_type(user))
+        raise UnknownSubjectError(_other_type(user))
     return Subject(kind, name)
 
 
@@ -220,7 +220,7 @@ def _bare(name: str, snapshot: Snapshot) -> Subject:
     outside = Subject(SubjectKind.USER, name)
     if outside in snapshot.aliases:
         return outside
-    raise UnknownSubject(
+    raise UnknownSubjectError(
         phrase(
             "There is no RegistryUser {name}; check the name, or write user:{name} for somebody whom only the identity "
             "provider knows.",

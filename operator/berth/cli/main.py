@@ -67,7 +67,7 @@ def gateway_config(watch: bool) -> None:
 
     try:
         process.run(chosen, watch=watch)
-    except process.CannotConfigureError as problem:
+    except process.ConfigurationError as problem:
         click.echo(f"berth gateway-config: {problem}", err=True)
         sys.exit(1)
 

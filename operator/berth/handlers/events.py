@@ -17,12 +17,12 @@ from berth.kube.resources import (
     REGISTRY_USERS,
     Resource,
 )
-from berth.reconcile.watch.missed_events import News
+from berth.reconcile.watch.missed_events import WatchEvent
 
 WATCHED: Final = (PROJECTS, DOCKER_REPOSITORIES, REGISTRY_USERS, REGISTRY_TEAMS, ACCESS_TOKENS, CERTIFICATIONS)
 
 
-def register(registry: kopf.OperatorRegistry, tell: Callable[[News], None]) -> None:
+def register(registry: kopf.OperatorRegistry, tell: Callable[[WatchEvent], None]) -> None:
     """Register the handlers of Berth's own kinds. `tell` must be safe to call from Kopf's thread.
 
     What Kopf only lists (`type` is None) was listed by the reflectors as well, and woken: once is enough at a start.
@@ -31,10 +31,10 @@ def register(registry: kopf.OperatorRegistry, tell: Callable[[News], None]) -> N
         kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=registry)(_handler(resource, tell))
 
 
-def _handler(resource: Resource, tell: Callable[[News], None]) -> Callable[..., Awaitable[None]]:
+def _handler(resource: Resource, tell: Callable[[WatchEvent], None]) -> Callable[..., Awaitable[None]]:
     async def told(type: str | None, meta: Mapping[str, Any], **_: Any) -> None:
         if type is not None:
             key = (meta.get("namespace") or "", meta["name"])
-            tell(News(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
+            tell(WatchEvent(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
 
     return told

@@ -16,10 +16,10 @@ import kopf
 
 from berth.handlers.events import register
 from berth.kube.client import KubeClient, Login
-from berth.reconcile.watch.missed_events import News
+from berth.reconcile.watch.missed_events import WatchEvent
 
 
-async def watch_with_kopf(client: KubeClient, heard: Callable[[News], None]) -> None:
+async def watch_with_kopf(client: KubeClient, heard: Callable[[WatchEvent], None]) -> None:
     """Run Kopf until cancelled; what it sees is `heard` in the caller's loop.
 
     Raises when Kopf ends by itself: since 1.45 it does when one of its watches is dead.
@@ -28,7 +28,7 @@ async def watch_with_kopf(client: KubeClient, heard: Callable[[News], None]) -> 
     stop: Future[None] = Future()
     ended: asyncio.Future[None] = loop.create_future()
 
-    def tell(news: News) -> None:
+    def tell(news: WatchEvent) -> None:
         loop.call_soon_threadsafe(heard, news)
 
     def login() -> Login:
@@ -63,7 +63,7 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(RuntimeError(f"Kopf has ended: {type(error).__name__}: {error}"))
 
 
-async def _operate(login: Callable[[], Login], tell: Callable[[News], None], stop: Future[None]) -> None:
+async def _operate(login: Callable[[], Login], tell: Callable[[WatchEvent], None], stop: Future[None]) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, tell)
     kopf.on.login(registry=registry)(_login_handler(login))

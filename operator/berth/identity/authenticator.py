@@ -20,12 +20,18 @@ from berth.api.token import TokenScope
 from berth.authz.model import ANONYMOUS, CredentialKind, Identity, Snapshot
 from berth.authz.token_format import is_token, token_sha256
 from berth.identity.credentials import Basic
-from berth.identity.failure_delay import FailureTime
-from berth.identity.jwks import TooManyWait
-from berth.identity.login_limits import FailedAttempts, TooManyAttempts
-from berth.identity.oidc import IssuerAway, OidcLogins, unverified_issuer
-from berth.identity.passwords import Passwords, TooBusy
-from berth.identity.service_account import KeysAwaited, NotServed, OtherAudience, ServiceAccountVerifier, TokenOver
+from berth.identity.failure_delay import FailureDelay
+from berth.identity.jwks import TooManyWaitersError
+from berth.identity.login_limits import LoginLimits, TooManyAttemptsError
+from berth.identity.oidc import IssuerUnavailableError, OidcLogins, unverified_issuer
+from berth.identity.passwords import Passwords, TooBusyError
+from berth.identity.service_account import (
+    KeysPendingError,
+    OtherAudienceError,
+    ServiceAccountTokenError,
+    ServiceAccountVerifier,
+    TokenExpiredError,
+)
 
 PROBING: Final = frozenset({TokenScope.VIEW, TokenScope.DOWNLOAD, TokenScope.MODIFY})
 """The operator uploads a small blob to each registry and reads it back."""
@@ -63,8 +69,8 @@ class Authenticator:
         token_audience: str,
         oidc: OidcLogins,
         passwords: Passwords,
-        attempts: FailedAttempts,
-        failures: FailureTime,
+        attempts: LoginLimits,
+        failures: FailureDelay,
     ) -> None:
         self._verifier = verifier
         self._own_processes = own_processes
@@ -93,29 +99,29 @@ class Authenticator:
         try:
             login = self._cluster_login if of_cluster else self._oidc_login
             return Proof(await login(basic.password, issuer))
-        except (TooManyWait, KeysAwaited) as full:
+        except (TooManyWaitersError, KeysPendingError) as full:
             return Proof(failed(Reason.TOO_MANY_ATTEMPTS), full.retry_after)
 
     async def _cluster_login(self, token: str, issuer: str) -> Identity:
         """With a token that says it is the cluster's: whose it is depends on whom it is meant for."""
         try:
             return await self._service_account(token)
-        except TokenOver as over:
+        except TokenExpiredError as over:
             return failed(Reason.TOKEN_EXPIRED, over.account)
-        except OtherAudience:
+        except OtherAudienceError:
             # The cluster may be an identity provider as well, for another audience.
             known = self._oidc.knows(issuer)
             return await self._oidc_login(token, issuer) if known else failed(Reason.BAD_CREDENTIALS)
-        except KeysAwaited:
+        except KeysPendingError:
             raise
-        except NotServed:
+        except ServiceAccountTokenError:
             return failed(Reason.BAD_CREDENTIALS)
 
     async def _service_account(self, token: str) -> Identity:
         """Raises NotServed."""
         try:
             holder = await self._verifier.holder(token, self._token_audience)
-        except OtherAudience:
+        except OtherAudienceError:
             return await self._own_process(token)
         return Identity(
             CredentialKind.SERVICE_ACCOUNT,
@@ -134,7 +140,7 @@ class Authenticator:
     async def _oidc_login(self, token: str, issuer: str) -> Identity:
         try:
             identity = await self._oidc.identify(token, issuer)
-        except IssuerAway as away:
+        except IssuerUnavailableError as away:
             return failed(Reason.ISSUER_UNAVAILABLE, away.issuer)
         return identity or failed(Reason.BAD_CREDENTIALS)
 
@@ -144,9 +150,9 @@ class Authenticator:
             with self._attempts.trying(basic.user, source, basic.password) as attempt:
                 found = await self._passwords.verify(basic.user, basic.password, user.password_hash if user else None)
                 attempt.failed = not found.fits
-        except TooManyAttempts as throttled:
+        except TooManyAttemptsError as throttled:
             return Proof(failed(Reason.TOO_MANY_ATTEMPTS), throttled.retry_after)
-        except TooBusy:
+        except TooBusyError:
             return Proof(failed(Reason.TOO_MANY_ATTEMPTS), _BUSY_SECONDS)
         if not found.fits or user is None:
             await self._failures.over(found.began)

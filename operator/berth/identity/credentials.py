@@ -11,7 +11,7 @@ _MAX_LENGTH: Final = 16_384  # bytes of one Basic header; a ServiceAccount token
 MALFORMED: Final = "The Authorization header is not valid HTTP Basic: send base64 of user:password in UTF-8."
 
 
-class MalformedCredentials(ValueError):  # noqa: N818 - named for what the client sent
+class MalformedCredentialsError(ValueError):
     """The credentials can not be read at all. The message is one sentence for the client."""
 
 
@@ -27,25 +27,25 @@ def parse_basic(header: str) -> Basic:
     """Read an `Authorization: Basic …` header. Raises MalformedCredentials for anything else."""
     scheme, separator, encoded = header.partition(" ")
     if scheme.lower() != "basic" or not separator or len(encoded) > _MAX_LENGTH:
-        raise MalformedCredentials(MALFORMED)
+        raise MalformedCredentialsError(MALFORMED)
     try:
         # Some clients leave the padding out; everything else must be base64 to the letter.
         padded = encoded.strip(" ").rstrip("=")
         text = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
-        raise MalformedCredentials(MALFORMED) from None
+        raise MalformedCredentialsError(MALFORMED) from None
     return checked_basic(*_split(text))
 
 
 def checked_basic(user: str, password: str) -> Basic:
     """A user name and password without control characters (RFC 7617, 2). Raises MalformedCredentials otherwise."""
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in user + password):
-        raise MalformedCredentials(MALFORMED)
+        raise MalformedCredentialsError(MALFORMED)
     return Basic(user, password)
 
 
 def _split(text: str) -> tuple[str, str]:
     user, colon, password = text.partition(":")
     if not colon:
-        raise MalformedCredentials(MALFORMED)
+        raise MalformedCredentialsError(MALFORMED)
     return user, password

@@ -21,7 +21,7 @@ SPREAD: Final = 0.1
 """Of a pause, how much longer it may last by chance."""
 
 
-class FailureTime:
+class FailureDelay:
     """`pause` is in seconds and longer than any hash in use takes to verify, else the number of pauses tells of it:
     that is logged. `monotonic` is in seconds too, `chance` from 0 to 1.
     """

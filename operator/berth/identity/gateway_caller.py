@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
-from berth.identity.service_account import NOBODY, Holder, NotServed, ServiceAccountVerifier
+from berth.identity.service_account import NOBODY, Holder, ServiceAccountTokenError, ServiceAccountVerifier
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
 _LONGEST_AGENT: Final = 200
@@ -25,7 +25,7 @@ class Caller:
     request_id: str = ""  # under which the gateway has the request in its own log
 
 
-NOBODY_KNOWN: Final = Caller()
+UNKNOWN_CALLER: Final = Caller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Recognized:
     holder: Holder
 
 
-class GatewayDoor:
+class GatewayAuthenticator:
     """Recognizes calls of the gateway. `accounts` are its ServiceAccounts, as `namespace/name`.
 
     `trusted_hops` is the number of proxies between clients and gateway that append to X-Forwarded-For.
@@ -53,12 +53,14 @@ class GatewayDoor:
         """Who is behind this call of the gateway. Raises NotServed, with one sentence, for anybody else's call."""
         token = headers.get(GATEWAY_TOKEN, "")
         if not token:
-            raise NotServed(
+            raise ServiceAccountTokenError(
                 "Only the gateway may call this: send its ServiceAccount token in the header Berth-Gateway-Token."
             )
         account = await self._verifier.verify(token, AUDIENCE_ACCESS)
         if account not in self._accounts:
-            raise NotServed(f"The ServiceAccount {account} is not the gateway; only the gateway may call this.")
+            raise ServiceAccountTokenError(
+                f"The ServiceAccount {account} is not the gateway; only the gateway may call this."
+            )
         return self._caller(headers)
 
     def recognized(self, headers: Mapping[str, str]) -> Caller | None:
@@ -93,8 +95,8 @@ class GatewayDoor:
         """Who is behind this call if it comes from the gateway; nobody known on any other."""
         try:
             return await self.admit(headers)
-        except NotServed:
-            return NOBODY_KNOWN
+        except ServiceAccountTokenError:
+            return UNKNOWN_CALLER
 
 
 def client_address(forwarded_for: str, trusted_hops: int) -> str:

@@ -37,7 +37,7 @@ class VerificationKey:
     algorithms: frozenset[str]
 
 
-class TooManyWait(Exception):  # noqa: N818 - named for the state that it reports
+class TooManyWaitersError(Exception):
     """As many wait for the next read of the keys as are let in. It is over in `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
@@ -156,7 +156,7 @@ class KeyRing:
         """Wait for a read that begins after now, one for all who wait; for none when the last one failed just now, or
         when what is asked for is `known` before."""
         if self._waiting >= MOST_WAITING:
-            raise TooManyWait(math.ceil(self._until_due()) or 1)
+            raise TooManyWaitersError(math.ceil(self._until_due()) or 1)
         tries = self._tries
         self._waiting += 1
         try:

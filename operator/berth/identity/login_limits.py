@@ -26,7 +26,7 @@ _FROM_ONE_SOURCE: Final = 16  # different passwords verified at the same time
 _IPV6_NETWORK: Final = 64  # bits that one customer has to himself (RFC 6177)
 
 
-class TooManyAttempts(Exception):  # noqa: N818 - named for what the client did
+class TooManyAttemptsError(Exception):
     """This account has failed too often from this source. `retry_after` is in whole seconds, at least 1."""
 
     def __init__(self, retry_after: float) -> None:
@@ -49,7 +49,7 @@ class _Running:
     of_source: Counter[bytes] = field(default_factory=Counter)
 
 
-class FailedAttempts:
+class LoginLimits:
     """Counts failures in moving windows. `limits` are pairs of a number and the seconds in which it is allowed."""
 
     def __init__(
@@ -109,12 +109,12 @@ class FailedAttempts:
         for number, seconds in self._limits:
             recent = [moment for moment in failures if moment > now - seconds]
             if len(recent) >= number:
-                raise TooManyAttempts(recent[-number] + seconds - now)
+                raise TooManyAttemptsError(recent[-number] + seconds - now)
             if len(recent) + running >= number:
-                raise TooManyAttempts(1)
+                raise TooManyAttemptsError(1)
         known = fingerprint in self._running.of_account.get(key, ())
         if not known and self._running.of_source[origin] >= _FROM_ONE_SOURCE:
-            raise TooManyAttempts(1)
+            raise TooManyAttemptsError(1)
 
     def _remember(self, key: bytes) -> None:
         now = self._monotonic()

@@ -34,7 +34,7 @@ _LONGEST_NAME: Final = 253
 _MOST_GROUP_CHARACTERS: Final = 4096  # of all groups together; they travel in the header of every request
 
 
-class IssuerAway(Exception):  # noqa: N818 - named for the state that it reports
+class IssuerUnavailableError(Exception):
     """The issuer could not be asked for the key that a token names. `issuer` is its host name."""
 
     def __init__(self, issuer: str) -> None:
@@ -42,7 +42,7 @@ class IssuerAway(Exception):  # noqa: N818 - named for the state that it reports
         self.issuer = issuer
 
 
-class _Refused(ValueError):  # noqa: N818 - named for what happens to the token
+class _InvalidTokenError(ValueError):
     """The token is not one of this issuer for this registry, or it says nothing that could be used."""
 
 
@@ -140,13 +140,13 @@ class OidcLogins:
                 if await ring.replaced(key):
                     continue
             if not ring.reachable:
-                raise IssuerAway(urlsplit(settings.issuer).hostname or settings.issuer)
-            raise _Refused
+                raise IssuerUnavailableError(urlsplit(settings.issuer).hostname or settings.issuer)
+            raise _InvalidTokenError
 
     def _identity(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> Identity:
         name = settings.username_prefix + _username(settings, claims)
         if float(claims.get("nbf", 0)) > self._clock() + LEEWAY:
-            raise _Refused
+            raise _InvalidTokenError
         return Identity(
             CredentialKind.OIDC,
             name=name,
@@ -207,9 +207,9 @@ def _unverified(token: str) -> Mapping[str, Any]:
 def _username(settings: OidcIssuer, claims: Mapping[str, Any]) -> str:
     name = claims.get(settings.username_claim)
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
-        raise _Refused
+        raise _InvalidTokenError
     if settings.username_claim == "email" and claims.get("email_verified", True) is not True:
-        raise _Refused
+        raise _InvalidTokenError
     return name
 
 

@@ -29,7 +29,7 @@ _BCRYPT_PREFIXES: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_MAX_BYTES: Final = 72  # more than that bcrypt does not look at
 
 
-class TooBusy(Exception):  # noqa: N818 - named for the state that it reports
+class TooBusyError(Exception):
     """More passwords wait to be verified than are let in."""
 
 
@@ -83,7 +83,7 @@ class Passwords:
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= self._limit:
-                raise TooBusy
+                raise TooBusyError
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self._pool, self._verify, password, present_hash)
             self._running[key] = running

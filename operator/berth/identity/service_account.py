@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import jwt
 
-from berth.identity.jwks import FetchKeys, KeyRing, TooManyWait, VerificationKey
+from berth.identity.jwks import FetchKeys, KeyRing, TooManyWaitersError, VerificationKey
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
@@ -40,7 +40,7 @@ def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
     return fetch
 
 
-class NotServed(Exception):  # noqa: N818 - named for what it tells the caller
+class ServiceAccountTokenError(Exception):
     """The caller did not prove who it is. `sentence` may be told to it; it holds nothing of the token."""
 
     def __init__(self, sentence: str) -> None:
@@ -48,7 +48,7 @@ class NotServed(Exception):  # noqa: N818 - named for what it tells the caller
         self.sentence = sentence
 
 
-class TokenOver(NotServed):
+class TokenExpiredError(ServiceAccountTokenError):
     """The token was a right one, and its time is over. `account` is whose it was, as `namespace/name`."""
 
     def __init__(self, account: str) -> None:
@@ -56,11 +56,11 @@ class TokenOver(NotServed):
         self.account = account
 
 
-class OtherAudience(NotServed):
+class OtherAudienceError(ServiceAccountTokenError):
     """The token is one of the cluster, and not meant for this audience."""
 
 
-class KeysAwaited(NotServed):
+class KeysPendingError(ServiceAccountTokenError):
     """The token names an unknown key, and too many wait already to hear of new ones. Over in `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
@@ -132,8 +132,8 @@ class ServiceAccountVerifier:
     async def verify(self, token: str, audience: str) -> str:
         """The ServiceAccount, as `namespace/name`, that holds this token for this audience.
 
-        Raises `NotServed` with one sentence when there is no valid token: absent, forged, expired (`TokenOver`), for
-        others (`OtherAudience`), or by a key that is not known yet (`KeysAwaited`).
+        Raises `ServiceAccountTokenError` with one sentence for a token that is absent or forged, `TokenExpiredError`,
+        `OtherAudienceError`, and `KeysPendingError` while the signing key is not known yet.
         """
         return (await self.holder(token, audience)).account
 
@@ -159,15 +159,21 @@ class ServiceAccountVerifier:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
-            raise NotServed("This call needs a ServiceAccount token of one of Berth's processes.") from None
+            raise ServiceAccountTokenError(
+                "This call needs a ServiceAccount token of one of Berth's processes."
+            ) from None
         if not isinstance(header.get("kid"), str) or not header["kid"]:
-            raise NotServed("The ServiceAccount token names no signing key (kid); use a projected token.")
+            raise ServiceAccountTokenError(
+                "The ServiceAccount token names no signing key (kid); use a projected token."
+            )
         try:
             key = await self._ring.find(header)
-        except TooManyWait as full:
-            raise KeysAwaited(full.retry_after) from None
+        except TooManyWaitersError as full:
+            raise KeysPendingError(full.retry_after) from None
         if key is None:
-            raise NotServed("The ServiceAccount token is signed by a key that this cluster does not publish.")
+            raise ServiceAccountTokenError(
+                "The ServiceAccount token is signed by a key that this cluster does not publish."
+            )
         return key, str(header["alg"])
 
     def _read(self, token: str, key: tuple[VerificationKey, str], audience: str) -> Holder:
@@ -187,16 +193,18 @@ class ServiceAccountVerifier:
             )
             expires, not_before = float(claims["exp"]), float(claims.get("nbf", 0))
         except jwt.InvalidAudienceError:
-            raise OtherAudience(f"The ServiceAccount token is not meant for the audience {audience}.") from None
+            raise OtherAudienceError(f"The ServiceAccount token is not meant for the audience {audience}.") from None
         except (jwt.InvalidTokenError, ValueError, TypeError):
-            raise NotServed("The ServiceAccount token is not one that this cluster issued.") from None
+            raise ServiceAccountTokenError("The ServiceAccount token is not one that this cluster issued.") from None
         now = self._clock()
         account = _account(claims["sub"])
         if not_before > now + _CLOCK_SKEW:
-            raise NotServed("The ServiceAccount token is not valid yet; compare the clocks of the nodes.")
+            raise ServiceAccountTokenError(
+                "The ServiceAccount token is not valid yet; compare the clocks of the nodes."
+            )
         # Written so that no number, not even NaN, passes by failing a comparison.
         if not expires + _CLOCK_SKEW > now:
-            raise TokenOver(account)
+            raise TokenExpiredError(account)
         return Holder(account, expires + _CLOCK_SKEW)
 
     def _remember(self, key: tuple[bytes, str], verified: Holder) -> None:
@@ -213,5 +221,5 @@ def _cache_key(token: str, audience: str) -> tuple[bytes, str]:
 def _account(subject: str) -> str:
     namespace, separator, name = subject.removeprefix(_SUBJECT_PREFIX).partition(":")
     if not subject.startswith(_SUBJECT_PREFIX) or not separator or not namespace or not name:
-        raise NotServed("The token does not belong to a ServiceAccount.")
+        raise ServiceAccountTokenError("The token does not belong to a ServiceAccount.")
     return f"{namespace}/{name}"

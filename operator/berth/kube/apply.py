@@ -17,7 +17,7 @@ from berth.api import names
 from berth.api.project import InventoryEntry
 from berth.kube.client import KubeClient
 from berth.kube.drift import Drift, desired_hash, find_drift, removal_patch
-from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+from berth.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from berth.kube.resources import (
     ACCESS_POLICIES,
     DEPLOYMENTS,
@@ -152,9 +152,9 @@ class Applier:
             reference = Reference.of(manifest)
             try:
                 changes.append((reference, await self.apply(manifest)))
-            except (Invalid, Conflict, NotFound) as error:
+            except (InvalidError, ConflictError, NotFoundError) as error:
                 refusals.append(Refusal(reference, error))
-            except Forbidden as error:
+            except ForbiddenError as error:
                 refusals.append(Refusal(reference, error))
                 break
         return ChangeSet(tuple(changes), tuple(refusals))
@@ -198,7 +198,7 @@ class Applier:
             try:
                 if await self._prune(reference):
                     changes.append((reference, Change.PRUNED))
-            except (Conflict, Forbidden, Invalid) as error:
+            except (ConflictError, ForbiddenError, InvalidError) as error:
                 refusals.append(Refusal(reference, error))
         return ChangeSet(tuple(changes), tuple(refusals))
 
@@ -228,7 +228,7 @@ class Applier:
         """
         try:
             return await self._write(resource, desired, digest)
-        except Invalid:
+        except InvalidError:
             if resource not in PRUNABLE:
                 raise
         metadata = {**desired["metadata"], **{key: live["metadata"][key] for key in ("uid", "resourceVersion")}}

@@ -17,7 +17,15 @@ import aiohttp
 from kubernetes.aio import client as kube
 from kubernetes.aio import config as kube_config
 
-from berth.kube.errors import Conflict, Gone, Invalid, KubeError, NotFound, Unavailable, error_for
+from berth.kube.errors import (
+    ConflictError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    UnavailableError,
+    error_for,
+)
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource_of
 
 PAGE_SIZE: Final = 500
@@ -113,7 +121,7 @@ class KubeClient:
         doing = f"Reading {resource.describe(name, namespace)}"
         try:
             return await self._json("GET", resource.path(namespace, name), doing)
-        except NotFound:
+        except NotFoundError:
             return None
 
     async def list(
@@ -130,7 +138,7 @@ class KubeClient:
         """A consistent list, read page by page. When a page's token expires the list starts again in one piece."""
         try:
             return await self._pages(selection, PAGE_SIZE)
-        except Gone:
+        except GoneError:
             return await self._pages(selection, 0)
 
     async def _pages(self, selection: Selection, size: int) -> Listing:
@@ -172,7 +180,7 @@ class KubeClient:
             while line := await response.content.readline():
                 yield _watch_event(json.loads(line), resource, doing)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Unavailable(f"{doing} broke off: {type(error).__name__}.") from error
+            raise UnavailableError(f"{doing} broke off: {type(error).__name__}.") from error
         finally:
             response.close()
 
@@ -196,10 +204,10 @@ class KubeClient:
             return await self._json(
                 "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"
             )
-        except Invalid as error:
+        except InvalidError as error:
             # A uid that is not that of the live object is told as an attempt to change it (422), not as 409.
             if "uid" in body["metadata"] and "metadata.uid" in error.sentence:
-                raise Conflict(error.sentence, status=error.status) from error
+                raise ConflictError(error.sentence, status=error.status) from error
             raise
 
     async def create(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str) -> Manifest:
@@ -257,7 +265,7 @@ class KubeClient:
         doing = f"Deleting {resource.describe(name, namespace)}"
         try:
             await self._json("DELETE", resource.path(namespace, name), doing, body=body)
-        except NotFound:
+        except NotFoundError:
             return False
         return True
 
@@ -311,14 +319,14 @@ class KubeClient:
                 return response
             raise error_for(response.status, doing, _words(await response.read(), path))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{doing} got no answer from the API server: {type(error).__name__}.") from error
+            raise UnavailableError(f"{doing} got no answer from the API server: {type(error).__name__}.") from error
 
 
 async def _body(response: aiohttp.ClientResponse, doing: str) -> bytes:
     try:
         return await response.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise Unavailable(f"{doing} broke off: {type(error).__name__}.") from error
+        raise UnavailableError(f"{doing} broke off: {type(error).__name__}.") from error
 
 
 def _words(body: bytes, path: str) -> str:
@@ -342,7 +350,7 @@ def _watch_event(line: Manifest, resource: Resource, doing: str) -> WatchEvent:
     if kind == "ERROR":
         raise error_for(int(obj.get("code") or 0), doing, str(obj.get("message") or ""))
     if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
-        raise Invalid(f"{doing} gave an event of the unknown type {kind!r}.")
+        raise InvalidError(f"{doing} gave an event of the unknown type {kind!r}.")
     return WatchEvent(kind, _typed(obj, resource))
 
 

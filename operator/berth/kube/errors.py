@@ -15,46 +15,46 @@ class KubeError(Exception):
         self.status = status
 
 
-class NotFound(KubeError):  # noqa: N818 - named like the API server's own reasons
+class NotFoundError(KubeError):
     """The object, its namespace or the whole resource does not exist (404)."""
 
 
-class Conflict(KubeError):  # noqa: N818 - named like the API server's own reasons
+class ConflictError(KubeError):
     """Somebody else changed, replaced or already created the object (409), so a precondition failed."""
 
 
-class Forbidden(KubeError):  # noqa: N818 - named like the API server's own reasons
+class ForbiddenError(KubeError):
     """The credentials are refused (401) or may not do this (403)."""
 
 
-class Invalid(KubeError):  # noqa: N818 - named like the API server's own reasons
+class InvalidError(KubeError):
     """The API server refuses the object itself (400, 413, 415, 422): only another object will do."""
 
 
-class Gone(KubeError):  # noqa: N818 - named like the API server's own reasons
+class GoneError(KubeError):
     """The resource version asked for is too old (410): list again."""
 
 
-class Unavailable(KubeError):  # noqa: N818 - named like the API server's own reasons
+class UnavailableError(KubeError):
     """No answer, or one that asks to try again later (429, 5xx)."""
 
 
 _BY_STATUS: dict[int, type[KubeError]] = {
-    400: Invalid,
-    401: Forbidden,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
-    410: Gone,
-    413: Invalid,
-    415: Invalid,
-    422: Invalid,
-    429: Unavailable,
+    400: InvalidError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: GoneError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+    429: UnavailableError,
 }
 
 
 def error_for(status: int, doing: str, words: str) -> KubeError:
     """The error for an HTTP status. `doing` names verb and object, `words` are the API server's own, if any."""
-    kind = _BY_STATUS.get(status, Unavailable if status == 0 or status >= 500 else Invalid)
+    kind = _BY_STATUS.get(status, UnavailableError if status == 0 or status >= 500 else InvalidError)
     told = words.strip().rstrip(".") or "no reason was given"
     return kind(f"{doing} was answered with {status}: {told}.", status=status)

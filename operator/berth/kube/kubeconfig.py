@@ -22,7 +22,7 @@ FIELD_MANAGER: Final = "kubectl-berth"
 _DEFAULT: Final = Path("~/.kube/config")
 
 
-class NoCluster(KubeError):  # noqa: N818 - named for what the person lacks
+class NoClusterError(KubeError):
     """There is no way to a cluster: no kubeconfig, or one that can not be used."""
 
 
@@ -36,7 +36,7 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube
     path = kubeconfig or str(_DEFAULT.expanduser())
     exists = _exists(path)
     if not exists and (kubeconfig or context):
-        raise NoCluster(f"There is no kubeconfig {path}; name another with --kubeconfig or in KUBECONFIG.")
+        raise NoClusterError(f"There is no kubeconfig {path}; name another with --kubeconfig or in KUBECONFIG.")
     try:
         if exists:
             await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
@@ -46,12 +46,12 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube
             kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
         if not exists:
-            raise NoCluster(
+            raise NoClusterError(
                 "There is no kubeconfig in your home folder; name one with --kubeconfig or in KUBECONFIG."
             ) from error
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         chosen = f" with the context {context}" if context else ""
-        raise NoCluster(
+        raise NoClusterError(
             f"The kubeconfig {path}{chosen} can not be used: {reason}; choose another with --kubeconfig or --context."
         ) from error
     async with kube.ApiClient(configuration) as api:

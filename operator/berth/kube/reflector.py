@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 import structlog
 
 from berth.kube.client import Listing, Selection, WatchEvent
-from berth.kube.errors import Forbidden, Gone, KubeError, NotFound, Unavailable
+from berth.kube.errors import ForbiddenError, GoneError, KubeError, NotFoundError, UnavailableError
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of
 
 OnChange: TypeAlias = Callable[[Manifest | None, Manifest | None], None]
@@ -146,7 +146,7 @@ class Reflector:
                     self._replace(await self._client.listing(self.selection))
                 await self._follow()
                 self.failures, self.last_error = 0, None
-            except Gone as error:
+            except GoneError as error:
                 self._version = ""
                 if self._lost:
                     await self._pause(error)
@@ -165,14 +165,14 @@ class Reflector:
         """Wait before the next try: known failures of the API quietly, anything else with its traceback."""
         self.failures += 1
         self.last_error = str(error)
-        if isinstance(error, NotFound | Forbidden) or not isinstance(error, KubeError):
+        if isinstance(error, NotFoundError | ForbiddenError) or not isinstance(error, KubeError):
             self._version = ""  # the resource, the right or our view of it changed: only a list tells
         level = _log.exception
         if isinstance(error, KubeError):  # one failure is an API server that restarts, or a right that is still new
             level = _log.warning if self.failures >= TOLD_AS_WARNING else _log.info
         level("watch interrupted", resource=self.selection.resource.plural, namespace=self.selection.namespace,
               error=self.last_error, failures=self.failures)  # fmt: skip
-        longest = AWAY_LIMIT if isinstance(error, Unavailable) else BACKOFF_LIMIT
+        longest = AWAY_LIMIT if isinstance(error, UnavailableError) else BACKOFF_LIMIT
         limit = min(longest, BACKOFF_FIRST * 2 ** min(self.failures - 1, 16))
         await self._sleep(limit * self._random.uniform(0.5, 1.0))
 

@@ -26,7 +26,7 @@ _MEDIA_TYPE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}(/[A-Za-z0
 _MAX_SIZE: Final = 2**63 - 1  # Go's int64, in which every client and registry keeps a size
 
 
-class InvalidManifest(ValueError):  # noqa: N818 - a sentence for people, named for what they read
+class InvalidManifestError(ValueError):
     """The bytes are no manifest that Berth can serve; the message is one sentence for the person who pushed."""
 
 
@@ -139,7 +139,7 @@ def parse_manifest(body: bytes, content_type: str) -> Manifest:
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES:
-        raise InvalidManifest(
+        raise InvalidManifestError(
             f"The manifest's Content-Type {media_type[:100]!a} is not supported; push an OCI manifest or index, "
             "or a Docker schema 2 manifest or list."
         )
@@ -151,7 +151,7 @@ def parse_manifest(body: bytes, content_type: str) -> Manifest:
     )
     declared = document.get("mediaType")
     if declared not in (None, "", media_type):
-        raise InvalidManifest(
+        raise InvalidManifestError(
             f"The manifest's field mediaType is {declared!a} but its Content-Type is {media_type!a}; send both alike."
         )
     return manifest
@@ -190,18 +190,20 @@ def _validated(model: type[_Json], document: dict[str, Any]) -> _Json:
         where = ".".join(str(step) for step in first["loc"])[:100]
         what = first["msg"].removeprefix("Value error, ")
         place = f"field {where}: " if where else ""
-        raise InvalidManifest(f"The manifest is not valid ({place}{what}); build and push the image again.") from error
+        raise InvalidManifestError(
+            f"The manifest is not valid ({place}{what}); build and push the image again."
+        ) from error
 
 
 def _load(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body.decode("utf-8"), object_pairs_hook=_each_name_once, parse_constant=_no_such_number)
-    except InvalidManifest:
+    except InvalidManifestError:
         raise
     except (ValueError, RecursionError) as error:
-        raise InvalidManifest("The manifest is not JSON in UTF-8; build and push the image again.") from error
+        raise InvalidManifestError("The manifest is not JSON in UTF-8; build and push the image again.") from error
     if not isinstance(document, dict):
-        raise InvalidManifest("The manifest is not a JSON object; build and push the image again.")
+        raise InvalidManifestError("The manifest is not a JSON object; build and push the image again.")
     return document
 
 
@@ -209,9 +211,9 @@ def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Of two fields with one name readers choose differently; no client writes such a manifest.
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise InvalidManifest("The manifest names a JSON field twice; build and push the image again.")
+        raise InvalidManifestError("The manifest names a JSON field twice; build and push the image again.")
     return result
 
 
 def _no_such_number(text: str) -> float:
-    raise InvalidManifest(f"The manifest holds {text}, which is not JSON; build and push the image again.")
+    raise InvalidManifestError(f"The manifest holds {text}, which is not JSON; build and push the image again.")

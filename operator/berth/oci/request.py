@@ -38,7 +38,7 @@ _DIGEST = re.compile(names.DIGEST_PATTERN)
 _SINGLE_PARAMETERS: Final = ("mount", "from", "digest", "n", "last")
 
 
-class InvalidReference(ValueError):  # noqa: N818 - the sentence is the point, not the error
+class InvalidReferenceError(ValueError):
     """A request that the registry API does not have (reason `InvalidRequest`). `sentence` says what to do instead."""
 
     def __init__(self, sentence: str) -> None:
@@ -143,11 +143,11 @@ class RegistryRequest:
 
 
 def parse_request(method: str, raw_uri: str) -> RegistryRequest:
-    """Read `method` and the raw request target (`$request_uri`); raises `InvalidReference` unless all is exact."""
+    """Read `method` and the raw request target (`$request_uri`); raises `InvalidReferenceError` unless all is exact."""
     path, query = _split(raw_uri)
     route, name, reference = _route(path)
     if method not in METHODS[route]:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 "The registry API has no {method} for this endpoint ({route}); it takes {allowed}.",
                 method=method,
@@ -182,24 +182,26 @@ def split_name(name: str) -> tuple[str, str] | None:
     """`project/repository` as its two parts, or None if it is not such a name."""
     try:
         return _parse_name(name)
-    except InvalidReference:
+    except InvalidReferenceError:
         return None
 
 
 def _split(raw_uri: str) -> tuple[str, str]:
     if len(raw_uri) > TARGET_MAX_LENGTH:
-        raise InvalidReference(f"The request is longer than {TARGET_MAX_LENGTH} characters; shorten it.")
+        raise InvalidReferenceError(f"The request is longer than {TARGET_MAX_LENGTH} characters; shorten it.")
     path, _, query = raw_uri.partition("?")
     if "%" in path:
-        raise InvalidReference(f"A name may not be percent-encoded; write it plainly, in the form {_FORM}.")
+        raise InvalidReferenceError(f"A name may not be percent-encoded; write it plainly, in the form {_FORM}.")
     if _PATH_CHARACTERS.fullmatch(path) is None:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             f"The name holds a character that names can not have; use {_FORM} in lower case, with digits and . _ -"
         )
     if "//" in path or _DOT_SEGMENT.search(path):
-        raise InvalidReference(f"The name has an empty part or a part of dots only; write it in the form {_FORM}.")
+        raise InvalidReferenceError(f"The name has an empty part or a part of dots only; write it in the form {_FORM}.")
     if _QUERY_CHARACTERS.fullmatch(query) is None:
-        raise InvalidReference("The query of the request is not encoded properly; percent-encode special characters.")
+        raise InvalidReferenceError(
+            "The query of the request is not encoded properly; percent-encode special characters."
+        )
     return path, query
 
 
@@ -210,7 +212,7 @@ def _route(path: str) -> tuple[Route, str, str]:
     if path == "/v2/_catalog":
         return Route.CATALOG, "", ""
     if not path.startswith("/v2/"):
-        raise InvalidReference("The registry API begins with /v2/; this request does not.")
+        raise InvalidReferenceError("The registry API begins with /v2/; this request does not.")
     rest = path.removeprefix("/v2/")
     if rest.endswith("/blobs/uploads/"):
         return Route.UPLOADS, rest.removesuffix("/blobs/uploads/"), ""
@@ -226,7 +228,7 @@ def _route(path: str) -> tuple[Route, str, str]:
         return Route.TAGS, name, ""
     if before == "uploads" and front[-1] == "blobs":
         return Route.UPLOAD, "/".join(front[2:-1]), last
-    raise InvalidReference(
+    raise InvalidReferenceError(
         "The registry API has no such endpoint; it has manifests, blobs, tags/list and referrers of a repository."
     )
 
@@ -234,11 +236,11 @@ def _route(path: str) -> tuple[Route, str, str]:
 def _parse_name(name: str) -> tuple[str, str]:
     project, slash, repository = name.partition("/")
     if not slash:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(f"{{name}} names no repository; an image is named {_FORM}.", name=name or "This request")
         )
     if _PROJECT.fullmatch(project) is None:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 f"{{project}} is not a project id: those have at most {names.PROJECT_ID_MAX_LENGTH} lower case "
                 f"letters, digits and hyphens; an image is named {_FORM}.",
@@ -246,14 +248,14 @@ def _parse_name(name: str) -> tuple[str, str]:
             )
         )
     if len(repository) > names.REPOSITORY_MAX_LENGTH:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 f"The repository {{name}} is longer than {names.REPOSITORY_MAX_LENGTH} characters; shorten its name.",
                 name=name,
             )
         )
     if _REPOSITORY.fullmatch(repository) is None:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 "{name} is not a repository name: its parts have lower case letters and digits, joined by . _ __ or -; "
                 f"an image is named {_FORM}.",
@@ -267,18 +269,18 @@ def _check_reference(route: Route, reference: str) -> bool:
     """Whether the reference is a digest; raises when it is neither that nor what the endpoint takes instead."""
     if route is Route.UPLOAD:
         if _SESSION.fullmatch(reference) is None:
-            raise InvalidReference("The request names no valid upload session; begin the upload again.")
+            raise InvalidReferenceError("The request names no valid upload session; begin the upload again.")
         return False
     if route not in (Route.MANIFEST, Route.BLOB, Route.REFERRERS):
         return False
     if _DIGEST.fullmatch(reference):
         return True
     if route is not Route.MANIFEST or ":" in reference:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase("{digest} is not a digest; write sha256: and 64 hexadecimal digits.", digest=reference or "(empty)")
         )
     if _TAG.fullmatch(reference) is None:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 "{tag} is not a tag; a tag has at most 128 letters, digits and . _ - and begins with none of . and -",
                 tag=reference or "(empty)",
@@ -291,14 +293,14 @@ def _parameters(query: str) -> Mapping[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     for key in _SINGLE_PARAMETERS:
         if sum(name == key for name, _ in pairs) > 1:
-            raise InvalidReference(f"The request has the parameter {key} more than once; send it once.")
+            raise InvalidReferenceError(f"The request has the parameter {key} more than once; send it once.")
     return dict(pairs)
 
 
 def _digest(parameters: Mapping[str, str], key: str) -> str:
     value = parameters.get(key, "")
     if value and _DIGEST.fullmatch(value) is None:
-        raise InvalidReference(
+        raise InvalidReferenceError(
             phrase(
                 "The parameter {key}={value} is not a digest; write sha256: and 64 hexadecimal digits.",
                 key=key,
@@ -313,5 +315,5 @@ def _count(parameters: Mapping[str, str]) -> int | None:
     if not value:
         return None
     if _COUNT.fullmatch(value) is None:
-        raise InvalidReference("The parameter n is not a number; send a whole number of at most nine digits.")
+        raise InvalidReferenceError("The parameter n is not a number; send a whole number of at most nine digits.")
     return int(value)

@@ -36,7 +36,7 @@ _ACTION = re.compile(r"[a-z]*|\*")
 _FORM: Final = "repository:<project>/<repository>:pull,push"
 
 
-class InvalidScope(ValueError):  # noqa: N818 - the sentence is the point, not the error
+class InvalidScopeError(ValueError):
     """A scope that the grammar does not allow. `sentence` says what is wrong and what the right form is."""
 
     def __init__(self, sentence: str) -> None:
@@ -57,7 +57,7 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
     """Every scope in `values` (one `scope` parameter each, which may hold several scopes separated by spaces).
 
     Scopes of the same type and name become one with all their actions; the order of first mention stays.
-    Raises `InvalidScope` for a malformed or over-long scope and for too many of them.
+    Raises `InvalidScopeError` for a malformed or over-long scope and for too many of them.
     """
     actions: dict[tuple[str, str], dict[str, None]] = {}
     count = length = 0
@@ -67,10 +67,12 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
                 continue
             count += 1
             if count > MAX_SCOPES:
-                raise InvalidScope(f"A token request may name at most {MAX_SCOPES} scopes; ask for fewer at a time.")
+                raise InvalidScopeError(
+                    f"A token request may name at most {MAX_SCOPES} scopes; ask for fewer at a time."
+                )
             length += len(text)
             if length > MAX_SCOPES_LENGTH:
-                raise InvalidScope(
+                raise InvalidScopeError(
                     f"The scopes of a token request may have at most {MAX_SCOPES_LENGTH} characters together; "
                     "ask for fewer at a time."
                 )
@@ -81,7 +83,7 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
 
 def _parse(text: str) -> Scope:
     if len(text) > MAX_SCOPE_LENGTH:
-        raise InvalidScope(f"A scope may have at most {MAX_SCOPE_LENGTH} characters; use the form {_FORM}.")
+        raise InvalidScopeError(f"A scope may have at most {MAX_SCOPE_LENGTH} characters; use the form {_FORM}.")
     kind, _, rest = text.partition(":")
     name, colon, actions = rest.rpartition(":")
     if not colon:
@@ -97,5 +99,5 @@ def _parse(text: str) -> Scope:
     return Scope(matched[1], name, tuple(dict.fromkeys(action for action in asked if action)))
 
 
-def _malformed(text: str, fault: str) -> InvalidScope:
-    return InvalidScope(phrase(f"The scope {{text}} {fault}; use the form {_FORM}.", text=text))
+def _malformed(text: str, fault: str) -> InvalidScopeError:
+    return InvalidScopeError(phrase(f"The scope {{text}} {fault}; use the form {_FORM}.", text=text))

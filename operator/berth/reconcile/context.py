@@ -10,7 +10,7 @@ from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
 from berth.reconcile.pull_secrets.service import PullSecrets
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.watch.enqueue import Waker
+from berth.reconcile.watch.enqueue import Enqueuer
 from berth.reconcile.write.status import StatusWriter
 from berth.reconcile.write_probes import Probes
 from berth.settings import OperatorSettings
@@ -24,7 +24,7 @@ class Context:
     version: str  # of Berth, for the label app.kubernetes.io/version
     client: KubeClient
     caches: Caches
-    waker: Waker
+    waker: Enqueuer
     applier: Applier
     statuses: StatusWriter
     probes: Probes

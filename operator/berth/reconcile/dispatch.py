@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from berth.api.conditions import ConditionReason
-from berth.kube.errors import Conflict, KubeError
+from berth.kube.errors import ConflictError, KubeError
 from berth.kube.resources import (
     ACCESS_TOKENS,
     CERTIFICATIONS,
@@ -49,7 +49,7 @@ RECONCILERS: Final[Mapping[str, tuple[Resource | None, Reconciler]]] = {
 _log = structlog.get_logger(__name__)
 
 
-class Again(Exception):  # noqa: N818 - a request to the queue, no error
+class RequeueError(Exception):
     """This pass did not succeed: come back after growing pauses."""
 
 
@@ -65,7 +65,7 @@ class Dispatcher:
         log = _log.bind(kind=key.kind, name=key.name)
         try:
             outcome = await reconciler(self._context, key.name)
-        except Conflict:
+        except ConflictError:
             return CONFLICT_AGAIN
         except KubeError as error:
             log.warning("a pass did not get through", error=error.sentence)
@@ -109,4 +109,4 @@ def _next(outcome: Outcome, log: structlog.typing.FilteringBoundLogger) -> float
             return after
         case Retrying(reason):
             log.warning("a write was refused", reason=reason)
-            raise Again(reason)
+            raise RequeueError(reason)

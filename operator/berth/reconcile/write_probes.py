@@ -14,9 +14,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 
-Prober: TypeAlias = Callable[[str], Awaitable[ProbeSeen | None]]
+Prober: TypeAlias = Callable[[str], Awaitable[ObservedProbe | None]]
 """Writes to the registry of a project id and reads it back. None: it could not be tried (no token for it), which says
 nothing about the registry."""
 
@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Entry:
     pods: Pods
-    seen: ProbeSeen | None
+    seen: ObservedProbe | None
     due: float
     running: bool = False
     failures: int = 0  # in a row
@@ -58,7 +58,7 @@ class Probes:
         self._entries: dict[str, _Entry] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
 
-    def look(self, project_id: str, pods: Pods, *, said_ready: bool, asked: str = "") -> ProbeSeen | None:
+    def look(self, project_id: str, pods: Pods, *, said_ready: bool, asked: str = "") -> ObservedProbe | None:
         """The last probe of these pods, or None; asks for a new one when that is due.
 
         `said_ready`: whether the project's present status says that its storage is writable. It counts only when
@@ -68,7 +68,7 @@ class Probes:
             return None
         entry = self._entries.get(project_id)
         if entry is None:
-            assumed = ProbeSeen(ProbeOutcome.WRITTEN) if said_ready else None
+            assumed = ObservedProbe(ProbeOutcome.WRITTEN) if said_ready else None
             entry = _Entry(pods, assumed, self._clock(), asked=asked)
         elif entry.pods != pods:
             entry = _Entry(pods, None, self._clock(), running=entry.running, asked=asked)
@@ -110,7 +110,7 @@ class Probes:
                 seen = None
             self._record(project_id, began, seen)
 
-    def _record(self, project_id: str, began: _Entry, seen: ProbeSeen | None) -> None:
+    def _record(self, project_id: str, began: _Entry, seen: ObservedProbe | None) -> None:
         entry = self._entries.get(project_id)
         if entry is None:
             return

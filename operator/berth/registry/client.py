@@ -17,7 +17,7 @@ from yarl import URL
 
 from berth.api import names
 from berth.oci.manifest import MEDIA_TYPES
-from berth.registry.errors import RegistryError, RegistryRefused, RegistryUnavailable
+from berth.registry.errors import RegistryError, RegistryRefusedError, RegistryUnavailableError
 from berth.registry.token_source import TokenSource
 
 PAGE_SIZE: Final = 1000
@@ -95,7 +95,9 @@ class RegistryClient:
         digest = answer.headers.get("Docker-Content-Digest", "")
         size = answer.headers.get("Content-Length", "")
         if not _DIGEST.match(digest) or not size.isdigit():
-            raise RegistryUnavailable(f"The registry at {self._base} answered HEAD of {name}:{reference} incompletely.")
+            raise RegistryUnavailableError(
+                f"The registry at {self._base} answered HEAD of {name}:{reference} incompletely."
+            )
         return ManifestHead(digest, answer.headers.get("Content-Type", ""), int(size))
 
     async def get_manifest(self, name: str, digest: str) -> ManifestBody | None:
@@ -109,7 +111,7 @@ class RegistryClient:
             len(answer.body) > _MANIFEST_LIMIT
             or f"{algorithm}:{hashlib.new(algorithm, answer.body).hexdigest()}" != digest
         ):
-            raise RegistryRefused(f"The registry at {self._base} gave other bytes than {name}@{digest}.")
+            raise RegistryRefusedError(f"The registry at {self._base} gave other bytes than {name}@{digest}.")
         return ManifestBody(digest, answer.headers.get("Content-Type", ""), answer.body)
 
     async def probe_write(self, project: str) -> None:
@@ -130,7 +132,7 @@ class RegistryClient:
         read = await self._send("GET", f"/v2/{name}/blobs/{_PROBE_DIGEST}", scopes)
         self._expect(read, 200, "GET of what was just uploaded")
         if read.body != _PROBE:
-            raise RegistryUnavailable(f"The registry at {self._base} gave other bytes than were just uploaded.")
+            raise RegistryUnavailableError(f"The registry at {self._base} gave other bytes than were just uploaded.")
 
     async def _pages(self, path: str, field: str, scopes: tuple[str, ...]) -> AsyncIterator[str]:
         last = ""
@@ -154,7 +156,9 @@ class RegistryClient:
         except (ValueError, AttributeError):
             found = None
         if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-            raise RegistryUnavailable(f"The registry at {self._base} answered with something that lists no {field}.")
+            raise RegistryUnavailableError(
+                f"The registry at {self._base} answered with something that lists no {field}."
+            )
         return found
 
     def _location(self, answer: _Answer) -> URL:
@@ -165,7 +169,7 @@ class RegistryClient:
     def _expect(self, answer: _Answer, status: int, what: str) -> None:
         if answer.status == status:
             return
-        kind = RegistryUnavailable if answer.status == 429 or answer.status >= 500 else RegistryRefused
+        kind = RegistryUnavailableError if answer.status == 429 or answer.status >= 500 else RegistryRefusedError
         told = _told(answer.body)
         raise kind(
             f"The registry at {self._base} answered {what} with status {answer.status}{told}.", status=answer.status
@@ -199,7 +203,7 @@ class RegistryClient:
                 body = await _read(response)
                 return _Answer(response.status, response.headers, body)
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RegistryUnavailable(
+            raise RegistryUnavailableError(
                 f"The registry at {self._base} gave no answer: {type(error).__name__}."
             ) from error
 
@@ -209,7 +213,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     async for part in response.content.iter_any():
         size += len(part)
         if size > _ANSWER_LIMIT:
-            raise RegistryUnavailable(f"The registry's answer is larger than {_ANSWER_LIMIT} bytes.")
+            raise RegistryUnavailableError(f"The registry's answer is larger than {_ANSWER_LIMIT} bytes.")
         parts.append(part)
     return b"".join(parts)
 

@@ -12,9 +12,9 @@ class RegistryError(Exception):
         self.status = status
 
 
-class RegistryUnavailable(RegistryError):  # noqa: N818 - named for the state it tells
+class RegistryUnavailableError(RegistryError):
     """No answer, or one that asks to try again later (429, 5xx)."""
 
 
-class RegistryRefused(RegistryError):  # noqa: N818 - named for the state it tells
+class RegistryRefusedError(RegistryError):
     """An answer that trying again will not change: the token was refused (401, 403), or the request itself."""

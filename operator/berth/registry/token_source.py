@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 
-from berth.registry.errors import RegistryRefused, RegistryUnavailable
+from berth.registry.errors import RegistryRefusedError, RegistryUnavailableError
 
 _RENEW_BEFORE: Final = 30.0  # seconds before its end at which a token is used no longer
 _CACHED: Final = 256  # tokens
@@ -69,7 +69,9 @@ class AccessTokens:
         answer = await self._ask(scopes)
         token, life = answer.get("token"), answer.get("expires_in")
         if not isinstance(token, str) or not isinstance(life, int):
-            raise RegistryUnavailable("The access service answered a token request with something that is no token.")
+            raise RegistryUnavailableError(
+                "The access service answered a token request with something that is no token."
+            )
         self._held.pop(scopes, None)
         while len(self._held) >= _CACHED:
             del self._held[next(iter(self._held))]
@@ -84,7 +86,7 @@ class AccessTokens:
         try:
             credentials = aiohttp.encode_basic_auth(_ACCOUNT, self._service_token())
         except OSError as error:
-            raise RegistryUnavailable(
+            raise RegistryUnavailableError(
                 f"The ServiceAccount token for the access service can not be read: {error.strerror}."
             ) from None
         query = [("scope", scope) for scope in scopes]
@@ -99,11 +101,11 @@ class AccessTokens:
                 body = await response.content.read(_ANSWER_LIMIT)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise RegistryUnavailable(
+            raise RegistryUnavailableError(
                 f"The access service gave no token, because it did not answer: {type(error).__name__}."
             ) from None
         if status != 200:
-            kind = RegistryRefused if status in (401, 403) else RegistryUnavailable
+            kind = RegistryRefusedError if status in (401, 403) else RegistryUnavailableError
             raise kind(
                 f"The access service refused a token for {', '.join(scopes)} with status {status}.", status=status
             )

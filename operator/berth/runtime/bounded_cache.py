@@ -12,7 +12,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
-class Bounded(Generic[_Key, _Value]):
+class BoundedCache(Generic[_Key, _Value]):
     """A mapping that forgets what was put in first when it is full."""
 
     def __init__(self, size: int) -> None:

@@ -9,11 +9,11 @@ from berth.api.base import rfc3339
 from berth.api.certification import Certification, CertificationStatus, CertificationSubjectKind
 from berth.api.conditions import ConditionReason
 from berth.status.conditions import Finding, conclude, settled, stalled
-from berth.status.observed import CertificationObserved
+from berth.status.observed import CertificationObservation
 
 
 def compute_certification_status(
-    certification: Certification, observed: CertificationObserved, now: datetime
+    certification: Certification, observed: CertificationObservation, now: datetime
 ) -> dict[str, Any]:
     """The whole status. It changes by time alone at `spec.validUntil`."""
     finding = _judge(certification, observed, now)
@@ -25,7 +25,7 @@ def compute_certification_status(
     return status.to_dict()
 
 
-def _judge(certification: Certification, observed: CertificationObserved, now: datetime) -> Finding:
+def _judge(certification: Certification, observed: CertificationObservation, now: datetime) -> Finding:
     subject, until = certification.spec.subject, certification.spec.valid_until
     name = subject.name
     if not observed.subject_exists:

@@ -17,7 +17,7 @@ from berth.api.project import InventoryEntry, PullSecretStatus
 
 
 @dataclass(frozen=True, slots=True)
-class NamespaceSeen:
+class ObservedNamespace:
     """The project's namespace."""
 
     name: str
@@ -26,7 +26,7 @@ class NamespaceSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimSeen:
+class ObservedClaim:
     """The project's PersistentVolumeClaim."""
 
     name: str
@@ -42,7 +42,7 @@ class ClaimSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageClassSeen:
+class ObservedStorageClass:
     """The StorageClass that the claim names, or the cluster's default one."""
 
     name: str
@@ -51,7 +51,7 @@ class StorageClassSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentSeen:
+class ObservedDeployment:
     """The registry's Deployment."""
 
     generation: int = 1
@@ -64,7 +64,7 @@ class DeploymentSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerSeen:
+class ObservedContainer:
     """One container of a registry pod."""
 
     name: str
@@ -79,7 +79,7 @@ class ContainerSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class PodSeen:
+class ObservedPod:
     """One registry pod."""
 
     name: str
@@ -87,7 +87,7 @@ class PodSeen:
     ready: bool = False
     unschedulable: str = ""  # message of PodScheduled=False
     event: str = ""  # message of its newest Warning event (FailedMount …)
-    containers: tuple[ContainerSeen, ...] = ()
+    containers: tuple[ObservedContainer, ...] = ()
     terminating: bool = False
 
 
@@ -101,7 +101,7 @@ class ProbeOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeSeen:
+class ObservedProbe:
     """The last write probe of the registry pods that run now. A probe of earlier pods counts as none."""
 
     outcome: ProbeOutcome
@@ -109,7 +109,7 @@ class ProbeSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class AccessSeen:
+class ObservedAccess:
     """What the access service can know about the project."""
 
     policy_state: PolicyState | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
@@ -128,7 +128,7 @@ class ApplyFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class UserSeen:
+class ObservedUser:
     """A `RegistryUser` that something names."""
 
     robot: bool = False  # of type Robot
@@ -136,28 +136,28 @@ class UserSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class PeopleSeen:
+class ObservedPeople:
     """Of the users and teams that an object names those that exist, by name."""
 
-    users: Mapping[str, UserSeen] = field(default_factory=dict)
+    users: Mapping[str, ObservedUser] = field(default_factory=dict)
     teams: Mapping[str, int] = field(default_factory=dict)  # their number of members
     public_allowed: bool = False  # by the installation
 
 
 @dataclass(frozen=True, slots=True)
-class ProjectObserved:
+class ProjectObservation:
     """Everything that the status of a `Project` depends on."""
 
     host: str
     registry_version: str
-    namespace: NamespaceSeen | None = None
-    claim: ClaimSeen | None = None
-    storage_class: StorageClassSeen | None = None  # None: the named one, or any default one, does not exist
-    deployment: DeploymentSeen | None = None
-    pods: tuple[PodSeen, ...] = ()
-    probe: ProbeSeen | None = None  # None: not probed since the present pods started
-    access: AccessSeen = AccessSeen()
-    people: PeopleSeen = PeopleSeen()
+    namespace: ObservedNamespace | None = None
+    claim: ObservedClaim | None = None
+    storage_class: ObservedStorageClass | None = None  # None: the named one, or any default one, does not exist
+    deployment: ObservedDeployment | None = None
+    pods: tuple[ObservedPod, ...] = ()
+    probe: ObservedProbe | None = None  # None: not probed since the present pods started
+    access: ObservedAccess = ObservedAccess()
+    people: ObservedPeople = ObservedPeople()
     pull_secrets: tuple[PullSecretStatus, ...] = ()
     failure: ApplyFailure | None = None
     repositories: int = 0
@@ -165,7 +165,7 @@ class ProjectObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class RepositoryObserved:
+class RepositoryObservation:
     """Everything that the operator's part of the status of a `DockerRepository` depends on."""
 
     host: str
@@ -174,11 +174,11 @@ class RepositoryObserved:
     project_state: PolicyState = PolicyState.ACTIVE
     claimed_by: str = ""  # name of the older DockerRepository that already claims the same path
     policy_state: PolicyState | None = None  # of its own AccessPolicy; None: none exists
-    people: PeopleSeen = PeopleSeen()
+    people: ObservedPeople = ObservedPeople()
     failure: ApplyFailure | None = None
 
 
-class PasswordSeen(StrEnum):
+class ObservedPassword(StrEnum):
     """What was found where `spec.passwordSecretRef` points to. The hash itself is never passed on."""
 
     NOT_ASKED = "NotAsked"  # the user names no Secret
@@ -190,7 +190,7 @@ class PasswordSeen(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CertificationSeen:
+class ObservedCertification:
     """One `Certification` that names the user."""
 
     name: str
@@ -198,16 +198,16 @@ class CertificationSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class UserObserved:
+class UserObservation:
     """Everything that the status of a `RegistryUser` depends on."""
 
     berth_namespace: str
-    password: PasswordSeen = PasswordSeen.NOT_ASKED
-    certifications: tuple[CertificationSeen, ...] = ()
+    password: ObservedPassword = ObservedPassword.NOT_ASKED
+    certifications: tuple[ObservedCertification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class TokenObserved:
+class TokenObservation:
     """Everything that the operator's part of the status of an `AccessToken` depends on."""
 
     owner_exists: bool = False  # as a RegistryUser of that type
@@ -216,7 +216,7 @@ class TokenObserved:
 
 
 @dataclass(frozen=True, slots=True)
-class CertificationObserved:
+class CertificationObservation:
     """Everything that the status of a `Certification` depends on."""
 
     subject_exists: bool = False  # as a RegistryUser of that type; a ServiceAccount is taken to exist

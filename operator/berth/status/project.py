@@ -10,7 +10,7 @@ from berth.api.names import LABEL_PROJECT, project_namespace
 from berth.api.policy import PolicyState
 from berth.api.project import Project, ProjectStatus, PullSecretStatus, StorageStatus
 from berth.status.conditions import Finding, conclude, progressing, quote, settled, stalled
-from berth.status.observed import ProbeOutcome, ProjectObserved
+from berth.status.observed import ProbeOutcome, ProjectObservation
 from berth.status.registry import judge_registry
 from berth.status.storage import judge_storage
 from berth.status.subjects import judge_administered, judge_sharing
@@ -18,7 +18,7 @@ from berth.status.subjects import judge_administered, judge_sharing
 _SHOWN = 10  # names in one sentence
 
 
-def compute_project_status(project: Project, observed: ProjectObserved, now: datetime) -> dict[str, Any]:
+def compute_project_status(project: Project, observed: ProjectObservation, now: datetime) -> dict[str, Any]:
     """The whole status as the API server takes it. `now` matters only where a condition's status changes."""
     findings = judge_project(project, observed)
     claim = observed.claim
@@ -38,7 +38,7 @@ def compute_project_status(project: Project, observed: ProjectObserved, now: dat
     return status.to_dict()
 
 
-def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding, ...]:
+def judge_project(project: Project, observed: ProjectObservation) -> tuple[Finding, ...]:
     """Every finding, causes before effects."""
     stopped_for = _stopped_for(project)
     blocked = _blocked(project, observed)
@@ -60,7 +60,7 @@ def judge_project(project: Project, observed: ProjectObserved) -> tuple[Finding,
     return tuple(found)
 
 
-def judge_access(project: Project, observed: ProjectObserved) -> Finding:
+def judge_access(project: Project, observed: ProjectObservation) -> Finding:
     """`AccessReady`: the policy is written, access serves, and the registry takes the tokens of the installation."""
     about, access = ConditionType.ACCESS_READY, observed.access
     if not access.signing_ready:
@@ -118,7 +118,7 @@ def policy_state(project: Project) -> PolicyState:
     return PolicyState.SUSPENDED if project.spec.suspend else PolicyState.ACTIVE
 
 
-def _blocked(project: Project, observed: ProjectObserved) -> Finding | None:
+def _blocked(project: Project, observed: ProjectObservation) -> Finding | None:
     """What keeps Berth from writing at all."""
     name, seen = project_namespace(project.project_id), observed.namespace
     if seen is not None and seen.project != project.project_id:
@@ -146,11 +146,11 @@ def _stopped_for(project: Project) -> str:
     return "spec.suspend is true" if project.spec.suspend else ""
 
 
-def _address(project: Project, observed: ProjectObserved) -> str:
+def _address(project: Project, observed: ProjectObservation) -> str:
     return f"{observed.host}/{project.project_id}"
 
 
-def _ready(project: Project, observed: ProjectObserved) -> Finding:
+def _ready(project: Project, observed: ProjectObservation) -> Finding:
     """What Ready says when nothing is left to do."""
     if project.spec.trashed:
         reason, sentence = ConditionReason.PROJECT_TRASHED, "In the trash; set spec.trashed to false to restore."

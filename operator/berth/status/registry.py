@@ -10,7 +10,7 @@ from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.names import REGISTRY_NAME, project_namespace
 from berth.api.project import Project
 from berth.status.conditions import Finding, Status, progressing, quote, settled, stalled
-from berth.status.observed import ContainerSeen, DeploymentSeen, PodSeen, ProbeOutcome, ProjectObserved
+from berth.status.observed import ObservedContainer, ObservedDeployment, ObservedPod, ProbeOutcome, ProjectObservation
 
 CRASHES: Final = 3
 """Restarts after which a registry that is not ready counts as crash-looping, also in the moment when it runs."""
@@ -19,7 +19,7 @@ _ABOUT = ConditionType.REGISTRY_AVAILABLE
 _PULL_PROBLEMS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
-def judge_registry(project: Project, observed: ProjectObserved, *, stopped_for: str) -> Finding:
+def judge_registry(project: Project, observed: ProjectObservation, *, stopped_for: str) -> Finding:
     """`stopped_for`: why there is to be no pod, as a clause; empty when there is to be one."""
     if stopped_for:
         return _stopped(observed.deployment, stopped_for)
@@ -54,7 +54,7 @@ def _where(project: Project) -> str:
     return f"in namespace {project_namespace(project.project_id)}"
 
 
-def _stopped(deployment: DeploymentSeen | None, stopped_for: str) -> Finding:
+def _stopped(deployment: ObservedDeployment | None, stopped_for: str) -> Finding:
     left = deployment.current if deployment else 0
     if left or (deployment and deployment.replicas):
         sentence = f"The registry is stopping because {stopped_for}; {left} of its pods are left."
@@ -63,7 +63,7 @@ def _stopped(deployment: DeploymentSeen | None, stopped_for: str) -> Finding:
     return settled(_ABOUT, "False", ConditionReason.REGISTRY_STOPPED, sentence)
 
 
-def _problem(project: Project, deployment: DeploymentSeen, pods: tuple[PodSeen, ...]) -> Finding | None:
+def _problem(project: Project, deployment: ObservedDeployment, pods: tuple[ObservedPod, ...]) -> Finding | None:
     """The first thing that keeps a pod from being ready, in the order in which a pod goes through them."""
     where = _where(project)
     if deployment.failure and deployment.current < deployment.replicas:
@@ -86,11 +86,11 @@ def _problem(project: Project, deployment: DeploymentSeen, pods: tuple[PodSeen, 
     return None
 
 
-def _containers(pods: list[PodSeen]) -> Iterator[tuple[PodSeen, ContainerSeen]]:
+def _containers(pods: list[ObservedPod]) -> Iterator[tuple[ObservedPod, ObservedContainer]]:
     return ((pod, container) for pod in pods for container in pod.containers)
 
 
-def _pull_problem(container: ContainerSeen, this: str, deployment: DeploymentSeen) -> Finding | None:
+def _pull_problem(container: ObservedContainer, this: str, deployment: ObservedDeployment) -> Finding | None:
     if container.waiting not in _PULL_PROBLEMS:
         return None
     sentence = (
@@ -100,7 +100,7 @@ def _pull_problem(container: ContainerSeen, this: str, deployment: DeploymentSee
     return stalled(_ABOUT, _some(deployment), ConditionReason.IMAGE_PULL_FAILED, sentence)
 
 
-def _crash_loop(container: ContainerSeen, this: str, deployment: DeploymentSeen) -> Finding | None:
+def _crash_loop(container: ObservedContainer, this: str, deployment: ObservedDeployment) -> Finding | None:
     looping = container.waiting == "CrashLoopBackOff" or container.restarts >= CRASHES
     if not looping or container.ready:
         return None
@@ -114,17 +114,17 @@ def _crash_loop(container: ContainerSeen, this: str, deployment: DeploymentSeen)
     return stalled(_ABOUT, _some(deployment), ConditionReason.REGISTRY_CRASH_LOOPING, sentence)
 
 
-def _some(deployment: DeploymentSeen) -> Status:
+def _some(deployment: ObservedDeployment) -> Status:
     """A registry of several pods answers while one of them does."""
     return "True" if deployment.available else "False"
 
 
-def _rolling(project: Project, deployment: DeploymentSeen) -> Finding:
+def _rolling(project: Project, deployment: ObservedDeployment) -> Finding:
     sentence = f"{deployment.available} of {deployment.replicas} registry pods {_where(project)} are ready."
     return progressing(_ABOUT, _some(deployment), ConditionReason.REGISTRY_STARTING, sentence)
 
 
-def _answering(project: Project, observed: ProjectObserved) -> Finding:
+def _answering(project: Project, observed: ProjectObservation) -> Finding:
     if observed.probe is not None and observed.probe.outcome is ProbeOutcome.UNREACHABLE:
         said = f" ({quote(observed.probe.message)})" if observed.probe.message else ""
         sentence = (

@@ -9,7 +9,7 @@ from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.policy import PolicyState
 from berth.api.repository import DockerRepository
 from berth.status.conditions import Finding, conclude, progressing, quote, settled, stalled
-from berth.status.observed import RepositoryObserved
+from berth.status.observed import RepositoryObservation
 from berth.status.subjects import judge_sharing
 
 OWNED_CONDITIONS = (
@@ -24,7 +24,7 @@ OWNED_CONDITIONS = (
 
 
 def compute_repository_status(
-    repository: DockerRepository, observed: RepositoryObserved, now: datetime
+    repository: DockerRepository, observed: RepositoryObservation, now: datetime
 ) -> dict[str, Any]:
     """The fields that the operator owns: `observedGeneration`, its conditions, `address`."""
     blocked = _blocked(repository, observed)
@@ -45,7 +45,7 @@ def compute_repository_status(
     return status
 
 
-def _blocked(repository: DockerRepository, observed: RepositoryObserved) -> Finding | None:
+def _blocked(repository: DockerRepository, observed: RepositoryObservation) -> Finding | None:
     """Why the object does not own its path, or its sharing is not in force yet."""
     this = f"DockerRepository {repository.metadata.namespace}/{repository.metadata.name}"
     if not observed.project:
@@ -87,7 +87,7 @@ def _policy_state(repository: DockerRepository) -> PolicyState | None:
     return PolicyState.TRASHED if trashed else PolicyState.ACTIVE
 
 
-def _trashed(repository: DockerRepository, observed: RepositoryObserved) -> Finding:
+def _trashed(repository: DockerRepository, observed: RepositoryObservation) -> Finding:
     about = ConditionType.TRASHED
     if repository.metadata.being_deleted:
         sentence = f"Repository {repository.path} is being deleted: every request is refused and its data is kept."
@@ -101,7 +101,7 @@ def _trashed(repository: DockerRepository, observed: RepositoryObserved) -> Find
     return settled(about, "False", ConditionReason.NOT_TRASHED, "Not in the trash.")
 
 
-def _pushable(repository: DockerRepository, observed: RepositoryObserved, blocked: Finding | None) -> Finding:
+def _pushable(repository: DockerRepository, observed: RepositoryObservation, blocked: Finding | None) -> Finding:
     about = ConditionType.PUSHABLE
     trashed = _trashed(repository, observed)
     if blocked is not None and blocked.stalled:

@@ -7,12 +7,12 @@ from berth.api.names import project_namespace
 from berth.api.project import Project
 from berth.api.quantities import exact_quantity
 from berth.status.conditions import Finding, progressing, quote, settled, stalled
-from berth.status.observed import ClaimSeen, ProbeOutcome, ProjectObserved
+from berth.status.observed import ObservedClaim, ProbeOutcome, ProjectObservation
 
 _ABOUT = ConditionType.STORAGE_READY
 
 
-def judge_storage(project: Project, observed: ProjectObserved, *, stopped: bool) -> Finding:
+def judge_storage(project: Project, observed: ProjectObservation, *, stopped: bool) -> Finding:
     """`stopped`: there is to be no registry pod, so nothing can be written and a bound claim is all that is asked."""
     claim = observed.claim
     where = f"in namespace {project_namespace(project.project_id)}"
@@ -34,7 +34,7 @@ def judge_storage(project: Project, observed: ProjectObserved, *, stopped: bool)
     return _size(project, claim, this, observed) or _written(claim, this, observed, stopped=stopped)
 
 
-def _unbound(project: Project, claim: ClaimSeen, this: str, observed: ProjectObserved) -> Finding:
+def _unbound(project: Project, claim: ObservedClaim, this: str, observed: ProjectObservation) -> Finding:
     wanted = project.spec.storage.persistent_volume_claim.storage_class_name or claim.storage_class
     if observed.storage_class is None and wanted:
         return stalled(
@@ -60,7 +60,7 @@ def _unbound(project: Project, claim: ClaimSeen, this: str, observed: ProjectObs
     return progressing(_ABOUT, "False", ConditionReason.CLAIM_PENDING, sentence)
 
 
-def _size(project: Project, claim: ClaimSeen, this: str, observed: ProjectObserved) -> Finding | None:
+def _size(project: Project, claim: ObservedClaim, this: str, observed: ProjectObservation) -> Finding | None:
     """Whether the size is as asked for; None when it is."""
     wanted = project.spec.storage.persistent_volume_claim.size
     if claim.requested and exact_quantity(claim.requested) > exact_quantity(wanted):
@@ -87,7 +87,7 @@ def _size(project: Project, claim: ClaimSeen, this: str, observed: ProjectObserv
     return progressing(_ABOUT, "False", ConditionReason.CLAIM_RESIZING, sentence)
 
 
-def _written(claim: ClaimSeen, this: str, observed: ProjectObserved, *, stopped: bool) -> Finding:
+def _written(claim: ObservedClaim, this: str, observed: ProjectObservation, *, stopped: bool) -> Finding:
     """Whether the registry wrote to it: a registry that answers on `/v2/` may still fail the first push."""
     size = f" ({claim.capacity})" if claim.capacity else ""
     if stopped:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.sharing import Share, SharingLevel
 from berth.status.conditions import Finding, quote, settled
-from berth.status.observed import PeopleSeen
+from berth.status.observed import ObservedPeople
 
 _SHOWN = 10
 
 
-def judge_sharing(sharing: Iterable[Share], people: PeopleSeen) -> Finding:
+def judge_sharing(sharing: Iterable[Share], people: ObservedPeople) -> Finding:
     """`SubjectsKnown` of a sharing list. Always settled: sharing is in force for whoever exists."""
     shares = tuple(sharing)
     unknown = unknown_subjects(((share.kind.value, share.name or "") for share in shares), people)
@@ -42,13 +42,13 @@ def judge_known(unknown: tuple[str, ...]) -> Finding:
     return settled(about, "False", ConditionReason.SUBJECTS_NOT_FOUND, sentence)
 
 
-def unknown_subjects(subjects: Iterable[tuple[str, str]], people: PeopleSeen) -> tuple[str, ...]:
+def unknown_subjects(subjects: Iterable[tuple[str, str]], people: ObservedPeople) -> tuple[str, ...]:
     """Those of the subjects (kind and name) that do not exist, each once, in the order in which they are named."""
     missing = (f"{kind} {name}" for kind, name in subjects if not _exists(kind, name, people))
     return tuple(dict.fromkeys(missing))
 
 
-def judge_administered(sharing: Iterable[Share], people: PeopleSeen) -> Finding:
+def judge_administered(sharing: Iterable[Share], people: ObservedPeople) -> Finding:
     """`Administered`: whether somebody who exists, is not disabled and can log in has Administer."""
     about = ConditionType.ADMINISTERED
     for share in sharing:
@@ -63,14 +63,14 @@ def judge_administered(sharing: Iterable[Share], people: PeopleSeen) -> Finding:
     return settled(about, "False", ConditionReason.NO_ADMINISTER, sentence)
 
 
-def _exists(kind: str, name: str, people: PeopleSeen) -> bool:
+def _exists(kind: str, name: str, people: ObservedPeople) -> bool:
     if kind in ("User", "Robot"):
         user = people.users.get(name)
         return user is not None and user.robot is (kind == "Robot")
     return kind != "Team" or name in people.teams
 
 
-def _counts(kind: str, name: str, people: PeopleSeen) -> bool:
+def _counts(kind: str, name: str, people: ObservedPeople) -> bool:
     """Whether what exists can do something: an enabled user, a team with members."""
     if kind in ("User", "Robot"):
         return not people.users[name].disabled

@@ -8,11 +8,11 @@ from typing import Any
 from berth.api.conditions import ConditionReason
 from berth.api.team import RegistryTeam, RegistryTeamStatus
 from berth.status.conditions import conclude, settled
-from berth.status.observed import PeopleSeen
+from berth.status.observed import ObservedPeople
 from berth.status.subjects import judge_known, unknown_subjects
 
 
-def compute_team_status(team: RegistryTeam, people: PeopleSeen, now: datetime) -> dict[str, Any]:
+def compute_team_status(team: RegistryTeam, people: ObservedPeople, now: datetime) -> dict[str, Any]:
     """The whole status. A team with members that do not exist yet is a good team: they count when they appear."""
     members = team.spec.members
     known = judge_known(unknown_subjects(((member.kind.value, member.name) for member in members), people))

@@ -9,10 +9,10 @@ from berth.api.base import rfc3339
 from berth.api.conditions import ConditionReason
 from berth.api.token import AccessToken
 from berth.status.conditions import Finding, conclude, settled, stalled
-from berth.status.observed import TokenObserved
+from berth.status.observed import TokenObservation
 
 
-def compute_token_status(token: AccessToken, observed: TokenObserved, now: datetime) -> dict[str, Any]:
+def compute_token_status(token: AccessToken, observed: TokenObservation, now: datetime) -> dict[str, Any]:
     """`observedGeneration` and conditions. They change by time alone at `spec.expiresAt`."""
     finding = _judge(token, observed, now)
     generation = token.metadata.generation
@@ -20,7 +20,7 @@ def compute_token_status(token: AccessToken, observed: TokenObserved, now: datet
     return {"observedGeneration": generation, "conditions": [condition.to_dict() for condition in conditions]}
 
 
-def _judge(token: AccessToken, observed: TokenObserved, now: datetime) -> Finding:
+def _judge(token: AccessToken, observed: TokenObservation, now: datetime) -> Finding:
     owner, until = token.spec.owner, token.spec.expires_at
     whose = f"{owner.kind.value} {owner.name}"
     if not observed.owner_exists:

@@ -10,10 +10,10 @@ from berth.api.base import rfc3339
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.user import RegistryUser, RegistryUserStatus
 from berth.status.conditions import Finding, conclude, settled, stalled
-from berth.status.observed import CertificationSeen, PasswordSeen, UserObserved
+from berth.status.observed import ObservedCertification, ObservedPassword, UserObservation
 
 
-def compute_user_status(user: RegistryUser, observed: UserObserved, now: datetime) -> dict[str, Any]:
+def compute_user_status(user: RegistryUser, observed: UserObservation, now: datetime) -> dict[str, Any]:
     """The whole status. `now` decides whether a certification holds; see `next_change`."""
     findings = [judge_certified(user.metadata.name, observed.certifications, now)]
     password = _password_problem(user, observed)
@@ -28,13 +28,13 @@ def compute_user_status(user: RegistryUser, observed: UserObserved, now: datetim
     return status.to_dict()
 
 
-def next_change(certifications: Iterable[CertificationSeen], now: datetime) -> datetime | None:
+def next_change(certifications: Iterable[ObservedCertification], now: datetime) -> datetime | None:
     """When the status changes by time alone: at the next end of a certification. None: never."""
     ends = [entry.valid_until for entry in certifications if entry.valid_until is not None and entry.valid_until > now]
     return min(ends, default=None)
 
 
-def latest_end(certifications: Iterable[CertificationSeen]) -> datetime | None:
+def latest_end(certifications: Iterable[ObservedCertification]) -> datetime | None:
     """The latest end of all; None when there is none, or one holds until withdrawn."""
     ends: list[datetime] = []
     for entry in certifications:
@@ -44,7 +44,7 @@ def latest_end(certifications: Iterable[CertificationSeen]) -> datetime | None:
     return max(ends, default=None)
 
 
-def judge_certified(name: str, certifications: tuple[CertificationSeen, ...], now: datetime) -> Finding:
+def judge_certified(name: str, certifications: tuple[ObservedCertification, ...], now: datetime) -> Finding:
     """`Certified`: somebody who is not certified is a good user all the same, so the finding is always settled."""
     about = ConditionType.CERTIFIED
     if not certifications:
@@ -59,26 +59,26 @@ def judge_certified(name: str, certifications: tuple[CertificationSeen, ...], no
     return settled(about, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
 
 
-def _password_problem(user: RegistryUser, observed: UserObserved) -> Finding | None:
+def _password_problem(user: RegistryUser, observed: UserObservation) -> Finding | None:
     """Why the password can not be checked; None when it can, or there is none."""
     reference = user.spec.password_secret_ref
-    if reference is None or observed.password in (PasswordSeen.USABLE, PasswordSeen.NOT_ASKED):
+    if reference is None or observed.password in (ObservedPassword.USABLE, ObservedPassword.NOT_ASKED):
         return None
     this = f"Secret {reference.name} in namespace {observed.berth_namespace}"
     problems = {
-        PasswordSeen.SECRET_MISSING: (
+        ObservedPassword.SECRET_MISSING: (
             ConditionReason.SECRET_NOT_FOUND,
             f"{this} does not exist: create it with the password's argon2id or bcrypt hash under {reference.key}.",
         ),
-        PasswordSeen.KEY_MISSING: (
+        ObservedPassword.KEY_MISSING: (
             ConditionReason.SECRET_KEY_MISSING,
             f"{this} has no key {reference.key}: add it with the password's argon2id or bcrypt hash.",
         ),
-        PasswordSeen.EMPTY: (
+        ObservedPassword.EMPTY: (
             ConditionReason.SECRET_EMPTY,
             f"Key {reference.key} of {this} is empty: write the password's argon2id or bcrypt hash.",
         ),
-        PasswordSeen.UNKNOWN_SCHEME: (
+        ObservedPassword.UNKNOWN_SCHEME: (
             ConditionReason.UNKNOWN_HASH_SCHEME,
             f"Key {reference.key} of {this} is neither an argon2id nor a bcrypt hash: write one, never the password.",
         ),

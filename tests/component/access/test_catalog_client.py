@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from berth.services.access.upstream.catalog_client import CatalogClient
-from berth.services.access.upstream.ports import CatalogAway, WriteIntent
+from berth.services.access.upstream.ports import CatalogUnavailableError, WriteIntent
 from tests.kit.control_plane import free_ports
 
 INTENT = WriteIntent("push", "genomics", "tools/viewer", "v1", "sha256:" + "a" * 64, "m/m", "ann", "198.51.100.7")
@@ -102,7 +102,7 @@ async def test_what_may_pass_is_tried_again(stand_in: tuple[StandIn, CatalogClie
 async def test_a_call_that_the_catalog_refuses_is_not_repeated(stand_in: tuple[StandIn, CatalogClient]) -> None:
     server, client = stand_in
     server.statuses = [422]
-    with pytest.raises(CatalogAway):
+    with pytest.raises(CatalogUnavailableError):
         await client.announce(INTENT)
     assert len(server.calls) == 1
 
@@ -131,7 +131,7 @@ async def test_whether_there_is_content_is_asked_by_full_path_and_once(
     assert server.calls[0][0] == "GET /v1/projects/genomics/repositories/tools/viewer/content"
     for failure in (503, 401, 404):
         server.calls, server.statuses = [], [failure]
-        with pytest.raises(CatalogAway):
+        with pytest.raises(CatalogUnavailableError):
             await client.has_content("genomics", "tools/viewer")
         assert len(server.calls) == 1
 
@@ -140,7 +140,7 @@ async def test_a_catalog_that_stays_away_is_given_up(tmp_path_factory: pytest.Te
     (port,) = free_ports(1)
     async with aiohttp.ClientSession() as session:
         client = CatalogClient(session, base_url=f"http://127.0.0.1:{port}", read_token=lambda: "x", patience=0.3)
-        with pytest.raises(CatalogAway):
+        with pytest.raises(CatalogUnavailableError):
             await client.commit("w1", b"")
 
 
@@ -152,6 +152,6 @@ async def test_without_a_token_file_the_catalog_is_away(stand_in: tuple[StandIn,
 
     async with aiohttp.ClientSession() as session:
         client = CatalogClient(session, base_url="http://127.0.0.1:1", read_token=missing, patience=0.1)
-        with pytest.raises(CatalogAway):
+        with pytest.raises(CatalogUnavailableError):
             await client.announce(INTENT)
     assert server.calls == []

@@ -12,7 +12,7 @@ import pytest
 
 from berth.authz.model import CredentialKind
 from berth.authz.token_format import make_token, token_sha256
-from berth.identity.oidc import IssuerAway, OidcLogins, fetching_keys
+from berth.identity.oidc import IssuerUnavailableError, OidcLogins, fetching_keys
 from berth.settings import OidcIssuer
 from tests.kit.access.running import BERTH, Running, ready, rule, shared_project, started, until, user
 from tests.kit.access.world import claims
@@ -121,5 +121,5 @@ async def test_the_api_servers_own_issuer_is_a_provider_like_any_other(
         (closed,) = free_ports(1)
         away = issuer.model_copy(update={"discovery_url": f"https://127.0.0.1:{closed}/"})
         for unusable in (away, issuer.model_copy(update={"ca_file": None})):
-            with pytest.raises(IssuerAway):
+            with pytest.raises(IssuerUnavailableError):
                 await logins(unusable).identify(token, ISSUER)

@@ -158,6 +158,6 @@ async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decid
         where = ("-n", f"berth-{unique}", "accesspolicy", "project", "-p", patch, "--type=merge")
         written = json.loads(plane.kubectl("patch", *where, "-o", "json", check=True).stdout)
         version = int(written["metadata"]["resourceVersion"])
-        status, told, _ = await running.get(f"/seen?accesspolicies={version}", authorization=operator)
-        assert (status, told["seen"]["accesspolicies"] >= version) == (200, True)
+        status, told, _ = await running.get(f"/policy-revision?accesspolicies={version}", authorization=operator)
+        assert (status, told["resourceVersions"]["accesspolicies"] >= version) == (200, True)
         assert (await running.authz("GET", target, token, gateway))[0] == (200 if wanted else 403)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from berth.api.reasons import Reason
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.snapshot.store import PolicyStore
 from tests.kit.access.running import (
     BERTH,
@@ -64,7 +64,7 @@ async def test_pulls_are_served_for_ever_and_pushes_until_the_policy_is_too_old(
             pushing = await process.token("ann", PASSWORD, SCOPE)
             assert claims(pushing)["access"][0]["actions"] == ["pull"]
             _, headers = await process.authz(*PUSH, pushing, gateway)
-            assert sentence(Reason.POLICY_STALE, Facts(project="alpha", repository="a")) in headers["berth-body"]
+            assert sentence(Reason.POLICY_STALE, MessageFacts(project="alpha", repository="a")) in headers["berth-body"]
 
 
 async def test_without_a_stored_policy_it_is_not_ready_while_the_api_server_is_away(

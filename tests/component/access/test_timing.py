@@ -18,7 +18,7 @@ import pytest
 
 from berth.api.sharing import SharingLevel
 from berth.authz.model import ProjectPolicy, RepositoryPolicy
-from berth.identity.failure_delay import FailureTime
+from berth.identity.failure_delay import FailureDelay
 from berth.identity.passwords import Passwords
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.served import serving
@@ -76,7 +76,7 @@ class Asker:
         return ask
 
 
-async def asking(directory: Path, failures: FailureTime) -> AsyncIterator[Asker]:
+async def asking(directory: Path, failures: FailureDelay) -> AsyncIterator[Asker]:
     """ann's hash is bcrypt, which takes much longer than the one of nobody; bob's too, who is disabled."""
     passwords = Passwords(monotonic=time.monotonic, hasher=HASHER)
     world = World(directory, passwords=passwords, failures=failures)
@@ -94,7 +94,7 @@ async def asking(directory: Path, failures: FailureTime) -> AsyncIterator[Asker]
 @pytest.fixture
 async def even(tmp_path: Path) -> AsyncIterator[Asker]:
     """As in production, with a shorter pause."""
-    async for asker in asking(tmp_path, FailureTime(pause=PAUSE, monotonic=time.monotonic)):
+    async for asker in asking(tmp_path, FailureDelay(pause=PAUSE, monotonic=time.monotonic)):
         yield asker
 
 
@@ -105,7 +105,7 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Asker]:
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    async for asker in asking(tmp_path, FailureTime(pause=60, monotonic=time.monotonic, sleep=at_once)):
+    async for asker in asking(tmp_path, FailureDelay(pause=60, monotonic=time.monotonic, sleep=at_once)):
         yield asker
 
 

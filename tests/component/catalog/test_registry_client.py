@@ -8,7 +8,7 @@ import pytest
 
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
-from berth.registry.errors import RegistryRefused, RegistryUnavailable
+from berth.registry.errors import RegistryRefusedError, RegistryUnavailableError
 from berth.registry.walk import inspect, survey
 from tests.kit.catalog.contents import digest
 from tests.kit.catalog.registries import PROJECT, Registry
@@ -80,7 +80,7 @@ async def test_write_probes_show_in_no_listing_and_take_no_more_room_than_one(re
 async def test_a_write_probe_fails_on_a_volume_that_refuses_writes(registry: Registry) -> None:
     # Root may write into any directory, but into no file as if it were one.
     (registry.server.data / "docker").touch()
-    with pytest.raises(RegistryUnavailable, match="the start of an upload with status 500"):
+    with pytest.raises(RegistryUnavailableError, match="the start of an upload with status 500"):
         await registry.client.probe_write(PROJECT)
 
 
@@ -92,13 +92,13 @@ async def test_tokens_are_asked_for_once_and_used_again(registry: Registry) -> N
 
 async def test_a_token_that_grants_nothing_is_told_as_a_refusal(registry: Registry) -> None:
     registry.tokens.grants = False
-    with pytest.raises(RegistryRefused, match="status 401"):
+    with pytest.raises(RegistryRefusedError, match="status 401"):
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
 
 
 async def test_a_token_that_the_registry_refused_is_not_used_again(registry: Registry) -> None:
     registry.tokens.grants = False
-    with pytest.raises(RegistryRefused):
+    with pytest.raises(RegistryRefusedError):
         await registry.client.probe_write(PROJECT)
     registry.tokens.grants = True
     await registry.client.probe_write(PROJECT)
@@ -106,7 +106,7 @@ async def test_a_token_that_the_registry_refused_is_not_used_again(registry: Reg
 
 async def test_a_registry_that_is_away_is_told_so(registry: Registry) -> None:
     registry.server.stop()
-    with pytest.raises(RegistryUnavailable, match="gave no answer"):
+    with pytest.raises(RegistryUnavailableError, match="gave no answer"):
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
 
 
@@ -114,6 +114,6 @@ async def test_an_access_service_that_is_away_is_told_so(registry: Registry) -> 
     from berth.registry.token_source import AccessTokens
 
     tokens = AccessTokens(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
-    with pytest.raises(RegistryUnavailable, match="access service gave no token") as told:
+    with pytest.raises(RegistryUnavailableError, match="access service gave no token") as told:
         await RegistryClient(registry.session, registry.server.url, tokens).probe_write(PROJECT)
     assert "hunter2" not in str(told.value)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from berth.catalog.index import queries
-from berth.catalog.index.write_log import RefusedWrite
+from berth.catalog.index.write_log import WriteRefusedError
 from berth.catalog.model import Cause, Intent, RepositoryKey, WriteKind
 from berth.catalog.sync.settle import Settler
 from berth.oci import manifest as manifests
@@ -228,7 +228,7 @@ async def test_a_write_that_was_settled_as_done_can_not_be_abandoned(
     write = await ledger.announce(await registry.push_image(PATH, "v1"), "v1")
     ledger.later(seconds=61)
     await settle.settle()
-    with pytest.raises(RefusedWrite):
+    with pytest.raises(WriteRefusedError):
         await ledger.store.abandon(write)
 
 

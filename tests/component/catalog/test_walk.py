@@ -12,7 +12,7 @@ from berth.catalog.model import Cause, RepositoryKey
 from berth.catalog.sync.walk import Healer
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
-from berth.registry.errors import RegistryUnavailable
+from berth.registry.errors import RegistryUnavailableError
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, index, means
 from tests.kit.catalog.registries import PROJECT, Registry
 
@@ -142,7 +142,7 @@ async def test_a_restored_volume_brings_the_catalog_back_in_sync(
 async def test_a_registry_that_is_away_changes_nothing(ledger: Ledger, registry: Registry, heal: Healer) -> None:
     await pushed(ledger, registry, "v1")
     registry.server.stop()
-    with pytest.raises(RegistryUnavailable):
+    with pytest.raises(RegistryUnavailableError):
         await heal.heal(PROJECT)
     assert set(await ledger.tags()) == {"v1"}
     assert (await ledger.view()).sync.in_sync is None

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from berth.catalog.index import queries
-from berth.catalog.index.write_log import KEPT_SETTLED, RefusedWrite, UnknownWrite
+from berth.catalog.index.write_log import KEPT_SETTLED, UnknownWriteError, WriteRefusedError
 from berth.catalog.model import Cause, Intent, LastPush, RepositoryKey, WriteKind
 from berth.oci import manifest as manifests
 from tests.kit.catalog.contents import ALIGNER, Ledger, digest, image, index
@@ -137,9 +137,9 @@ async def test_a_commit_may_be_repeated(ledger: Ledger) -> None:
 
 
 async def test_an_unknown_write_is_told_so(ledger: Ledger) -> None:
-    with pytest.raises(UnknownWrite, match="There is no write nothing"):
+    with pytest.raises(UnknownWriteError, match="There is no write nothing"):
         await ledger.store.commit("nothing", image())
-    with pytest.raises(UnknownWrite):
+    with pytest.raises(UnknownWriteError):
         await ledger.store.abandon("nothing")
 
 
@@ -153,7 +153,7 @@ async def test_an_abandoned_write_records_nothing_and_may_be_abandoned_again(led
 async def test_a_committed_write_can_not_be_abandoned(ledger: Ledger) -> None:
     write = await ledger.announce(image(), "v1")
     await ledger.store.commit(write, image())
-    with pytest.raises(RefusedWrite, match="recorded already"):
+    with pytest.raises(WriteRefusedError, match="recorded already"):
         await ledger.store.abandon(write)
     assert set(await ledger.tags()) == {"v1"}
 
@@ -174,7 +174,7 @@ async def test_a_commit_that_comes_after_its_write_was_given_up_counts_and_is_lo
 )
 async def test_another_manifest_than_announced_is_refused(ledger: Ledger, body: bytes | None, said: str) -> None:
     write = await ledger.announce(image(), "v1")
-    with pytest.raises(RefusedWrite, match=said):
+    with pytest.raises(WriteRefusedError, match=said):
         await ledger.store.commit(write, body)
     assert await ledger.history() == []
 
@@ -184,7 +184,7 @@ async def test_a_manifest_that_is_none_is_refused(ledger: Ledger) -> None:
     write = await ledger.store.announce(
         Intent(WriteKind.PUSH, ALIGNER, "v1", digest(body), manifests.OCI_MANIFEST, "curator")
     )
-    with pytest.raises(RefusedWrite, match="config"):
+    with pytest.raises(WriteRefusedError, match="config"):
         await ledger.store.commit(write, body)
 
 
@@ -262,7 +262,7 @@ async def test_settled_writes_are_forgotten_and_what_they_did_is_not(ledger: Led
     ledger.later(seconds=KEPT_SETTLED.total_seconds() + 1)
     await ledger.store.forget_settled()
 
-    with pytest.raises(UnknownWrite):
+    with pytest.raises(UnknownWriteError):
         await ledger.store.commit(write, image())
     await ledger.store.commit(waiting, image(salt="2"))
     assert set(await ledger.tags()) == {"v1", "v2"}

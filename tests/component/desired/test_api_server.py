@@ -15,7 +15,7 @@ from berth.desired.inputs import Member, RbacSubjectKind, RepositoryInputs
 from berth.desired.installation.manifests import FoundMaterial, complete_material, desired_installation
 from berth.desired.project import desired_project
 from berth.desired.repository import desired_repository
-from berth.status.observed import RepositoryObserved
+from berth.status.observed import RepositoryObservation
 from berth.status.project import compute_project_status
 from berth.status.repository import compute_repository_status
 from tests.kit.control_plane import ControlPlane
@@ -139,7 +139,9 @@ def test_the_status_of_a_repository_leaves_the_catalogs_fields_alone(berth_crds:
     }  # fmt: skip
     catalogs = {"tagCount": 3, "conditions": [synced]}
     write_status(berth_crds, "DockerRepository", unique, catalogs, namespace, manager="berth-catalog")
-    observed = RepositoryObserved("images.example.org", "genomics", policy_state=None, project_state=PolicyState.ACTIVE)
+    observed = RepositoryObservation(
+        "images.example.org", "genomics", policy_state=None, project_state=PolicyState.ACTIVE
+    )
     status = compute_repository_status(repository(unique), observed, NOW)
     write_status(berth_crds, "DockerRepository", unique, {**status, "observedGeneration": 1}, namespace)
     kept = berth_crds.get("-n", namespace, "dockerrepository", unique)["status"]

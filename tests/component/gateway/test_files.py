@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.services.gateway.files import CannotConfigureError, nameserver
+from berth.services.gateway.files import ConfigurationError, nameserver
 from berth.services.gateway.process import await_name
 from tests.kit.gateway.running import write_certificate
 
@@ -81,12 +81,10 @@ def test_the_first_dns_server_is_asked(tmp_path: Path, text: str, address: str) 
 
 
 def test_no_dns_server_is_told_with_the_variable_that_names_one(tmp_path: Path) -> None:
-    with pytest.raises(CannotConfigureError, match="set BERTH_RESOLVER"):
+    with pytest.raises(ConfigurationError, match="set BERTH_RESOLVER"):
         nameserver(tmp_path / "resolv.conf")
 
 
 def test_a_name_that_dns_does_not_know_is_told_with_the_next_step() -> None:
-    with pytest.raises(
-        CannotConfigureError, match=r"DNS does not know berth-access\.invalid .*: check that the Service"
-    ):
+    with pytest.raises(ConfigurationError, match=r"DNS does not know berth-access\.invalid .*: check that the Service"):
         await_name("berth-access.invalid", limit=0.0)

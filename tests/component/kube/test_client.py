@@ -14,7 +14,7 @@ from kubernetes.aio.config import incluster_config
 
 from berth.kube import client as client_module
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, Unavailable
+from berth.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError, UnavailableError
 from berth.kube.reflector import Reflector
 from berth.kube.resources import CONFIG_MAPS, NAMESPACES, SECRETS, SERVICES, Manifest
 from tests.kit.control_plane import ControlPlane
@@ -54,9 +54,9 @@ async def test_a_uid_in_the_body_never_writes_to_a_successor(client: KubeClient,
     second = await client.apply(CONFIG_MAPS, config_map(namespace), field_manager="test")
     body = config_map(namespace, late="yes")
     body["metadata"]["uid"] = first["metadata"]["uid"]
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await client.apply(CONFIG_MAPS, body, field_manager="test")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await client.delete(CONFIG_MAPS, "one", namespace, uid=first["metadata"]["uid"])
     assert await client.delete(CONFIG_MAPS, "one", namespace, uid=second["metadata"]["uid"])
     assert not await client.delete(CONFIG_MAPS, "one", namespace)
@@ -65,7 +65,7 @@ async def test_a_uid_in_the_body_never_writes_to_a_successor(client: KubeClient,
 async def test_finalizers_are_set_on_the_object_that_was_read_or_not_at_all(client: KubeClient, namespace: str) -> None:
     read = await client.apply(CONFIG_MAPS, config_map(namespace), field_manager="test")
     await client.apply(CONFIG_MAPS, config_map(namespace, a="1"), field_manager="test")
-    with pytest.raises(Conflict):
+    with pytest.raises(ConflictError):
         await client.set_finalizers(read, ["berth.dev/trash"], field_manager="test")
     fresh = await client.get(CONFIG_MAPS, "one", namespace)
     assert fresh is not None
@@ -83,13 +83,13 @@ async def test_refusals_are_typed_and_one_sentence_with_the_object_and_the_reaso
         "metadata": {"name": "s", "namespace": namespace},
         "spec": {"ports": [{"port": 99999}]},
     }
-    with pytest.raises(Invalid, match=rf"^Applying Service {namespace}/s was answered with 422: .*99999.*\.$"):
+    with pytest.raises(InvalidError, match=rf"^Applying Service {namespace}/s was answered with 422: .*99999.*\.$"):
         await client.apply(SERVICES, bad, field_manager="test")
-    with pytest.raises(NotFound, match=r"^Applying ConfigMap nowhere/one was answered with 404: "):
+    with pytest.raises(NotFoundError, match=r"^Applying ConfigMap nowhere/one was answered with 404: "):
         await client.apply(CONFIG_MAPS, config_map("nowhere"), field_manager="test")
     control_plane.service_account(namespace, "nobody")
     async with KubeClient.connect(control_plane.kubeconfig_of(namespace, "nobody")) as nobody:
-        with pytest.raises(Forbidden, match=r"^Reading Namespace kube-system was answered with 403: "):
+        with pytest.raises(ForbiddenError, match=r"^Reading Namespace kube-system was answered with 403: "):
             await nobody.get(NAMESPACES, "kube-system")
 
 
@@ -105,7 +105,7 @@ async def test_no_value_of_a_secret_is_in_an_error(client: KubeClient, namespace
         await client.apply(SECRETS, body, field_manager="test")
     assert value not in str(broken.value)
     encoded = base64.b64encode(value.encode()).decode()
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidError) as refused:
         await client.apply(SECRETS, {**body, "data": {f"bad key {value}": encoded}}, field_manager="test")
     assert value not in str(refused.value)
 
@@ -122,7 +122,7 @@ async def test_an_api_server_that_is_away_is_unavailable(client: KubeClient, tmp
     path = tmp_path / "kubeconfig"
     path.write_text(json.dumps(kubeconfig))
     async with KubeClient.connect(path) as away:
-        with pytest.raises(Unavailable, match=r"^Reading Namespace default got no answer"):
+        with pytest.raises(UnavailableError, match=r"^Reading Namespace default got no answer"):
             await away.get(NAMESPACES, "default")
 
 
@@ -150,7 +150,7 @@ async def test_a_token_that_the_kubelet_replaced_is_read_again(
 
     monkeypatch.setattr(incluster_config.InClusterConfigLoader, "_read_token_file", stale_at_once)
     async with KubeClient.connect() as pod:
-        with pytest.raises(Forbidden, match="401"):
+        with pytest.raises(ForbiddenError, match="401"):
             await pod.raw_get("/version")
         token.write_text(control_plane.token(namespace, "pod"))
         assert json.loads(await pod.raw_get("/version"))["gitVersion"]

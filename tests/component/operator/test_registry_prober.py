@@ -9,7 +9,7 @@ import pytest
 
 from berth.registry.token_source import AccessTokens
 from berth.services.operator.registry_prober import RegistryProber
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.catalog.registries import PROJECT, SERVICE_TOKEN, Registry, registry_with_client
 
 
@@ -19,7 +19,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
         yield running
 
 
-async def probe(registry: Registry, access_url: str = "") -> ProbeSeen | None:
+async def probe(registry: Registry, access_url: str = "") -> ObservedProbe | None:
     tokens = AccessTokens(registry.session, access_url or registry.tokens.url, lambda: SERVICE_TOKEN)
     return await RegistryProber(registry.session, tokens, lambda _project: registry.server.url)(PROJECT)
 

@@ -24,7 +24,7 @@ from berth.kube.resources import (
     Manifest,
     Resource,
 )
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.operator.harness import Cluster, RunningOperator
 
 MEMBER = [{"kind": "User", "name": "member", "level": "Edit"}]
@@ -216,7 +216,7 @@ async def test_whoever_asks_for_a_look_gets_a_new_one_at_the_registry_too(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     await cluster.ready_project(unique)
-    cluster.registries.answer = ProbeSeen(ProbeOutcome.NOT_WRITABLE, "no space left on device")
+    cluster.registries.answer = ObservedProbe(ProbeOutcome.NOT_WRITABLE, "no space left on device")
     note = {"metadata": {"annotations": {names.ANNOTATION_RECONCILE_REQUESTED: "2026-11-24T12:00:00Z"}}}
     await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
     await cluster.condition(PROJECTS, unique, StorageReady="False", Ready="False")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from berth.services.access.http.messages import Answer
-from berth.services.access.upstream.ports import CatalogAway, RegistryAway, WriteIntent
+from berth.services.access.http.messages import Response
+from berth.services.access.upstream.ports import CatalogUnavailableError, RegistryUnreachableError, WriteIntent
 
 
 @dataclass
@@ -24,14 +24,14 @@ class MemoryCatalog:
 
     async def announce(self, intent: WriteIntent) -> str:
         if self.away:
-            raise CatalogAway
+            raise CatalogUnavailableError
         write_id = f"w{len(self.writes) + 1}"
         self.writes[write_id] = {"intent": intent, "state": "open"}
         return write_id
 
     async def commit(self, write_id: str, manifest: bytes | None) -> None:
         if self.away or self.away_for_commits:
-            raise CatalogAway
+            raise CatalogUnavailableError
         self.writes[write_id].update(state="committed", manifest=manifest)
 
     async def abandon(self, write_id: str) -> None:
@@ -39,13 +39,13 @@ class MemoryCatalog:
 
     async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
         if self.away:
-            raise CatalogAway
+            raise CatalogUnavailableError
         return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
 
     async def has_content(self, project: str, repository: str) -> bool:
         self.asked_for.append(f"{project}/{repository}")
         if self.away:
-            raise CatalogAway
+            raise CatalogUnavailableError
         return (project, repository) in self.pushed
 
     @property
@@ -60,13 +60,13 @@ class MemoryRegistries:
 
     manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
-    answer: Answer | None = None
-    away: RegistryAway | None = None
+    answer: Response | None = None
+    away: RegistryUnreachableError | None = None
     catalog_seen: list[str] = field(default_factory=list)
 
     async def forward(
         self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
+    ) -> Response:
         self.tokens.append(headers["authorization"])
         if self.away is not None:
             raise self.away
@@ -74,8 +74,8 @@ class MemoryRegistries:
             return self.answer
         if method == "DELETE":
             self.manifests.pop((project, target), None)
-            return Answer(202)
+            return Response(202)
         assert body is not None
         self.manifests[project, target] = body
         digest = "sha256:" + hashlib.sha256(body).hexdigest()
-        return Answer(201, (("location", f"{target}@{digest}"), ("docker-content-digest", digest)))
+        return Response(201, (("location", f"{target}@{digest}"), ("docker-content-digest", digest)))

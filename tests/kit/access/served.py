@@ -13,10 +13,10 @@ import uvicorn
 from yarl import URL
 
 from berth.oci.manifest import MEDIA_TYPES
-from berth.services.access.http.messages import Answer, Receive, Request, Scope, Send, Unfinished
+from berth.services.access.http.messages import Deferred, Receive, Request, Response, Scope, Send
 from berth.services.access.process import server_config
 from berth.services.access.upstream.registry_proxy import RegistryProxy
-from tests.kit.access.world import AUTHORITY, Response, World
+from tests.kit.access.world import AUTHORITY, ClientResponse, World
 from tests.kit.catalog.registries import RunningRegistry, running_registry
 from tests.kit.control_plane import free_ports
 from tests.kit.pki import Authority
@@ -33,17 +33,17 @@ class Served:
 
     async def ask(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> Response:
+    ) -> ClientResponse:
         """One request, byte for byte."""
         async with self.session.request(
             method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
         ) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
-            return Response(response.status, found, await response.read())
+            return ClientResponse(response.status, found, await response.read())
 
     async def through_gateway(
         self, method: str, target: str, token: str, body: bytes | None = None, content_type: str = ""
-    ) -> Response:
+    ) -> ClientResponse:
         """A client's request: judged at `/authz`, then made to where the service says."""
         judged = await self.ask(
             "GET",
@@ -69,7 +69,7 @@ class _Present:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def at_once(self, request: Request) -> Answer | Unfinished | None:
+    def at_once(self, request: Request) -> Response | Deferred | None:
         return self._world.app.at_once(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

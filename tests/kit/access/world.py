@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, User
 from berth.identity.authenticator import PROBING, READING, Authenticator
-from berth.identity.failure_delay import FailureTime
-from berth.identity.gateway_caller import GatewayDoor
+from berth.identity.failure_delay import FailureDelay
+from berth.identity.gateway_caller import GatewayAuthenticator
 from berth.identity.jwks import FetchKeys
-from berth.identity.login_limits import FailedAttempts
+from berth.identity.login_limits import LoginLimits
 from berth.identity.oidc import OidcLogins
 from berth.identity.passwords import Passwords
 from berth.identity.service_account import ServiceAccountVerifier
@@ -54,7 +54,7 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 @dataclass(frozen=True)
-class Response:
+class ClientResponse:
     """What a client sees."""
 
     status: int
@@ -83,12 +83,12 @@ class Response:
 
 def told(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
     """The sentence of a reason about genomics/aligner."""
-    return sentence(reason, Facts(who=who, project="genomics", repository="aligner", action=action))
+    return sentence(reason, MessageFacts(who=who, project="genomics", repository="aligner", action=action))
 
 
 def told_at(reason: Reason, who: str = "", action: Action = Action.PULL, repository: str = "aligner") -> str:
     """The same, as a client is told it that may find out more: with the address of the page, where there is room."""
-    text = sentence(reason, Facts(who=who, project="genomics", repository=repository, action=action))
+    text = sentence(reason, MessageFacts(who=who, project="genomics", repository=repository, action=action))
     longer = f"{text} See https://{HOST}/why?{action}=genomics/{repository}"
     return longer if len(longer) <= 200 else text
 
@@ -130,7 +130,7 @@ class World:
         directory: Path,
         *,
         passwords: Passwords | None = None,
-        failures: FailureTime | None = None,
+        failures: FailureDelay | None = None,
         oidc_issuers: Sequence[OidcIssuer] = (),
     ) -> None:
         self.time = float(int(time.time()))  # near the real time, because certificates hold only then
@@ -175,10 +175,10 @@ class World:
                     sleep=self._pass,
                 ),
                 passwords=self.passwords,
-                attempts=FailedAttempts(monotonic=lambda: self.time),
-                failures=failures or FailureTime(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
+                attempts=LoginLimits(monotonic=lambda: self.time),
+                failures=failures or FailureDelay(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
             ),
-            gateway=GatewayDoor(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
+            gateway=GatewayAuthenticator(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
             policy=PolicyRevisions(
                 verifier=self.verifier, accounts=frozenset({"berth-system/berth-operator"}), wait_for=self._reach
             ),
@@ -253,13 +253,13 @@ class World:
 
     async def call(
         self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b""
-    ) -> Response:
+    ) -> ClientResponse:
         """One request straight to the service."""
         return await drive(self.app, method, target, headers or {}, body)
 
     async def ask_token(
         self, user: str | None, *scopes: str, password: str | None = None, source: str | None = None
-    ) -> Response:
+    ) -> ClientResponse:
         """A token request as docker makes it; with a source, through the gateway."""
         query = urlencode([("service", HOST), *(("scope", scope) for scope in scopes)])
         headers = {}
@@ -269,7 +269,7 @@ class World:
             headers["authorization"] = basic(user, PASSWORDS.get(user, "") if password is None else password)
         return await self.call("GET", f"/token?{query}", headers)
 
-    async def log_in(self, path: str, user: str, password: str) -> Response:
+    async def log_in(self, path: str, user: str, password: str) -> ClientResponse:
         """A login without a scope, at any address that takes one."""
         return await self.call("GET", path, {"authorization": basic(user, password)})
 
@@ -279,7 +279,7 @@ class World:
         assert response.status == 200, response
         return str(response.document["token"])
 
-    async def authz(self, method: str, target: str, token: str | None = None, **more: str) -> Response:
+    async def authz(self, method: str, target: str, token: str | None = None, **more: str) -> ClientResponse:
         """The gateway's question about one request."""
         headers = {
             "berth-gateway-token": self.service_account("berth-gateway"),
@@ -292,18 +292,20 @@ class World:
             headers["authorization"] = f"Bearer {token}"
         return await self.call("GET", "/authz", headers)
 
-    async def ask(self, method: str, target: str, token: str | None = None) -> Response:
+    async def ask(self, method: str, target: str, token: str | None = None) -> ClientResponse:
         """What a client sees of a request through the gateway, as far as `/authz` decides it."""
         answer = await self.authz(method, target, token)
         if answer.status == 200:
             return answer
         headers = {"www-authenticate": answer.headers.get("www-authenticate", "")}
         headers["warning"] = answer.headers.get("berth-warning", "")
-        return Response(int(answer.headers["berth-status"]), headers, answer.headers["berth-body"].encode("ascii"))
+        return ClientResponse(
+            int(answer.headers["berth-status"]), headers, answer.headers["berth-body"].encode("ascii")
+        )
 
     async def put(
         self, target: str, token: str, body: bytes, content_type: str = OCI_MANIFEST, **headers: str
-    ) -> Response:
+    ) -> ClientResponse:
         """A PUT as it reaches the service through the gateway."""
         sent = {"authorization": f"Bearer {token}", "content-type": content_type, "user-agent": "test", **headers}
         return await self.call("PUT", target, sent, body)
@@ -358,7 +360,7 @@ def claims(token: str) -> dict[str, Any]:
     return jwt.decode(token, options={"verify_signature": False})
 
 
-async def drive(app: Any, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Response:
+async def drive(app: Any, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> ClientResponse:
     """Call an ASGI application once, as a server would."""
     path, _, query = target.partition("?")
     scope = {
@@ -384,4 +386,4 @@ async def drive(app: Any, method: str, target: str, headers: Mapping[str, str], 
     await app(scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     found = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent[0]["headers"]}
-    return Response(sent[0]["status"], found, sent[1]["body"])
+    return ClientResponse(sent[0]["status"], found, sent[1]["body"])

@@ -14,7 +14,7 @@ from berth.catalog.db.database import Database
 from berth.catalog.index import queries
 from berth.catalog.index.write_log import Store
 from berth.catalog.model import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
-from berth.catalog.sync.align import Means
+from berth.catalog.sync.align import SyncDeps
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
 
@@ -128,9 +128,9 @@ class Ledger:
             return await queries.history(session, row, tag) if row is not None else []
 
 
-def means(ledger: Ledger, client: RegistryClient) -> Means:
+def means(ledger: Ledger, client: RegistryClient) -> SyncDeps:
     """By what a test's catalog is brought into line with the registry of that client; writes are dead after 60 s."""
-    return Means(
+    return SyncDeps(
         ledger.database,
         lambda _project: client,
         now=lambda: ledger.now,

@@ -28,7 +28,7 @@ from berth.kube.resources import (
 )
 from berth.services.operator.process import operate
 from berth.settings import OperatorSettings
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.control_plane import ControlPlane, tool
 
 REPOSITORY = Path(__file__).parents[3]
@@ -79,10 +79,10 @@ class Registries:
     """Stands for every project's registry: tells each probe what it should see, and counts them."""
 
     def __init__(self) -> None:
-        self.answer: ProbeSeen | None = ProbeSeen(ProbeOutcome.WRITTEN)
+        self.answer: ObservedProbe | None = ObservedProbe(ProbeOutcome.WRITTEN)
         self.probed: list[str] = []
 
-    async def __call__(self, project_id: str) -> ProbeSeen | None:
+    async def __call__(self, project_id: str) -> ObservedProbe | None:
         self.probed.append(project_id)
         return self.answer
 

@@ -11,58 +11,58 @@ from berth.api.policy import PolicyState
 from berth.api.project import InventoryEntry, Project
 from berth.status.conditions import check_invariants
 from berth.status.observed import (
-    AccessSeen,
-    ClaimSeen,
-    ContainerSeen,
-    DeploymentSeen,
-    NamespaceSeen,
-    PodSeen,
+    ObservedAccess,
+    ObservedClaim,
+    ObservedContainer,
+    ObservedDeployment,
+    ObservedNamespace,
+    ObservedPod,
+    ObservedProbe,
+    ObservedStorageClass,
     ProbeOutcome,
-    ProbeSeen,
-    ProjectObserved,
-    StorageClassSeen,
+    ProjectObservation,
 )
 from berth.status.project import compute_project_status
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
-CLAIM = ClaimSeen("registry", "Bound", requested="10Gi", capacity="10Gi", storage_class="fast")
-CONTAINER = ContainerSeen("registry", image="registry.example.org/distribution:3.1.2", ready=True)
-POD = PodSeen("registry-1", "Running", ready=True, containers=(CONTAINER,))
-HEALTHY = ProjectObserved(
+CLAIM = ObservedClaim("registry", "Bound", requested="10Gi", capacity="10Gi", storage_class="fast")
+CONTAINER = ObservedContainer("registry", image="registry.example.org/distribution:3.1.2", ready=True)
+POD = ObservedPod("registry-1", "Running", ready=True, containers=(CONTAINER,))
+HEALTHY = ProjectObservation(
     host="images.example.org",
     registry_version="3.1.2",
-    namespace=NamespaceSeen("berth-genomics", project="genomics"),
+    namespace=ObservedNamespace("berth-genomics", project="genomics"),
     claim=CLAIM,
-    storage_class=StorageClassSeen("fast", allows_expansion=True),
-    deployment=DeploymentSeen(generation=2, observed_generation=2, replicas=1, updated=1, available=1, current=1),
+    storage_class=ObservedStorageClass("fast", allows_expansion=True),
+    deployment=ObservedDeployment(generation=2, observed_generation=2, replicas=1, updated=1, available=1, current=1),
     pods=(POD,),
-    probe=ProbeSeen(ProbeOutcome.WRITTEN),
-    access=AccessSeen(policy_state=PolicyState.ACTIVE),
+    probe=ObservedProbe(ProbeOutcome.WRITTEN),
+    access=ObservedAccess(policy_state=PolicyState.ACTIVE),
     repositories=3,
     inventory=(InventoryEntry(group="", version="v1", kind="Namespace", name="berth-genomics"),),
 )
 STOPPED = replace(
     HEALTHY,
-    deployment=DeploymentSeen(generation=3, observed_generation=3, replicas=0),
+    deployment=ObservedDeployment(generation=3, observed_generation=3, replicas=0),
     pods=(),
     probe=None,
-    access=AccessSeen(policy_state=PolicyState.SUSPENDED),
+    access=ObservedAccess(policy_state=PolicyState.SUSPENDED),
 )
 
 
-def waiting_pod(**changed: Any) -> ProjectObserved:
+def waiting_pod(**changed: Any) -> ProjectObservation:
     """A project whose one pod is not ready; `changed` are fields of its container."""
     container = replace(CONTAINER, ready=False, **changed)
     return replace(
         HEALTHY,
-        deployment=replace(HEALTHY.deployment or DeploymentSeen(), available=0),
+        deployment=replace(HEALTHY.deployment or ObservedDeployment(), available=0),
         pods=(replace(POD, ready=False, containers=(container,)),),
         probe=None,
     )
 
 
-def status_of(project: Project, observed: ProjectObserved, now: datetime = NOW) -> dict[str, Any]:
+def status_of(project: Project, observed: ProjectObservation, now: datetime = NOW) -> dict[str, Any]:
     """The computed status, checked."""
     status = compute_project_status(project, observed, now)
     check_invariants(status)

@@ -16,12 +16,12 @@ from berth.api.text import phrase, shorten
 from berth.api.token import TokenScope
 from berth.authz.decide import decide
 from berth.authz.explain import explain
-from berth.authz.messages import WORDINGS, Facts, beside_page, sentence, size_text
+from berth.authz.messages import WORDINGS, MessageFacts, beside_page, sentence, size_text
 from berth.authz.messages_page import BEGIN, END, renew
 from berth.authz.model import AccessRequest
 from tests.kit.authz.worlds import NOW, lab, person
 
-EXTREME = Facts(
+EXTREME = MessageFacts(
     who="system-serviceaccount." + "u" * 231,
     project="p" * names.PROJECT_ID_MAX_LENGTH,
     repository="r" * names.REPOSITORY_MAX_LENGTH,
@@ -38,9 +38,14 @@ EXTREME = Facts(
 @pytest.mark.parametrize("reason", list(WORDINGS))
 @pytest.mark.parametrize(
     "facts",
-    [EXTREME, replace(EXTREME, anonymous=True), Facts(), Facts(who='é"\\\r\n\x00', project="ü", repository="\u2028")],
+    [
+        EXTREME,
+        replace(EXTREME, anonymous=True),
+        MessageFacts(),
+        MessageFacts(who='é"\\\r\n\x00', project="ü", repository="\u2028"),
+    ],
 )
-def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: Reason, facts: Facts) -> None:
+def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: Reason, facts: MessageFacts) -> None:
     text = sentence(reason, facts)
     assert 30 <= len(text) <= 200
     assert text.isascii()
@@ -112,11 +117,11 @@ def test_sizes_are_in_decimal_units(size: int, text: str) -> None:
 
 
 def test_sizes_that_round_to_the_same_are_told_to_the_byte() -> None:
-    facts = Facts(project="p", repository="r", layer=2_000_000_001, limit=2_000_000_000)
+    facts = MessageFacts(project="p", repository="r", layer=2_000_000_001, limit=2_000_000_000)
     assert "a layer of 2000000001 bytes, and its project allows 2000000000 bytes" in sentence(
         Reason.LAYER_TOO_LARGE, facts
     )
-    facts = Facts(project="p", repository="r", layer=3_200_000_000, limit=2_000_000_000)
+    facts = MessageFacts(project="p", repository="r", layer=3_200_000_000, limit=2_000_000_000)
     assert "a layer of 3.2 GB, and its project allows 2 GB" in sentence(Reason.LAYER_TOO_LARGE, facts)
 
 

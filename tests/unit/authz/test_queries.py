@@ -10,7 +10,7 @@ import pytest
 from berth.api.policy import Action, RuleSource
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
-from berth.authz.decide import allows
+from berth.authz.decide import is_allowed
 from berth.authz.model import (
     AUTHENTICATED_USERS,
     PUBLIC,
@@ -88,9 +88,9 @@ def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> 
         for subject in NAMED:
             if subject.kind is SubjectKind.TEAM:
                 continue
-            may = allows(case.snapshot, identity_of(case.snapshot, subject), wish, NOW)
+            may = is_allowed(case.snapshot, identity_of(case.snapshot, subject), wish, NOW)
             assert may or not (subject in listed and not listed[subject])
-            by_name = may and not allows(case.snapshot, identity_of(case.snapshot, AUTHENTICATED_USERS), wish, NOW)
+            by_name = may and not is_allowed(case.snapshot, identity_of(case.snapshot, AUTHENTICATED_USERS), wish, NOW)
             assert subject in listed or not by_name, (case, subject)
             assert case.request.action is Action.PUSH or not any(listed.values())
 
@@ -197,7 +197,7 @@ def _difference(
         {
             action
             for action in Action
-            if allows(world, identity_of(world, subject), AccessRequest(action, project, path), NOW)
+            if is_allowed(world, identity_of(world, subject), AccessRequest(action, project, path), NOW)
         }
         for world in (old, new)
     )

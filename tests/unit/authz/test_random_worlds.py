@@ -10,7 +10,7 @@ from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.api.sharing import SubjectKind
 from berth.authz.actor import actor_of
-from berth.authz.decide import allows, decide, hangs_on_content, visible_repositories
+from berth.authz.decide import decide, depends_on_content, is_allowed, visible_repositories
 from berth.authz.grant import grant
 from berth.authz.messages import WORDINGS
 from berth.authz.model import ALL_SCOPES, AccessRequest, CredentialKind, Rule, Snapshot
@@ -26,7 +26,7 @@ MADE_ELSEWHERE = {Reason.CATALOG_UNAVAILABLE}
 
 
 def allowed(case: Case, snapshot: Snapshot | None = None) -> bool:
-    return allows(snapshot or case.snapshot, case.identity, case.request, NOW)
+    return is_allowed(snapshot or case.snapshot, case.identity, case.request, NOW)
 
 
 def with_rules(snapshot: Snapshot, change: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> Snapshot:
@@ -88,8 +88,8 @@ def test_taking_anything_from_a_person_never_adds_a_right() -> None:
         assert before or not any(after), (case, after)
         taken += before and not all(after)
         weaker = replace(case.identity, scopes=frozenset(list(case.identity.scopes)[1:]), groups=frozenset())
-        assert before or not allows(world, weaker, case.request, NOW)
-        assert before or not allows(world, case.identity, case.request, NOW + 5 * SECOND)
+        assert before or not is_allowed(world, weaker, case.request, NOW)
+        assert before or not is_allowed(world, case.identity, case.request, NOW + 5 * SECOND)
     assert taken > 100
 
 
@@ -162,13 +162,13 @@ def test_a_hidden_repository_is_an_absent_one_to_whoever_could_not_create_it() -
         there = decide(worlds[0], case.identity, wish, NOW)
         absent = decide(worlds[1], case.identity, replace(wish, absent=True), NOW)
         first_push = AccessRequest(Action.PUSH, wish.project, wish.repository)
-        creates = allows(worlds[1], case.identity, first_push, NOW)
+        creates = is_allowed(worlds[1], case.identity, first_push, NOW)
         seen[creates] += 1
         assert not there.allowed
         if not creates:
             assert there == absent
         actors = [actor_of(world, case.identity, NOW) for world in worlds]
-        questions = {hangs_on_content(world, actor, wish, NOW) for world, actor in zip(worlds, actors, strict=True)}
+        questions = {depends_on_content(world, actor, wish, NOW) for world, actor in zip(worlds, actors, strict=True)}
         assert len(questions) == 1
     assert min(seen.values()) > 100, seen
 

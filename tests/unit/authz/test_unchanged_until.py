@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from berth.authz.actor import actor_of, unchanged_until
-from berth.authz.decide import allows
+from berth.authz.decide import is_allowed
 from tests.kit.authz.random_worlds import cases
 from tests.kit.authz.worlds import NOW, SECOND
 
@@ -18,10 +18,10 @@ def test_before_that_moment_time_changes_nothing() -> None:
         found = unchanged_until(case.snapshot, actor_of(case.snapshot, case.identity, NOW), NOW)
         last = (found or NOW + FAR) - timedelta(microseconds=1)
         limited += found is not None
-        at_first = allows(case.snapshot, case.identity, case.request, NOW)
+        at_first = is_allowed(case.snapshot, case.identity, case.request, NOW)
         for moment in (NOW + SECOND, NOW + (last - NOW) / 2, last):
             if NOW <= moment <= last:
-                assert allows(case.snapshot, case.identity, case.request, moment) == at_first, case
+                assert is_allowed(case.snapshot, case.identity, case.request, moment) == at_first, case
     assert limited > 300
 
 

@@ -28,7 +28,7 @@ from berth.authz.model import (
     Subject,
     User,
 )
-from berth.authz.queries import UnknownSubject
+from berth.authz.queries import UnknownSubjectError
 from berth.authz.token_format import is_token, token_sha256
 from berth.cli.kubectl.access.review import Answer, Somebody, identity_for, identity_text, own_name
 from berth.cli.kubectl.main import cli
@@ -206,7 +206,7 @@ def test_the_login_that_is_asked_about_is_told_in_words(somebody: Somebody, word
     ],
 )
 def test_a_login_that_there_can_not_be_is_refused_with_a_sentence(somebody: Somebody, words: str) -> None:
-    with pytest.raises(UnknownSubject, match=re.escape(words)):
+    with pytest.raises(UnknownSubjectError, match=re.escape(words)):
         identity_for(somebody, SNAPSHOT)
 
 
@@ -219,7 +219,7 @@ def test_whoever_asks_is_the_registry_user_of_their_name_or_that_lists_it() -> N
     assert own_name("curator", SNAPSHOT) == "curator"
     assert own_name("curator@example.org", SNAPSHOT) == "curator@example.org"
     assert own_name("system:serviceaccount:a:b", SNAPSHOT) == "system:serviceaccount:a:b"
-    with pytest.raises(UnknownSubject, match="say who you mean with --as"):
+    with pytest.raises(UnknownSubjectError, match="say who you mean with --as"):
         own_name("stranger", SNAPSHOT)
 
 

@@ -11,7 +11,7 @@ import argon2
 import pytest
 from structlog.testing import capture_logs
 
-from berth.identity.failure_delay import FailureTime
+from berth.identity.failure_delay import FailureDelay
 from berth.identity.passwords import Passwords
 from tests.kit.access.world import World
 
@@ -59,7 +59,7 @@ def slow(clock: Clock) -> Slow:
 def installed(tmp_path: Path, clock: Clock, slow: Slow) -> Iterator[World]:
     """An installation whose failed logins are held back by the test's clock."""
     passwords = Passwords(monotonic=clock, threads=1, hasher=slow)
-    failures = FailureTime(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
+    failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
     world = World(tmp_path, passwords=passwords, failures=failures)
     world.change_user("bob", disabled=True)
     world.change_user("dora", password_hash=None)
@@ -108,7 +108,7 @@ async def test_the_right_password_of_a_disabled_user_is_told_at_once_for_it_hide
 
 
 async def test_a_hash_that_takes_longer_than_the_pause_fails_at_the_next_multiple_and_is_logged(clock: Clock) -> None:
-    failures = FailureTime(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
+    failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
     began = clock.now
     clock.now += 2.3
     with capture_logs() as logs:
@@ -127,7 +127,7 @@ async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> N
         await told.wait()
 
     passwords = Passwords(monotonic=lambda: 0.0, threads=1, waiting=1)
-    world = World(tmp_path, passwords=passwords, failures=FailureTime(pause=PAUSE, monotonic=lambda: 0.0, sleep=sleep))
+    world = World(tmp_path, passwords=passwords, failures=FailureDelay(pause=PAUSE, monotonic=lambda: 0.0, sleep=sleep))
     guesses = []
     for number in range(20):  # more than one source may have verified at the same time
         guesses.append(asyncio.create_task(world.ask_token(f"user-{number}", password="guess", source=HERE)))
@@ -142,7 +142,7 @@ async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> N
 
 
 async def test_by_chance_a_failure_lasts_up_to_a_tenth_longer(clock: Clock) -> None:
-    failures = FailureTime(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 1.0)
+    failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 1.0)
     began = clock()
     await failures.over(began)
     assert clock() - began == pytest.approx(1.1)

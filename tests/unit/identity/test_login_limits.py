@@ -14,7 +14,7 @@ import pytest
 
 from berth.api.reasons import Reason
 from berth.identity.gateway_caller import client_address
-from berth.identity.login_limits import FailedAttempts, TooManyAttempts
+from berth.identity.login_limits import LoginLimits, TooManyAttemptsError
 from berth.identity.passwords import Passwords
 from tests.kit.access.world import HASHER, World, claims, told
 
@@ -35,7 +35,7 @@ class Tries:
 
     def __init__(self, capacity: int = 1000) -> None:
         self.clock = Clock()
-        self.limits = FailedAttempts(monotonic=self.clock, capacity=capacity)
+        self.limits = LoginLimits(monotonic=self.clock, capacity=capacity)
 
     def fail(self, account: str = "ann", source: str = HERE, password: str = "wrong") -> None:
         with self.limits.trying(account, source, password) as attempt:
@@ -46,7 +46,7 @@ class Tries:
         try:
             with self.limits.trying(account, source, "another"):
                 return 0
-        except TooManyAttempts as throttled:
+        except TooManyAttemptsError as throttled:
             return throttled.retry_after
 
 

@@ -12,7 +12,7 @@ import argon2
 import bcrypt
 import pytest
 
-from berth.identity.passwords import Passwords, TooBusy
+from berth.identity.passwords import Passwords, TooBusyError
 from tests.kit.access.world import HASHER
 
 BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -121,7 +121,7 @@ async def test_more_than_may_wait_are_turned_away(passwords: Passwords, gate: Ga
     gate.open.clear()
     asked = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(TooBusy):
+    with pytest.raises(TooBusyError):
         await passwords.verify("ann", "right", ARGON)
     gate.open.set()
     assert not any(found.fits for found in await asyncio.gather(*asked))

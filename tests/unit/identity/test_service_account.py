@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
-from berth.identity.service_account import NotServed, ServiceAccountVerifier, cluster_keys
+from berth.identity.service_account import ServiceAccountTokenError, ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 
 ISSUER = "https://kubernetes.default.svc"
@@ -33,7 +33,7 @@ async def test_the_issuer_is_learned_from_the_cluster() -> None:
 
     verifier = ServiceAccountVerifier(fetch_keys=cluster_keys(raw_get), clock=lambda: NOW)
     assert await verifier.verify(token(iss="https://learned"), "berth-access") == "berth-system/berth-gateway"
-    with pytest.raises(NotServed):
+    with pytest.raises(ServiceAccountTokenError):
         await verifier.verify(token(), "berth-access")
 
 
@@ -81,7 +81,7 @@ def token(kid: str = "rsa", algorithm: str = "RS256", key: Any = None, **claims:
 
 
 async def refused(cluster: Cluster, presented: str, audience: str = "berth-access") -> str:
-    with pytest.raises(NotServed) as refusal:
+    with pytest.raises(ServiceAccountTokenError) as refusal:
         await cluster.verifier.verify(presented, audience)
     return refusal.value.sentence
 

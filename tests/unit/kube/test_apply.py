@@ -10,7 +10,7 @@ import pytest
 from berth.api.names import ANNOTATION_DESIRED_HASH
 from berth.kube.apply import Applier, Change, Reference
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, Forbidden, Invalid, KubeError, Unavailable
+from berth.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, UnavailableError
 from berth.kube.resources import (
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -142,7 +142,7 @@ async def test_an_immutable_field_that_differs_means_replacement(server: Server,
 
 
 async def test_a_refused_object_does_not_hold_up_the_others(server: Server, applier: Applier) -> None:
-    server.refuse["apply one"] = Invalid("bad")
+    server.refuse["apply one"] = InvalidError("bad")
     changes = await applier.apply_all([policy("one"), policy("two")])
     assert server.sent == ["apply two"]
     assert [refusal.reference.name for refusal in changes.refusals] == ["one"]
@@ -150,12 +150,12 @@ async def test_a_refused_object_does_not_hold_up_the_others(server: Server, appl
 
 
 async def test_missing_rights_end_the_pass_and_a_server_that_is_away_raises(server: Server, applier: Applier) -> None:
-    server.refuse["apply one"] = Forbidden("no")
+    server.refuse["apply one"] = ForbiddenError("no")
     changes = await applier.apply_all([policy("one"), policy("two")])
     assert server.sent == []
     assert [refusal.reference.name for refusal in changes.refusals] == ["one"]
-    server.refuse["apply one"] = Unavailable("away")
-    with pytest.raises(Unavailable):
+    server.refuse["apply one"] = UnavailableError("away")
+    with pytest.raises(UnavailableError):
         await applier.apply_all([policy("one")])
 
 
@@ -200,7 +200,7 @@ async def test_what_is_being_deleted_is_not_deleted_again(server: Server, applie
 
 async def test_a_successor_is_not_pruned_in_the_place_of_what_was_there(server: Server, applier: Applier) -> None:
     old = server.put(made_by_berth(ROLES, "old"))
-    server.refuse["delete old"] = Conflict("another uid")
+    server.refuse["delete old"] = ConflictError("another uid")
     changes = await applier.prune([Reference.of(old)], [])
     assert [refusal.reference.name for refusal in changes.refusals] == ["old"]
 

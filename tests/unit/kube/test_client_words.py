@@ -5,25 +5,34 @@ from __future__ import annotations
 import pytest
 
 from berth.kube.client import _watch_event, _words
-from berth.kube.errors import Conflict, Forbidden, Gone, Invalid, KubeError, NotFound, Unavailable, error_for
+from berth.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    UnavailableError,
+    error_for,
+)
 from berth.kube.resources import DEPLOYMENTS, NAMESPACES, PROJECTS, resource_of
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, Invalid),
-        (401, Forbidden),
-        (403, Forbidden),
-        (404, NotFound),
-        (409, Conflict),
-        (410, Gone),
-        (422, Invalid),
-        (429, Unavailable),
-        (500, Unavailable),
-        (503, Unavailable),
-        (0, Unavailable),
-        (418, Invalid),
+        (400, InvalidError),
+        (401, ForbiddenError),
+        (403, ForbiddenError),
+        (404, NotFoundError),
+        (409, ConflictError),
+        (410, GoneError),
+        (422, InvalidError),
+        (429, UnavailableError),
+        (500, UnavailableError),
+        (503, UnavailableError),
+        (0, UnavailableError),
+        (418, InvalidError),
     ],
 )
 def test_every_status_has_its_type_and_one_sentence(status: int, kind: type[KubeError]) -> None:
@@ -33,9 +42,9 @@ def test_every_status_has_its_type_and_one_sentence(status: int, kind: type[Kube
 
 
 def test_an_error_in_a_watch_is_an_error_and_an_unknown_event_too() -> None:
-    with pytest.raises(Gone):
+    with pytest.raises(GoneError):
         _watch_event({"type": "ERROR", "object": {"code": 410, "message": "too old"}}, DEPLOYMENTS, "Watching")
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidError):
         _watch_event({"type": "SPOKEN", "object": {}}, DEPLOYMENTS, "Watching")
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from berth.kube.client import EventType, Listing, Selection, WatchEvent
-from berth.kube.errors import Forbidden, Gone, Unavailable
+from berth.kube.errors import ForbiddenError, GoneError, UnavailableError
 from berth.kube.reflector import FIRST_AFTER_FAILURE, WATCH_SECONDS, Reflector
 from berth.kube.resources import DEPLOYMENTS, Manifest
 
@@ -135,7 +135,7 @@ async def test_a_bookmark_moves_the_watch_on_and_tells_nobody() -> None:
 async def test_a_deletion_that_no_event_told_is_found_by_the_list_after_a_gap() -> None:
     script = Script(
         [Listing([deployment("a", 1), deployment("b", 2)], "5"), Listing([deployment("b", 9)], "20")],
-        [[Gone("too old")]],
+        [[GoneError("too old")]],
     )
     run = await Run(script).to_the_end()
     assert run.names() == {"b"}
@@ -145,13 +145,13 @@ async def test_a_deletion_that_no_event_told_is_found_by_the_list_after_a_gap() 
 
 async def test_a_server_that_always_says_gone_is_not_asked_without_pause() -> None:
     listing = Listing([], "5")
-    script = Script([listing] * 4, [[Gone("too old")] for _ in range(4)])
+    script = Script([listing] * 4, [[GoneError("too old")] for _ in range(4)])
     run = await Run(script).to_the_end()
     assert len(run.pauses) >= 3
 
 
 async def test_a_broken_link_continues_from_where_it_was() -> None:
-    script = Script([Listing([], "5")], [[event("ADDED", "a", 8), Unavailable("broken")], []])
+    script = Script([Listing([], "5")], [[event("ADDED", "a", 8), UnavailableError("broken")], []])
     run = await Run(script).to_the_end()
     assert script.watched_from == ["5", "8", "8"]
     assert len(run.pauses) == 1
@@ -159,7 +159,7 @@ async def test_a_broken_link_continues_from_where_it_was() -> None:
 
 
 async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -> None:
-    script = Script([Forbidden("not allowed")] * 6, [])
+    script = Script([ForbiddenError("not allowed")] * 6, [])
     run = await Run(script).to_the_end()
     assert run.reflector.failures == 6
     assert run.reflector.last_error == "not allowed"
@@ -168,8 +168,8 @@ async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -
 
 
 async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed_over_without_a_pause() -> None:
-    outage: list[list[WatchEvent | Exception]] = [[Unavailable("away")] for _ in range(20)]
-    script = Script([Listing([], "5"), Listing([deployment("a", 9)], "20")], [*outage, [Gone("too old")]])
+    outage: list[list[WatchEvent | Exception]] = [[UnavailableError("away")] for _ in range(20)]
+    script = Script([Listing([], "5"), Listing([deployment("a", 9)], "20")], [*outage, [GoneError("too old")]])
     run = await Run(script).to_the_end()
     assert run.names() == {"a"}
     assert len(run.pauses) == len(outage)
@@ -177,7 +177,7 @@ async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed
 
 
 async def test_the_first_watch_after_an_outage_is_short_so_that_it_is_told_soon_that_nothing_changed() -> None:
-    watches: list[list[WatchEvent | Exception]] = [[Unavailable("x")], [Unavailable("x")], [], []]
+    watches: list[list[WatchEvent | Exception]] = [[UnavailableError("x")], [UnavailableError("x")], [], []]
     script = Script([Listing([deployment("a", 1)], "5")], watches)
     await Run(script).to_the_end()
     short = [seconds == FIRST_AFTER_FAILURE for seconds in script.watched_for]
@@ -251,7 +251,7 @@ async def test_a_deletion_without_an_event_happened_no_later_than_the_list_that_
         Listing([deployment("a", 1), deployment("b", 2)], "5"),
         Listing([deployment("b", 9)], "20"),
     ]
-    run = await Run(Script(lists, [[Gone("too old")]])).to_the_end()
+    run = await Run(Script(lists, [[GoneError("too old")]])).to_the_end()
     assert run.reflector.newest == 20
 
 

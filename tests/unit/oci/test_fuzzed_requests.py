@@ -6,11 +6,11 @@ from collections import Counter
 from random import Random
 
 from berth.api.policy import Action
-from berth.authz.decide import allows
+from berth.authz.decide import is_allowed
 from berth.authz.grant import grant
 from berth.authz.model import AccessRequest, CredentialKind
-from berth.oci.request import InvalidReference, RegistryRequest, Route, parse_request
-from berth.oci.scope import InvalidScope, Scope, parse_scopes
+from berth.oci.request import InvalidReferenceError, RegistryRequest, Route, parse_request
+from berth.oci.scope import InvalidScopeError, Scope, parse_scopes
 from berth.services.access.authorize.authorizer import access_request
 from tests.kit.authz.evaluator import expected
 from tests.kit.authz.random_worlds import Case, cases
@@ -72,7 +72,7 @@ def test_no_scope_however_twisted_is_granted_beyond_the_policy() -> None:
     for case in cases(30, ROUNDS):
         try:
             scopes = parse_scopes([twisted(rng, rng.choice(SCOPES), PIECES_OF_SCOPES)])
-        except InvalidScope:
+        except InvalidScopeError:
             seen["refused"] += 1
             continue
         granted = grant(case.snapshot, case.identity, scopes, NOW).access
@@ -106,7 +106,7 @@ def test_no_path_however_twisted_is_allowed_beyond_the_policy() -> None:
             seen["refused"] += 1
             continue
         wish = access_request(request)
-        allowed = allows(case.snapshot, case.identity, wish, NOW)
+        allowed = is_allowed(case.snapshot, case.identity, wish, NOW)
         seen["allowed" if allowed else "denied"] += 1
         if request.route in (Route.BASE, Route.CATALOG):
             continue
@@ -118,5 +118,5 @@ def test_no_path_however_twisted_is_allowed_beyond_the_policy() -> None:
 def understood(method: str, target: str) -> RegistryRequest | None:
     try:
         return parse_request(method, target)
-    except InvalidReference:
+    except InvalidReferenceError:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from berth.oci import manifest
-from berth.oci.manifest import Descriptor, InvalidManifest, parse_manifest
+from berth.oci.manifest import Descriptor, InvalidManifestError, parse_manifest
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 
@@ -95,7 +95,7 @@ def test_parameters_of_the_content_type_do_not_matter() -> None:
     ],
 )
 def test_what_is_no_manifest_is_refused_in_one_sentence(body: bytes, content_type: str, said: str) -> None:
-    with pytest.raises(InvalidManifest) as refusal:
+    with pytest.raises(InvalidManifestError) as refusal:
         parse_manifest(body, content_type)
     assert said in str(refusal.value)
     assert str(refusal.value).endswith(".")
@@ -106,14 +106,14 @@ def test_what_is_no_manifest_is_refused_in_one_sentence(body: bytes, content_typ
 def test_a_size_is_a_whole_number_of_bytes(size: object) -> None:
     document = _image()
     document["layers"][0]["size"] = size
-    with pytest.raises(InvalidManifest, match=r"layers\.0\.size"):
+    with pytest.raises(InvalidManifestError, match=r"layers\.0\.size"):
         _read(document)
 
 
 @pytest.mark.parametrize("name", ["Layers", "LAYERS", "layerſ"])
 def test_a_field_that_only_go_programs_would_read_is_refused(name: str) -> None:
     huge = [{"mediaType": "application/x", "digest": A, "size": 10**15}]
-    with pytest.raises(InvalidManifest, match="must be written 'layers'"):
+    with pytest.raises(InvalidManifestError, match="must be written 'layers'"):
         _read(_image(**{name: huge}))
 
 
@@ -121,7 +121,7 @@ def test_a_field_that_only_go_programs_would_read_is_refused(name: str) -> None:
 def test_a_size_that_only_go_programs_would_read_is_refused(name: str) -> None:
     document = _image()
     document["layers"][0][name] = 10**15
-    with pytest.raises(InvalidManifest, match="must be written 'size'"):
+    with pytest.raises(InvalidManifestError, match="must be written 'size'"):
         _read(document)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from berth.api.policy import Action
 from berth.authz.model import AccessRequest
-from berth.oci.request import METHODS, InvalidReference, RegistryRequest, Route, parse_request, split_name
+from berth.oci.request import METHODS, InvalidReferenceError, RegistryRequest, Route, parse_request, split_name
 from berth.services.access.authorize.authorizer import access_request
 
 SHA = "sha256:" + "0123456789abcdef" * 4
@@ -35,7 +35,7 @@ PIECES = (
 
 def refusal(method: str, target: str) -> str:
     """The sentence with which it is refused."""
-    with pytest.raises(InvalidReference) as caught:
+    with pytest.raises(InvalidReferenceError) as caught:
         parse_request(method, target)
     sentence = caught.value.sentence
     assert len(sentence) <= 200
@@ -309,7 +309,7 @@ def judged(method: str, target: str) -> bool:
     """Whether it is understood; raises if that is not exact or the refusal not a plain sentence."""
     try:
         request = parse_request(method, target)
-    except InvalidReference as error:
+    except InvalidReferenceError as error:
         if not (len(error.sentence) <= 200 and error.sentence.isascii() and error.sentence.isprintable()):
             raise AssertionError(error.sentence) from error
         return False

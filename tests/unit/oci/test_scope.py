@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from berth.oci.scope import MAX_SCOPE_LENGTH, MAX_SCOPES, InvalidScope, Scope, parse_scopes
+from berth.oci.scope import MAX_SCOPE_LENGTH, MAX_SCOPES, InvalidScopeError, Scope, parse_scopes
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_no_scope_at_all_is_how_a_login_asks() -> None:
     ],
 )
 def test_a_malformed_scope_is_refused_with_one_sentence_that_shows_the_form(text: str) -> None:
-    with pytest.raises(InvalidScope) as caught:
+    with pytest.raises(InvalidScopeError) as caught:
         parse_scopes([text])
     assert "use the form repository:<project>/<repository>:pull,push." in caught.value.sentence
     assert len(caught.value.sentence) <= 200
@@ -82,13 +82,13 @@ def test_a_malformed_scope_is_refused_with_one_sentence_that_shows_the_form(text
 def test_the_number_and_the_length_of_scopes_are_bounded() -> None:
     many = [f"repository:p/r{index}:pull" for index in range(MAX_SCOPES)]
     assert len(parse_scopes(many)) == MAX_SCOPES
-    with pytest.raises(InvalidScope, match="at most 24 scopes"):
+    with pytest.raises(InvalidScopeError, match="at most 24 scopes"):
         parse_scopes([" ".join(many), "repository:p/r0:pull"])
     longest = "repository:p/" + "r" * (MAX_SCOPE_LENGTH - len("repository:p/:pull")) + ":pull"
     assert len(parse_scopes([longest])) == 1
-    with pytest.raises(InvalidScope, match="at most 1024 characters"):
+    with pytest.raises(InvalidScopeError, match="at most 1024 characters"):
         parse_scopes([longest.replace("p/", "p/r")])
-    with pytest.raises(InvalidScope, match="at most 1500 characters together"):
+    with pytest.raises(InvalidScopeError, match="at most 1500 characters together"):
         parse_scopes([longest, longest.replace("p/r", "p/s")])
 
 
@@ -103,7 +103,7 @@ def understood(text: str) -> bool:
     """Whether it is a scope; raises if what was read is not what was said or the refusal not a plain sentence."""
     try:
         scopes = parse_scopes([text])
-    except InvalidScope as error:
+    except InvalidScopeError as error:
         if not (len(error.sentence) <= 200 and error.sentence.isascii() and error.sentence.isprintable()):
             raise AssertionError(error.sentence) from error
         return False

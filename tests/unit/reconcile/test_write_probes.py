@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from berth.reconcile.write_probes import Probes
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.virtual_time import run
 
-WRITTEN = ProbeSeen(ProbeOutcome.WRITTEN)
-BROKEN = ProbeSeen(ProbeOutcome.NOT_WRITABLE, "no space")
+WRITTEN = ObservedProbe(ProbeOutcome.WRITTEN)
+BROKEN = ObservedProbe(ProbeOutcome.NOT_WRITABLE, "no space")
 ONE, TWO = frozenset({"pod-1"}), frozenset({"pod-2"})
 Clock = Callable[[], float]
 
@@ -19,21 +19,21 @@ class Bench:
     """Probes with a registry that answers what a test wants."""
 
     def __init__(self, clock: Clock) -> None:
-        self.answer: ProbeSeen | Exception | None = WRITTEN
+        self.answer: ObservedProbe | Exception | None = WRITTEN
         self.takes = 0.1
         self.probed_at: list[float] = []
         self.woken: list[str] = []
         self.clock = clock
         self.probes = Probes(self._probe, self.woken.append, 600, clock=clock)
 
-    async def _probe(self, project_id: str) -> ProbeSeen | None:
+    async def _probe(self, project_id: str) -> ObservedProbe | None:
         self.probed_at.append(self.clock())
         await asyncio.sleep(self.takes)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
-    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False, asked: str = "") -> ProbeSeen | None:
+    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False, asked: str = "") -> ObservedProbe | None:
         return self.probes.look("a", pods, said_ready=said_ready, asked=asked)
 
 

@@ -18,7 +18,7 @@ from berth.api.sharing import SharingLevel, SubjectKind
 from berth.api.token import TokenScope
 from berth.authz.model import AccessTokenRecord, ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, User
 from berth.kube.client import Listing, Selection, WatchEvent
-from berth.kube.errors import Unavailable
+from berth.kube.errors import UnavailableError
 from berth.snapshot.store import FILE_NAME, PolicyKeeper, PolicyStore, StoredPolicy
 from berth.snapshot.watcher import SnapshotFeed
 
@@ -145,7 +145,7 @@ class ApiServer:
 
     async def listing(self, selection: Selection) -> Listing:
         if self.away:
-            raise Unavailable("no answer")
+            raise UnavailableError("no answer")
         return Listing([], str(self.version))
 
     async def watch(
@@ -154,7 +154,7 @@ class ApiServer:
         while True:
             await self.bookmark.wait()
             if self.away:
-                raise Unavailable("broke off")
+                raise UnavailableError("broke off")
             if selection.resource.kind == self.silent_about:
                 await asyncio.sleep(3600)
             self.version += 1

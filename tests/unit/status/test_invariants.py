@@ -16,17 +16,17 @@ from berth.api.policy import PolicyState
 from berth.api.project import Project, ProjectStatus
 from berth.status.conditions import check_invariants, failed_status
 from berth.status.observed import (
-    AccessSeen,
     ApplyFailure,
-    ClaimSeen,
-    ContainerSeen,
-    DeploymentSeen,
-    NamespaceSeen,
-    PodSeen,
+    ObservedAccess,
+    ObservedClaim,
+    ObservedContainer,
+    ObservedDeployment,
+    ObservedNamespace,
+    ObservedPod,
+    ObservedProbe,
+    ObservedStorageClass,
     ProbeOutcome,
-    ProbeSeen,
-    ProjectObserved,
-    StorageClassSeen,
+    ProjectObservation,
 )
 from berth.status.project import compute_project_status
 from tests.kit.desired.samples import project
@@ -45,9 +45,9 @@ def random_project(chance: random.Random) -> Project:
     return project(metadata={"generation": chance.randint(1, 9), **deleted}, claim=claim, **flags)
 
 
-def random_container(chance: random.Random) -> ContainerSeen:
+def random_container(chance: random.Random) -> ObservedContainer:
     waiting = ("", "", "CrashLoopBackOff", "ImagePullBackOff", "ContainerCreating")
-    return ContainerSeen(
+    return ObservedContainer(
         name="registry",
         image="registry.example.org/distribution:3.1.2",
         ready=chance.random() < 0.5,
@@ -60,8 +60,8 @@ def random_container(chance: random.Random) -> ContainerSeen:
     )
 
 
-def random_pod(chance: random.Random) -> PodSeen:
-    return PodSeen(
+def random_pod(chance: random.Random) -> ObservedPod:
+    return ObservedPod(
         name=f"registry-{chance.randint(0, 9)}",
         ready=chance.random() < 0.5,
         unschedulable=chance.choice(WORDS),
@@ -71,8 +71,8 @@ def random_pod(chance: random.Random) -> PodSeen:
     )
 
 
-def random_claim(chance: random.Random) -> ClaimSeen:
-    return ClaimSeen(
+def random_claim(chance: random.Random) -> ObservedClaim:
+    return ObservedClaim(
         name="registry",
         phase=chance.choice(("Pending", "Bound", "Bound", "Lost")),
         requested=chance.choice(SIZES),
@@ -85,35 +85,35 @@ def random_claim(chance: random.Random) -> ClaimSeen:
     )
 
 
-def random_deployment(chance: random.Random) -> DeploymentSeen:
+def random_deployment(chance: random.Random) -> ObservedDeployment:
     def number() -> int:
         return chance.randint(0, 2)
 
-    return DeploymentSeen(number(), number(), number(), number(), number(), number(), chance.choice(WORDS))
+    return ObservedDeployment(number(), number(), number(), number(), number(), number(), chance.choice(WORDS))
 
 
-def random_observed(chance: random.Random) -> ProjectObserved:
+def random_observed(chance: random.Random) -> ProjectObservation:
     pick = chance.choice
 
     def maybe(value: Any) -> Any:
         return value if chance.random() < 0.85 else None
 
     refused = ApplyFailure("Service", "registry", pick(WORDS), permanent=pick((True, False)))
-    return ProjectObserved(
+    return ProjectObservation(
         host="images.example.org",
         registry_version="3.1.2",
-        namespace=maybe(NamespaceSeen("berth-genomics", chance.random() < 0.1, pick(("genomics", "genomics", "")))),
+        namespace=maybe(ObservedNamespace("berth-genomics", chance.random() < 0.1, pick(("genomics", "genomics", "")))),
         claim=maybe(random_claim(chance)),
-        storage_class=maybe(StorageClassSeen("fast", pick((True, False)), pick((True, False)))),
+        storage_class=maybe(ObservedStorageClass("fast", pick((True, False)), pick((True, False)))),
         deployment=maybe(random_deployment(chance)),
         pods=tuple(random_pod(chance) for _ in range(chance.randint(0, 3))),
-        probe=maybe(ProbeSeen(pick(list(ProbeOutcome)), pick(WORDS))),
-        access=AccessSeen(pick((None, *PolicyState)), chance.random() < 0.9, chance.random() < 0.9),
+        probe=maybe(ObservedProbe(pick(list(ProbeOutcome)), pick(WORDS))),
+        access=ObservedAccess(pick((None, *PolicyState)), chance.random() < 0.9, chance.random() < 0.9),
         failure=pick((None, None, None, refused)),
     )
 
 
-def healthier(observed: ProjectObserved, chance: random.Random) -> ProjectObserved:
+def healthier(observed: ProjectObservation, chance: random.Random) -> ProjectObservation:
     """The same with some aspects healthy, so that Ready is reached often enough."""
     aspects = ("namespace", "claim", "storage_class", "deployment", "pods", "probe", "access", "failure")
     good = {name: getattr(HEALTHY, name) for name in aspects if chance.random() < 0.85}

@@ -14,11 +14,11 @@ from berth.status.certification import compute_certification_status
 from berth.status.conditions import check_invariants
 from berth.status.observed import (
     ApplyFailure,
-    CertificationObserved,
-    CertificationSeen,
-    PasswordSeen,
-    RepositoryObserved,
-    UserObserved,
+    CertificationObservation,
+    ObservedCertification,
+    ObservedPassword,
+    RepositoryObservation,
+    UserObservation,
 )
 from berth.status.repository import OWNED_CONDITIONS, compute_repository_status
 from berth.status.user import compute_user_status, next_change
@@ -29,13 +29,16 @@ END = datetime(2027, 6, 30, tzinfo=UTC)
 
 
 def user_status(
-    *certifications: CertificationSeen, password: PasswordSeen = PasswordSeen.USABLE, now: datetime = NOW, **spec: Any
+    *certifications: ObservedCertification,
+    password: ObservedPassword = ObservedPassword.USABLE,
+    now: datetime = NOW,
+    **spec: Any,
 ) -> dict[str, Any]:
     reference = {"passwordSecretRef": {"name": "curator-password", "key": "hash"}}
     user = RegistryUser.model_validate(
         {"metadata": {"name": "curator", "generation": 4}, "spec": {**reference, **spec}}
     )
-    status = compute_user_status(user, UserObserved("berth-system", password, certifications), now)
+    status = compute_user_status(user, UserObservation("berth-system", password, certifications), now)
     check_invariants(status)
     return status
 
@@ -43,13 +46,15 @@ def user_status(
 @pytest.mark.parametrize(
     ("password", "reason"),
     [
-        (PasswordSeen.SECRET_MISSING, "SecretNotFound"),
-        (PasswordSeen.KEY_MISSING, "SecretKeyMissing"),
-        (PasswordSeen.EMPTY, "SecretEmpty"),
-        (PasswordSeen.UNKNOWN_SCHEME, "UnknownHashScheme"),
+        (ObservedPassword.SECRET_MISSING, "SecretNotFound"),
+        (ObservedPassword.KEY_MISSING, "SecretKeyMissing"),
+        (ObservedPassword.EMPTY, "SecretEmpty"),
+        (ObservedPassword.UNKNOWN_SCHEME, "UnknownHashScheme"),
     ],
 )
-def test_a_password_that_can_not_be_checked_is_told_with_secret_and_key(password: PasswordSeen, reason: str) -> None:
+def test_a_password_that_can_not_be_checked_is_told_with_secret_and_key(
+    password: ObservedPassword, reason: str
+) -> None:
     status = user_status(password=password)
     assert told(status, "Ready") == ("False", reason)
     assert told(status, "Stalled") == ("True", reason)
@@ -66,19 +71,21 @@ def test_a_user_without_certification_is_a_good_user() -> None:
 
 
 def test_the_latest_certification_counts() -> None:
-    status = user_status(CertificationSeen("old", NOW - timedelta(days=1)), CertificationSeen("new", END))
+    status = user_status(ObservedCertification("old", NOW - timedelta(days=1)), ObservedCertification("new", END))
     assert told(status, "Certified") == ("True", "Certified")
     assert status["certifiedUntil"] == "2027-06-30T00:00:00Z"
 
 
 def test_a_certification_without_end_holds_until_it_is_withdrawn() -> None:
-    status = user_status(CertificationSeen("dated", END), CertificationSeen("open"), now=END + timedelta(days=1))
+    status = user_status(
+        ObservedCertification("dated", END), ObservedCertification("open"), now=END + timedelta(days=1)
+    )
     assert told(status, "Certified") == ("True", "Certified")
     assert "certifiedUntil" not in status
 
 
 def test_a_certification_ends_at_the_very_second() -> None:
-    held = CertificationSeen("one", END)
+    held = ObservedCertification("one", END)
     assert told(user_status(held, now=END - timedelta(seconds=1)), "Certified")[0] == "True"
     ended = user_status(held, now=END)
     assert told(ended, "Certified") == ("False", "CertificationExpired")
@@ -86,7 +93,11 @@ def test_a_certification_ends_at_the_very_second() -> None:
 
 
 def test_the_next_look_is_due_when_the_next_certification_ends() -> None:
-    held = [CertificationSeen("a", END), CertificationSeen("b", END + timedelta(days=1)), CertificationSeen("c")]
+    held = [
+        ObservedCertification("a", END),
+        ObservedCertification("b", END + timedelta(days=1)),
+        ObservedCertification("c"),
+    ]
     assert next_change(held, NOW) == END
     assert next_change(held, END) == END + timedelta(days=1)
     assert next_change(held[2:], NOW) is None
@@ -101,7 +112,7 @@ def certification_status(
 ) -> dict[str, Any]:
     spec = {"subject": {"kind": "User", "name": "curator"}, "certifiedBy": "office", "validUntil": until}
     given = Certification.model_validate({"metadata": {"name": "curator-2026", "generation": 1}, "spec": spec})
-    status = compute_certification_status(given, CertificationObserved(exists, disabled), now)
+    status = compute_certification_status(given, CertificationObservation(exists, disabled), now)
     check_invariants(status)
     return status
 
@@ -128,7 +139,7 @@ def repository_status(
 ) -> dict[str, Any]:
     given = repository(**spec)
     given = given.model_copy(update={"metadata": given.metadata.model_copy(update=metadata or {})})
-    observed = RepositoryObserved(**{"host": "images.example.org", "project": "genomics", **(seen or {})})
+    observed = RepositoryObservation(**{"host": "images.example.org", "project": "genomics", **(seen or {})})
     status = compute_repository_status(given, observed, NOW)
     check_invariants(status)
     assert {entry["type"] for entry in status["conditions"]} <= {kind.value for kind in OWNED_CONDITIONS}

@@ -10,30 +10,30 @@ import pytest
 
 from berth.api.policy import PolicyState
 from berth.status.observed import (
-    AccessSeen,
     ApplyFailure,
-    ClaimSeen,
-    DeploymentSeen,
-    NamespaceSeen,
+    ObservedAccess,
+    ObservedClaim,
+    ObservedDeployment,
+    ObservedNamespace,
+    ObservedProbe,
+    ObservedStorageClass,
     ProbeOutcome,
-    ProbeSeen,
-    ProjectObserved,
-    StorageClassSeen,
+    ProjectObservation,
 )
 from tests.kit.desired.samples import project
 from tests.kit.status.samples import CLAIM, HEALTHY, NOW, POD, STOPPED, condition, status_of, told, waiting_pod
 
-DEPLOYMENT = HEALTHY.deployment or DeploymentSeen()
+DEPLOYMENT = HEALTHY.deployment or ObservedDeployment()
 DELETED = {"deletionTimestamp": "2026-11-24T11:00:00Z", "finalizers": ["berth.dev/trash"]}
 
 
-def pending(**changed: Any) -> ProjectObserved:
-    claim = ClaimSeen("registry", "Pending", requested="10Gi", storage_class="fast")
+def pending(**changed: Any) -> ProjectObservation:
+    claim = ObservedClaim("registry", "Pending", requested="10Gi", storage_class="fast")
     return replace(waiting_pod(), claim=replace(claim, **changed))
 
 
-def probed(outcome: ProbeOutcome, message: str = "") -> ProjectObserved:
-    return replace(HEALTHY, probe=ProbeSeen(outcome, message))
+def probed(outcome: ProbeOutcome, message: str = "") -> ProjectObservation:
+    return replace(HEALTHY, probe=ObservedProbe(outcome, message))
 
 
 def test_a_project_that_was_written_to_is_ready() -> None:
@@ -61,21 +61,21 @@ def test_a_registry_that_answers_and_was_not_written_to_is_not_ready() -> None:
 
 
 def test_a_project_of_which_nothing_exists_is_on_its_way() -> None:
-    status = status_of(project(), ProjectObserved("images.example.org", "3.1.2"))
+    status = status_of(project(), ProjectObservation("images.example.org", "3.1.2"))
     assert told(status, "Ready")[0] == "False"
     assert told(status, "Reconciling")[0] == "True"
     assert "namespace" not in status
     assert "registryVersion" not in status
 
 
-ACTIVE = AccessSeen(PolicyState.ACTIVE)
+ACTIVE = ObservedAccess(PolicyState.ACTIVE)
 UNSCHEDULABLE = replace(
     waiting_pod(), pods=(replace(POD, ready=False, containers=(), unschedulable="0/1 nodes: too little memory"),)
 )
 UNMOUNTED = replace(waiting_pod(), pods=(replace(POD, ready=False, containers=(), event="FailedMount: no such disk"),))
 CRASHING = {"restarts": 4, "last_exit_code": 1, "last_reason": "Error", "waiting": "CrashLoopBackOff"}
 
-STALLED: dict[str, tuple[ProjectObserved, str, list[str]]] = {
+STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
     "a missing storage class": (
         replace(pending(), storage_class=None),
         "StorageClassNotFound",
@@ -98,7 +98,9 @@ STALLED: dict[str, tuple[ProjectObserved, str, list[str]]] = {
         ["20Gi or more", "spec.storage.persistentVolumeClaim.size", "10Gi"],
     ),
     "a class that does not grow": (
-        replace(HEALTHY, claim=replace(CLAIM, requested="5Gi", capacity="5Gi"), storage_class=StorageClassSeen("fast")),
+        replace(
+            HEALTHY, claim=replace(CLAIM, requested="5Gi", capacity="5Gi"), storage_class=ObservedStorageClass("fast")
+        ),
         "ClaimNotExpandable",
         ["StorageClass fast", "5Gi", "10Gi", "allowVolumeExpansion"],
     ),
@@ -128,7 +130,7 @@ STALLED: dict[str, tuple[ProjectObserved, str, list[str]]] = {
         ["namespace berth-genomics", "exceeded quota: q"],
     ),
     "a namespace of somebody else": (
-        replace(HEALTHY, namespace=NamespaceSeen("berth-genomics", project="")),
+        replace(HEALTHY, namespace=ObservedNamespace("berth-genomics", project="")),
         "NamespaceTaken",
         ["Namespace berth-genomics", "kubectl label namespace berth-genomics berth.dev/project=genomics"],
     ),
@@ -151,7 +153,7 @@ def test_what_only_a_person_can_mend_is_stalled_with_object_and_next_step(situat
     assert message == condition(status, "Ready")["message"]
 
 
-PROGRESSING: dict[str, tuple[ProjectObserved, str, list[str]]] = {
+PROGRESSING: dict[str, tuple[ProjectObservation, str, list[str]]] = {
     "an unbound claim": (
         pending(event="waiting for a volume to be created"),
         "ClaimPending",
@@ -181,12 +183,16 @@ PROGRESSING: dict[str, tuple[ProjectObserved, str, list[str]]] = {
         ["timed out", "NetworkPolicy"],
     ),
     "a registry that refuses Berth's tokens": (probed(ProbeOutcome.REFUSED, "401"), "Progressing", ["401", "CA"]),
-    "a policy that is not written": (replace(HEALTHY, access=AccessSeen()), "PolicyPending", ["genomics", "Active"]),
-    "a policy of before": (replace(HEALTHY, access=AccessSeen(PolicyState.TRASHED)), "PolicyPending", ["Active"]),
+    "a policy that is not written": (
+        replace(HEALTHY, access=ObservedAccess()),
+        "PolicyPending",
+        ["genomics", "Active"],
+    ),
+    "a policy of before": (replace(HEALTHY, access=ObservedAccess(PolicyState.TRASHED)), "PolicyPending", ["Active"]),
     "no keys": (replace(HEALTHY, access=replace(ACTIVE, signing_ready=False)), "InstallationNotReady", ["keys"]),
     "no access service": (replace(HEALTHY, access=replace(ACTIVE, serves=False)), "InstallationNotReady", ["No Pod"]),
     "a namespace that goes": (
-        replace(HEALTHY, namespace=NamespaceSeen("berth-genomics", terminating=True, project="genomics")),
+        replace(HEALTHY, namespace=ObservedNamespace("berth-genomics", terminating=True, project="genomics")),
         "NamespaceTerminating",
         ["Namespace berth-genomics"],
     ),
@@ -210,7 +216,7 @@ def test_what_time_may_mend_is_reconciling_with_the_cause(situation: str) -> Non
 
 
 def test_a_claim_that_waits_for_its_pod_lets_the_pod_explain() -> None:
-    late = StorageClassSeen("fast", waits_for_consumer=True)
+    late = ObservedStorageClass("fast", waits_for_consumer=True)
     status = status_of(project(), replace(UNSCHEDULABLE, claim=pending().claim, storage_class=late))
     assert told(status, "StorageReady") == ("False", "ClaimPending")
     assert told(status, "Ready") == ("False", "RegistryUnschedulable")
@@ -232,7 +238,7 @@ def test_a_panic_is_quoted_and_not_its_stack() -> None:
 def test_a_refused_claim_is_explained_by_its_class_and_size() -> None:
     small = replace(CLAIM, requested="5Gi", capacity="5Gi")
     refused = ApplyFailure("PersistentVolumeClaim", "registry", "forbidden", permanent=True)
-    observed = replace(HEALTHY, claim=small, storage_class=StorageClassSeen("fast"), failure=refused)
+    observed = replace(HEALTHY, claim=small, storage_class=ObservedStorageClass("fast"), failure=refused)
     assert told(status_of(project(), observed), "Stalled") == ("True", "ClaimNotExpandable")
 
 
@@ -250,7 +256,7 @@ def test_a_pod_that_ends_does_not_count_against_its_successor() -> None:
 
 
 def test_a_suspended_project_has_reached_its_state_when_no_pod_is_left() -> None:
-    going = replace(STOPPED, deployment=DeploymentSeen(replicas=0, current=1))
+    going = replace(STOPPED, deployment=ObservedDeployment(replicas=0, current=1))
     assert told(status_of(project(suspend=True), going), "Ready") == ("False", "RegistryStopped")
     status = status_of(project(suspend=True), STOPPED)
     assert told(status, "Ready") == ("True", "Suspended")
@@ -265,7 +271,7 @@ def test_a_project_that_goes_on_is_not_suspended_any_more() -> None:
 
 
 def test_trash_is_told_with_the_way_back() -> None:
-    observed = replace(HEALTHY, access=AccessSeen(PolicyState.TRASHED))
+    observed = replace(HEALTHY, access=ObservedAccess(PolicyState.TRASHED))
     status = status_of(project(trashed=True), observed)
     assert told(status, "Trashed") == ("True", "ProjectTrashed")
     assert told(status, "Ready") == ("True", "ProjectTrashed")
@@ -278,7 +284,7 @@ def test_trash_is_not_in_force_before_the_policy_says_so() -> None:
 
 
 def test_a_deleted_project_says_that_its_data_is_kept() -> None:
-    observed = replace(STOPPED, access=AccessSeen(PolicyState.TRASHED))
+    observed = replace(STOPPED, access=ObservedAccess(PolicyState.TRASHED))
     status = status_of(project(metadata=DELETED), observed)
     assert told(status, "Trashed") == ("True", "ProjectDeleted")
     assert told(status, "RegistryAvailable") == ("False", "RegistryStopped")

@@ -11,20 +11,20 @@ import pytest
 from berth.api.team import RegistryTeam
 from berth.api.token import AccessToken
 from berth.status.conditions import check_invariants
-from berth.status.observed import PeopleSeen, RepositoryObserved, TokenObserved, UserSeen
+from berth.status.observed import ObservedPeople, ObservedUser, RepositoryObservation, TokenObservation
 from berth.status.repository import compute_repository_status
 from berth.status.team import compute_team_status
 from berth.status.token import compute_token_status
 from tests.kit.desired.samples import project, repository
 from tests.kit.status.samples import HEALTHY, NOW, condition, status_of, told
 
-PEOPLE = PeopleSeen(
-    users={"ann": UserSeen(), "eve": UserSeen(disabled=True), "nightly": UserSeen(robot=True)},
+PEOPLE = ObservedPeople(
+    users={"ann": ObservedUser(), "eve": ObservedUser(disabled=True), "nightly": ObservedUser(robot=True)},
     teams={"authors": 2, "empty": 0},
 )
 
 
-def project_status(*shares: tuple[str, str, str], people: PeopleSeen = PEOPLE) -> dict[str, Any]:
+def project_status(*shares: tuple[str, str, str], people: ObservedPeople = PEOPLE) -> dict[str, Any]:
     sharing = [{"kind": kind, "level": level} | ({"name": name} if name else {}) for kind, name, level in shares]
     return status_of(project(sharing=sharing), replace(HEALTHY, people=people))
 
@@ -68,7 +68,7 @@ def test_sharing_with_the_public_where_it_is_not_allowed_is_told() -> None:
 def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> None:
     for sharing, expected in (([{"kind": "User", "name": "bob", "level": "View"}], "False"), (None, "absent")):
         spec: dict[str, Any] = {} if sharing is None else {"localSharing": sharing}
-        observed = RepositoryObserved("images.example.org", "genomics", people=PEOPLE)
+        observed = RepositoryObservation("images.example.org", "genomics", people=PEOPLE)
         status = compute_repository_status(repository(**spec), observed, NOW)
         check_invariants(status)
         assert told(status, "SubjectsKnown")[0] == expected
@@ -134,7 +134,7 @@ def token_status(now: datetime = NOW, **seen: Any) -> dict[str, Any]:
         "expiresAt": "2027-06-30T00:00:00Z",
     }
     token = AccessToken.model_validate({"metadata": {"name": "laptop", "generation": 1}, "spec": spec})
-    status = compute_token_status(token, TokenObserved(**{"owner_exists": True, **seen}), now)
+    status = compute_token_status(token, TokenObservation(**{"owner_exists": True, **seen}), now)
     check_invariants(status)
     return status
 

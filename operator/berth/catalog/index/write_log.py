@@ -20,17 +20,17 @@ from berth.catalog.db.schema import WriteRow
 from berth.catalog.index import changes
 from berth.catalog.index.changes import Origin
 from berth.catalog.model import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 
 KEPT_SETTLED: Final = timedelta(hours=1)
 """How long a settled write is remembered, so that its commit may be repeated and overlaps be seen."""
 
 
-class UnknownWrite(LookupError):  # noqa: N818 - named for what it tells the caller
+class UnknownWriteError(LookupError):
     """No write has this id, or it was settled so long ago that it is forgotten."""
 
 
-class RefusedWrite(ValueError):  # noqa: N818 - named for what it tells the caller
+class WriteRefusedError(ValueError):
     """The write can not become what was asked for; the message is one sentence."""
 
 
@@ -79,7 +79,7 @@ class Store:
         async with self._database.writing() as session:
             row = await _held(session, write_id)
             if row.state is WriteState.COMMITTED:
-                raise RefusedWrite(f"The write {write_id} is recorded already and can not be abandoned.")
+                raise WriteRefusedError(f"The write {write_id} is recorded already and can not be abandoned.")
             if row.state is WriteState.OPEN:
                 row.state, row.settled_at = WriteState.ABANDONED, self._now()
 
@@ -163,19 +163,21 @@ def _row(write_id: str, intent: Intent, now: datetime) -> WriteRow:
 async def _held(session: AsyncSession, write_id: str) -> WriteRow:
     row = await session.get(WriteRow, write_id, with_for_update=True)
     if row is None:
-        raise UnknownWrite(f"There is no write {write_id}; announce it again before you push.")
+        raise UnknownWriteError(f"There is no write {write_id}; announce it again before you push.")
     return row
 
 
 def _pushed(intent: Intent, manifest: bytes | None) -> Manifest:
     if manifest is None or intent.digest is None:
-        raise RefusedWrite(f"The push to {intent.repository.name} can not be recorded without its manifest.")
+        raise WriteRefusedError(f"The push to {intent.repository.name} can not be recorded without its manifest.")
     if digest_of(manifest, intent.digest) != intent.digest:
-        raise RefusedWrite(f"The manifest pushed to {intent.repository.name} is not the announced {intent.digest}.")
+        raise WriteRefusedError(
+            f"The manifest pushed to {intent.repository.name} is not the announced {intent.digest}."
+        )
     try:
         return parse_manifest(manifest, intent.media_type)
-    except InvalidManifest as error:
-        raise RefusedWrite(str(error)) from error
+    except InvalidManifestError as error:
+        raise WriteRefusedError(str(error)) from error
 
 
 async def _overlapped(session: AsyncSession, row: WriteRow) -> bool:

@@ -24,7 +24,7 @@ from berth.catalog.publish import manifests
 from berth.catalog.publish.cache import RepositoryObjects
 from berth.catalog.publish.debounce import DebouncedQueue
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, KubeError, Unavailable
+from berth.kube.errors import ConflictError, KubeError, UnavailableError
 from berth.kube.reflector import Reflector
 from berth.kube.resources import DOCKER_REPOSITORIES, PROJECTS, Manifest
 
@@ -125,7 +125,7 @@ class Publisher:
             except (KubeError, SQLAlchemyError, OSError) as error:
                 retry_in = self._backoff(key, error)
                 told = error.sentence if isinstance(error, KubeError) else type(error).__name__
-                level = _log.debug if isinstance(error, Conflict) else _log.warning
+                level = _log.debug if isinstance(error, ConflictError) else _log.warning
                 level("a repository could not be shown yet", repository=key.name, error=told, retry_in=retry_in)
             finally:
                 self._queue.done(key, effect=outcome in ("created", "written"), retry_in=retry_in)
@@ -179,5 +179,5 @@ class Publisher:
 
     def _backoff(self, key: RepositoryKey, error: Exception) -> float:
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        longest = _AWAY_LIMIT if isinstance(error, Unavailable) else _RETRY_LIMIT
+        longest = _AWAY_LIMIT if isinstance(error, UnavailableError) else _RETRY_LIMIT
         return float(min(longest, _RETRY_FIRST * 2 ** (failures - 1)))

@@ -18,14 +18,14 @@ from berth.catalog.db.schema import RepositoryRow
 from berth.catalog.index import changes, queries
 from berth.catalog.index.changes import Origin
 from berth.catalog.model import Cause, Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from berth.registry.client import ManifestHead, RegistryClient
 
 _MOST_CHILDREN: Final = 500  # of one index that are fetched; the rest is found when somebody pulls or tags it
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class SyncDeps:
     """By what the catalog is brought into line: `registry` gives the client of a project's registry, `timeout` is how
     long an announced write may stay open, and `changed` is told each repository that was corrected.
     """
@@ -42,7 +42,7 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RegistryState:
     """What a registry said about some references of one repository.
 
     `tags` and `digests` hold what was asked for: where a tag points to (None: not there), whether a digest is there.
@@ -55,17 +55,17 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class WriteMark:
     """The writes of a repository when a look into its registry began."""
 
     states: Mapping[str, WriteState]
 
     @classmethod
-    def of(cls, writes: Iterable[Write]) -> Moment:
+    def of(cls, writes: Iterable[Write]) -> WriteMark:
         """Note them."""
         return cls({write.id: write.state for write in writes})
 
-    def touched_since(self, writes: Iterable[Write], overdue: datetime, settling: str | None = None) -> list[Intent]:
+    def writes_since(self, writes: Iterable[Write], overdue: datetime, settling: str | None = None) -> list[Intent]:
         """What was announced or settled since, or is still under way.
 
         A write that was open already and was announced before `overdue` is taken for dead; `settling` is the one that
@@ -104,14 +104,14 @@ def parsed(body: bytes, media_type: str) -> Manifest:
     """A manifest that the registry holds; of one that Berth would not take today, its type and size alone."""
     try:
         return parse_manifest(body, media_type)
-    except InvalidManifest:
+    except InvalidManifestError:
         return Manifest(media_type=media_type[:255], manifest_size=len(body))
 
 
 async def align(
     session: AsyncSession,
     repository: RepositoryRow,
-    seen: Seen,
+    seen: RegistryState,
     writes: Sequence[Write],
     touched: Sequence[Intent],
     now: datetime,

@@ -12,9 +12,9 @@ from berth.catalog.db.schema import RepositoryRow, WriteRow
 from berth.catalog.index import changes, queries
 from berth.catalog.index.write_log import apply_write
 from berth.catalog.model import Intent, RepositoryKey, Write, WriteKind, WriteState
-from berth.catalog.sync.align import Means, Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.sync.align import RegistryState, SyncDeps, WriteMark, align, digest_of_head, fetch
 from berth.registry.client import ManifestHead, RegistryClient
-from berth.registry.errors import RegistryError, RegistryUnavailable
+from berth.registry.errors import RegistryError, RegistryUnavailableError
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 class Settler:
     """Settles what has been open for too long, and what is doubtful."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: SyncDeps) -> None:
         self._means = means
         self._database = means.database
 
@@ -52,7 +52,7 @@ class Settler:
         async with self._database.reading() as session:
             writes = await queries.writes_of(session, key)
             known = await queries.known(session, key)
-        moment = Moment.of(writes)
+        moment = WriteMark.of(writes)
         if self._busy(moment, writes, write):
             return False
         head = await client.head_manifest(key.name, intent.reference)
@@ -64,7 +64,7 @@ class Settler:
                 return False
             repository = await _repository(session, key, seen, write.created_at)
             if repository is not None:  # first, so that the children of an index are there before it
-                touched = moment.touched_since(writes, self._means.overdue(), write.id)
+                touched = moment.writes_since(writes, self._means.overdue(), write.id)
                 await align(session, repository, seen, writes, touched, self._means.now())
             if row.state is WriteState.OPEN:
                 happened = _happened(intent, head)
@@ -77,20 +77,24 @@ class Settler:
         _log.info("a write was settled from the registry", repository=key.name, kind=intent.kind.value, by=intent.by)
         return True
 
-    def _busy(self, moment: Moment, writes: Sequence[Write], write: Write) -> bool:
+    def _busy(self, moment: WriteMark, writes: Sequence[Write], write: Write) -> bool:
         """Whether somebody else is, or since `moment` was, at the reference of `write`."""
-        touched = moment.touched_since(writes, self._means.overdue(), write.id)
+        touched = moment.writes_since(writes, self._means.overdue(), write.id)
         return any(other.reference == write.intent.reference for other in touched)
 
 
-async def _repository(session: AsyncSession, key: RepositoryKey, seen: Seen, at: datetime) -> RepositoryRow | None:
+async def _repository(
+    session: AsyncSession, key: RepositoryKey, seen: RegistryState, at: datetime
+) -> RepositoryRow | None:
     """The repository's row; made when the registry holds something of it."""
     if seen.manifests:
         return await changes.ensure_repository(session, key, at)
     return await changes.hold_repository(session, key)
 
 
-async def _look(client: RegistryClient, intent: Intent, head: ManifestHead | None, known: frozenset[str]) -> Seen:
+async def _look(
+    client: RegistryClient, intent: Intent, head: ManifestHead | None, known: frozenset[str]
+) -> RegistryState:
     """Everything that must be known to settle a write, besides what its reference stands for."""
     name = intent.repository.name
     wanted = [head.digest] if head is not None else []
@@ -99,10 +103,10 @@ async def _look(client: RegistryClient, intent: Intent, head: ManifestHead | Non
         known = known - {intent.digest}  # its manifest is needed to record the push
     manifests = await fetch(client, name, wanted, known)
     if head is not None and head.digest not in known | manifests.keys():
-        raise RegistryUnavailable(f"The registry named {name}@{head.digest} and then did not have it.")
+        raise RegistryUnavailableError(f"The registry named {name}@{head.digest} and then did not have it.")
     if intent.tag is not None:
-        return Seen(tags={intent.tag: digest_of_head(head)}, manifests=manifests)
-    return Seen(digests={intent.reference: head is not None}, manifests=manifests)
+        return RegistryState(tags={intent.tag: digest_of_head(head)}, manifests=manifests)
+    return RegistryState(digests={intent.reference: head is not None}, manifests=manifests)
 
 
 def _happened(intent: Intent, head: ManifestHead | None) -> bool:

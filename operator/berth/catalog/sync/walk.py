@@ -16,7 +16,7 @@ from berth.api.conditions import ConditionReason
 from berth.catalog.db.schema import ProjectRow
 from berth.catalog.index import changes, queries
 from berth.catalog.model import RepositoryKey, Sync
-from berth.catalog.sync.align import Means, Moment, Seen, align, digest_of_head, fetch
+from berth.catalog.sync.align import RegistryState, SyncDeps, WriteMark, align, digest_of_head, fetch
 from berth.registry.client import RegistryClient
 from berth.registry.walk import inspect, survey
 
@@ -54,7 +54,7 @@ class Loss:
 class Healer:
     """Walks one project's registry at a time."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: SyncDeps) -> None:
         self._means = means
         self._database = means.database
 
@@ -93,7 +93,7 @@ class Healer:
     async def _correct(self, client: RegistryClient, key: RepositoryKey, tags: Sequence[str]) -> None:
         """Correct one repository. `tags` are the names that the survey listed."""
         async with self._database.reading() as session:
-            moment = Moment.of(await queries.writes_of(session, key))
+            moment = WriteMark.of(await queries.writes_of(session, key))
             known = await queries.known(session, key)
         # Asked again by name, not taken from the survey: it may be minutes old, and may lack what was pushed since.
         asked = sorted({*tags, *known.tags})
@@ -114,8 +114,8 @@ class Healer:
                     return
                 repository = held
             writes = await queries.writes_of(session, key)
-            touched = moment.touched_since(writes, self._means.overdue())
-            seen = Seen(tags=pointed, digests=there, manifests=manifests)
+            touched = moment.writes_since(writes, self._means.overdue())
+            seen = RegistryState(tags=pointed, digests=there, manifests=manifests)
             corrected = await align(session, repository, seen, writes, touched, self._means.now())
         if corrected:
             _log.warning("the catalog was corrected from the registry", repository=key.name)

@@ -75,15 +75,15 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Do what needs the cluster; what goes wrong there ends the command with its one sentence."""
     import asyncio
 
-    from berth.authz.queries import UnknownSubject
-    from berth.kube.errors import KubeError, Unavailable
+    from berth.authz.queries import UnknownSubjectError
+    from berth.kube.errors import KubeError, UnavailableError
 
     try:
         return asyncio.run(work)
-    except Unavailable as away:
+    except UnavailableError as away:
         told = away.sentence.rstrip(".")
         raise click.ClickException(f"{told}; try again, or choose another cluster with --context.") from away
-    except (KubeError, UnknownSubject) as problem:
+    except (KubeError, UnknownSubjectError) as problem:
         raise click.ClickException(problem.sentence) from problem
 
 

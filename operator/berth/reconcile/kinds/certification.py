@@ -7,12 +7,12 @@ from berth.api.conditions import ConditionType
 from berth.kube.resources import CERTIFICATIONS
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
-from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
-from berth.reconcile.observe.subjects import user_seen
+from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
+from berth.reconcile.observe.subjects import observe_user
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
 from berth.reconcile.write.status import is_true
 from berth.status.certification import compute_certification_status
-from berth.status.observed import CertificationObserved
+from berth.status.observed import CertificationObservation
 
 
 async def reconcile_certification(context: Context, name: str) -> Outcome:
@@ -23,11 +23,11 @@ async def reconcile_certification(context: Context, name: str) -> Outcome:
         return Done()
     try:
         certification = read(Certification, live)
-    except Unreadable as error:
+    except DecodeError as error:
         return await tell_unreadable(context, live, error)
     subject = certification.spec.subject
-    user = user_seen(subject.kind.value, subject.name, context.caches)
-    observed = CertificationObserved(
+    user = observe_user(subject.kind.value, subject.name, context.caches)
+    observed = CertificationObservation(
         subject_exists=user is not None or subject.kind is CertificationSubjectKind.SERVICE_ACCOUNT,
         subject_disabled=user is not None and user.disabled,
     )

@@ -78,7 +78,7 @@ def _reached(context: Context, project: Manifest, certificate: str) -> bool:
     namespace = names.project_namespace(project["metadata"]["name"])
     secret = context.caches.live(SECRETS, (namespace, SECRET_NAME))
     deployment = context.caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
-    rollout = children.deployment_seen(context.caches, namespace)
+    rollout = children.observe_deployment(context.caches, namespace)
     if secret is None or deployment is None or rollout is None:
         return False
     if certificate.encode() not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):

@@ -17,8 +17,8 @@ from berth.kube.resources import (
 )
 from berth.reconcile.context import Context
 from berth.reconcile.kinds.project_children import Applied, apply_children, retain_volume
-from berth.reconcile.observe.children import project_namespace_seen
-from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.children import observe_project_namespace
+from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
 from berth.reconcile.observe.inputs import project_inputs
 from berth.reconcile.observe.project import observe_project
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting, sooner
@@ -39,9 +39,9 @@ async def reconcile_project(context: Context, name: str) -> Outcome:
         return await _gone(context, name)
     try:
         project = read(Project, live)
-    except Unreadable as error:
+    except DecodeError as error:
         return await tell_unreadable(context, live, error)
-    space = project_namespace_seen(context, project)
+    space = observe_project_namespace(context, project)
     if project.metadata.being_deleted and (space is None or space.project != name):
         await finalizer.release(context.client, caches, live)  # nothing is kept that it could stand for
         return Done()
@@ -86,7 +86,7 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: App
     observed = await observe_project(
         context,
         project,
-        space=project_namespace_seen(context, project),
+        space=observe_project_namespace(context, project),
         keys_ready=applied.keys_ready,
         policy_written=applied.policy,
         failure=applied.failure,

@@ -16,7 +16,7 @@ from berth.kube.resources import ACCESS_POLICIES, PERSISTENT_VOLUME_CLAIMS, PERS
 from berth.reconcile.context import Context
 from berth.reconcile.observe.children import first_failure
 from berth.reconcile.observe.inputs import project_inputs
-from berth.status.observed import ApplyFailure, NamespaceSeen
+from berth.status.observed import ApplyFailure, ObservedNamespace
 
 RIGHTS_LIMIT: Final = 3.0  # seconds; how long a pass waits until its own new RoleBinding takes effect
 
@@ -35,7 +35,7 @@ class Applied:
     policy: bool = False  # the AccessPolicy says what the spec says
 
 
-async def apply_children(context: Context, project: Project, space: NamespaceSeen | None) -> Applied:
+async def apply_children(context: Context, project: Project, space: ObservedNamespace | None) -> Applied:
     """Write what differs, prune what is not wanted; nothing at all where the namespace is not (or no longer) ours."""
     before = project.status.inventory
     if space is not None and (space.terminating or space.project != project.project_id):

@@ -16,12 +16,12 @@ from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS,
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
 from berth.reconcile.observe.children import first_failure
-from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
-from berth.reconcile.observe.subjects import people_seen, sharing_subjects
+from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
+from berth.reconcile.observe.subjects import observe_people, sharing_subjects
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
 from berth.reconcile.write import finalizer
 from berth.reconcile.write.status import is_true
-from berth.status.observed import ApplyFailure, NamespaceSeen, RepositoryObserved
+from berth.status.observed import ApplyFailure, ObservedNamespace, RepositoryObservation
 from berth.status.repository import compute_repository_status
 
 LOOK_AGAIN = 10.0  # seconds; fallback while something is under way
@@ -37,9 +37,9 @@ async def reconcile_repository(context: Context, name: str) -> Outcome:
         return Done()
     try:
         repository = read(DockerRepository, live)
-    except Unreadable as error:
+    except DecodeError as error:
         return await tell_unreadable(context, live, error)
-    space = children.namespace_seen(context.caches, namespace)
+    space = children.observe_namespace(context.caches, namespace)
     claimed_by = _claimed_by(context, repository, namespace)
     if repository.metadata.being_deleted and not _keeps(space, claimed_by):
         await finalizer.release(context.client, context.caches, live)
@@ -50,7 +50,7 @@ async def reconcile_repository(context: Context, name: str) -> Outcome:
     return await _tell(context, repository, live, space, claimed_by, failure)
 
 
-def _keeps(space: NamespaceSeen | None, claimed_by: str) -> bool:
+def _keeps(space: ObservedNamespace | None, claimed_by: str) -> bool:
     """Whether the object stands for data that a delete must not lose.
 
     One outside a project, or whose path is another's, stands for none; one in a namespace that is being deleted can
@@ -68,7 +68,7 @@ def _claimed_by(context: Context, repository: DockerRepository, namespace: str) 
 
 
 async def _apply(
-    context: Context, repository: DockerRepository, space: NamespaceSeen | None, claimed_by: str
+    context: Context, repository: DockerRepository, space: ObservedNamespace | None, claimed_by: str
 ) -> ApplyFailure | None:
     namespace, name = repository.metadata.namespace or "", repository.metadata.name
     desired: tuple[Manifest, ...] = ()
@@ -99,21 +99,21 @@ async def _tell(
     context: Context,
     repository: DockerRepository,
     live: Manifest,
-    space: NamespaceSeen | None,
+    space: ObservedNamespace | None,
     claimed_by: str,
     failure: ApplyFailure | None,
 ) -> Outcome:
     caches, namespace = context.caches, repository.metadata.namespace or ""
     project_id = space.project if space else ""
     project = caches.live(PROJECTS, ("", project_id)) if project_id else None
-    observed = RepositoryObserved(
+    observed = RepositoryObservation(
         host=context.settings.host,
         project=project_id,
         project_exists=project is not None,
         project_state=children.project_state(project),
         claimed_by=claimed_by,
         policy_state=_own_policy_state(context, repository, namespace),
-        people=people_seen(
+        people=observe_people(
             sharing_subjects(repository.spec.local_sharing or ()), caches, public_allowed=context.settings.allow_public
         ),
         failure=failure,

@@ -7,11 +7,11 @@ from berth.api.token import AccessToken
 from berth.kube.resources import ACCESS_TOKENS
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
-from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
-from berth.reconcile.observe.subjects import user_seen
+from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
+from berth.reconcile.observe.subjects import observe_user
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
 from berth.reconcile.write.status import is_true
-from berth.status.observed import TokenObserved
+from berth.status.observed import TokenObservation
 from berth.status.token import compute_token_status
 
 
@@ -23,12 +23,12 @@ async def reconcile_token(context: Context, name: str) -> Outcome:
         return Done()
     try:
         token = read(AccessToken, live)
-    except Unreadable as error:
+    except DecodeError as error:
         return await tell_unreadable(context, live, error)
     owner = token.spec.owner
-    user = user_seen(owner.kind.value, owner.name, context.caches)
+    user = observe_user(owner.kind.value, owner.name, context.caches)
     first = min(context.waker.tokens_of(token.spec.sha256), default=name)
-    observed = TokenObserved(
+    observed = TokenObservation(
         owner_exists=user is not None,
         owner_disabled=user is not None and user.disabled,
         same_as=first if first != name else "",

@@ -10,10 +10,10 @@ from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import CERTIFICATIONS, REGISTRY_USERS
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
-from berth.reconcile.observe.decode import Unreadable, read, tell_unreadable
+from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
 from berth.reconcile.outcome import Done, Outcome, Stalled, sooner
 from berth.reconcile.write.status import is_true
-from berth.status.observed import CertificationSeen, UserObserved
+from berth.status.observed import ObservedCertification, UserObservation
 from berth.status.user import compute_user_status, next_change
 
 
@@ -25,12 +25,12 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
         return Done()
     try:
         user = read(RegistryUser, live)
-    except Unreadable as error:
+    except DecodeError as error:
         return await tell_unreadable(context, live, error)
     certifications = _certifications(context, user)
-    observed = UserObserved(
+    observed = UserObservation(
         berth_namespace=context.settings.namespace,
-        password=children.password_seen(user, context.caches, context.settings.namespace),
+        password=children.observe_password(user, context.caches, context.settings.namespace),
         certifications=certifications,
     )
     now = context.now()
@@ -44,21 +44,21 @@ async def reconcile_user(context: Context, name: str) -> Outcome:
     return Done(pause)
 
 
-def _certifications(context: Context, user: RegistryUser) -> tuple[CertificationSeen, ...]:
+def _certifications(context: Context, user: RegistryUser) -> tuple[ObservedCertification, ...]:
     """The certifications that name the user, by name; one that can not be read certifies nobody.
 
     A Person is certified as kind User and a Robot as kind Robot.
     """
     kind = "Robot" if user.spec.type is UserType.ROBOT else "User"
-    seen: list[CertificationSeen] = []
+    seen: list[ObservedCertification] = []
     for name in sorted(context.waker.certifications_of(user.metadata.name)):
         live = context.caches.live(CERTIFICATIONS, ("", name))
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue
         try:
             certification = read(Certification, live)
-        except Unreadable:
+        except DecodeError:
             continue
         if certification.spec.subject.kind.value == kind:
-            seen.append(CertificationSeen(name, certification.spec.valid_until))
+            seen.append(ObservedCertification(name, certification.spec.valid_until))
     return tuple(seen)

@@ -19,7 +19,7 @@ from berth.authz.policy.facts import HASH_PREFIXES
 from berth.desired.labels import registry_selector
 from berth.kube.apply import ChangeSet
 from berth.kube.client import KubeClient
-from berth.kube.errors import Forbidden, Invalid
+from berth.kube.errors import ForbiddenError, InvalidError
 from berth.kube.resources import (
     ACCESS_POLICIES,
     DEPLOYMENTS,
@@ -35,13 +35,13 @@ from berth.reconcile.observe import children
 from berth.reconcile.watch.caches import Caches
 from berth.status.observed import (
     ApplyFailure,
-    ClaimSeen,
-    ContainerSeen,
-    DeploymentSeen,
-    NamespaceSeen,
-    PasswordSeen,
-    PodSeen,
-    StorageClassSeen,
+    ObservedClaim,
+    ObservedContainer,
+    ObservedDeployment,
+    ObservedNamespace,
+    ObservedPassword,
+    ObservedPod,
+    ObservedStorageClass,
 )
 
 _NO_CONTAINER: Final[tuple[Mapping[str, Any], ...]] = ({},)
@@ -55,23 +55,23 @@ _RESIZE_CONDITIONS: Final = (
 )
 
 
-def namespace_seen(caches: Caches, name: str) -> NamespaceSeen | None:
+def observe_namespace(caches: Caches, name: str) -> ObservedNamespace | None:
     """A namespace, by name."""
     live = caches.live(NAMESPACES, ("", name))
     if live is None:
         return None
     metadata = live["metadata"]
     project = (metadata.get("labels") or {}).get(names.LABEL_PROJECT, "")
-    return NamespaceSeen(name, terminating="deletionTimestamp" in metadata, project=project)
+    return ObservedNamespace(name, terminating="deletionTimestamp" in metadata, project=project)
 
 
-def claim_seen(live: Manifest | None, event: str = "") -> ClaimSeen | None:
+def observe_claim(live: Manifest | None, event: str = "") -> ObservedClaim | None:
     """The project's claim; `event` is the message of its newest warning."""
     if live is None:
         return None
     spec, status = live["spec"], live.get("status") or {}
     resize = _true_condition(status, _RESIZE_CONDITIONS)
-    return ClaimSeen(
+    return ObservedClaim(
         name=live["metadata"]["name"],
         phase=status.get("phase", "Pending"),
         requested=(spec.get("resources", {}).get("requests") or {}).get("storage", ""),
@@ -85,7 +85,7 @@ def claim_seen(live: Manifest | None, event: str = "") -> ClaimSeen | None:
     )
 
 
-def storage_class_seen(caches: Caches, wanted: str | None) -> StorageClassSeen | None:
+def observe_storage_class(caches: Caches, wanted: str | None) -> ObservedStorageClass | None:
     """The class of that name, or the cluster's default one (the newest, as the API server chooses)."""
     classes = caches.objects(STORAGE_CLASSES)
     if wanted:
@@ -95,20 +95,20 @@ def storage_class_seen(caches: Caches, wanted: str | None) -> StorageClassSeen |
         live = max(defaults, key=lambda found: found["metadata"]["creationTimestamp"], default=None)
     if live is None:
         return None
-    return StorageClassSeen(
+    return ObservedStorageClass(
         name=live["metadata"]["name"],
         allows_expansion=bool(live.get("allowVolumeExpansion")),
         waits_for_consumer=live.get("volumeBindingMode") == "WaitForFirstConsumer",
     )
 
 
-def deployment_seen(caches: Caches, namespace: str) -> DeploymentSeen | None:
+def observe_deployment(caches: Caches, namespace: str) -> ObservedDeployment | None:
     """The registry's Deployment."""
     live = caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
     if live is None:
         return None
     status = live.get("status") or {}
-    return DeploymentSeen(
+    return ObservedDeployment(
         generation=live["metadata"].get("generation", 1),
         observed_generation=status.get("observedGeneration", 0),
         replicas=live["spec"].get("replicas", 1),
@@ -127,18 +127,18 @@ def registry_pods(caches: Caches, project_id: str) -> list[Manifest]:
     return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
 
-def pod_seen(live: Manifest, event: str = "") -> PodSeen:
+def observe_pod(live: Manifest, event: str = "") -> ObservedPod:
     """One pod; `event` is the message of its newest warning."""
     status = live.get("status") or {}
     conditions = {found["type"]: found for found in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
-    return PodSeen(
+    return ObservedPod(
         name=live["metadata"]["name"],
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         event=event,
-        containers=tuple(_container_seen(found) for found in status.get("containerStatuses") or ()),
+        containers=tuple(_observe_container(found) for found in status.get("containerStatuses") or ()),
         terminating="deletionTimestamp" in live["metadata"],
     )
 
@@ -148,7 +148,7 @@ def ready_pods(pods: Iterable[Manifest]) -> frozenset[str]:
     return frozenset(
         f"{pod['metadata']['uid']}/{container.get('restartCount', 0)}"
         for pod in pods
-        if pod_seen(pod).ready and "deletionTimestamp" not in pod["metadata"]
+        if observe_pod(pod).ready and "deletionTimestamp" not in pod["metadata"]
         for container in pod["status"].get("containerStatuses") or _NO_CONTAINER
     )
 
@@ -162,7 +162,7 @@ async def warning_event(client: KubeClient, about: Manifest) -> str:
     fields = f"involvedObject.uid={metadata['uid']},type=Warning"
     try:
         events = await client.list(EVENTS, metadata["namespace"], field_selector=fields)
-    except Forbidden:
+    except ForbiddenError:
         return ""
     newest = max(events, key=_event_time, default={})
     return str(newest.get("message") or "")
@@ -194,17 +194,17 @@ def older_claimant(repository: DockerRepository, others: Iterable[Manifest]) -> 
     return "" if oldest == repository.metadata.name else oldest
 
 
-def password_seen(user: RegistryUser, caches: Caches, namespace: str) -> PasswordSeen:
+def observe_password(user: RegistryUser, caches: Caches, namespace: str) -> ObservedPassword:
     """What stands where the user's password reference points to; the hash itself goes no further than here."""
     reference = user.spec.password_secret_ref
     if reference is None:
-        return PasswordSeen.NOT_ASKED
+        return ObservedPassword.NOT_ASKED
     secret = caches.live(SECRETS, (namespace, reference.name))
     if secret is None:
-        return PasswordSeen.SECRET_MISSING
+        return ObservedPassword.SECRET_MISSING
     encoded = (secret.get("data") or {}).get(reference.key)
     if encoded is None:
-        return PasswordSeen.KEY_MISSING
+        return ObservedPassword.KEY_MISSING
     return _scheme_of(encoded)
 
 
@@ -213,17 +213,17 @@ def seconds_until(moment: datetime, now: datetime) -> float:
     return max(0.05, (moment - now).total_seconds())
 
 
-def _scheme_of(encoded: str) -> PasswordSeen:
+def _scheme_of(encoded: str) -> ObservedPassword:
     text = base64.b64decode(encoded).decode(errors="replace").strip()
     if not text:
-        return PasswordSeen.EMPTY
-    return PasswordSeen.USABLE if text.startswith(HASH_PREFIXES) else PasswordSeen.UNKNOWN_SCHEME
+        return ObservedPassword.EMPTY
+    return ObservedPassword.USABLE if text.startswith(HASH_PREFIXES) else ObservedPassword.UNKNOWN_SCHEME
 
 
-def _container_seen(status: Mapping[str, Any]) -> ContainerSeen:
+def _observe_container(status: Mapping[str, Any]) -> ObservedContainer:
     waiting = (status.get("state") or {}).get("waiting") or {}
     ended = (status.get("lastState") or {}).get("terminated") or (status.get("state") or {}).get("terminated") or {}
-    return ContainerSeen(
+    return ObservedContainer(
         name=status.get("name", ""),
         image=status.get("image", ""),
         ready=bool(status.get("ready")),
@@ -252,16 +252,16 @@ def _event_time(event: Mapping[str, Any]) -> str:
     return next((str(time) for time in times if time), "")
 
 
-def project_namespace_seen(context: Context, project: Project) -> NamespaceSeen | None:
+def observe_project_namespace(context: Context, project: Project) -> ObservedNamespace | None:
     """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
     name = names.project_namespace(project.project_id)
-    seen = children.namespace_seen(context.caches, name)
+    seen = children.observe_namespace(context.caches, name)
     if seen is None or seen.project:
         return seen
     found = context.caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
     made_here = names.ANNOTATION_DESIRED_HASH in (found["metadata"].get("annotations") or {})
     recorded = any(entry.kind == NAMESPACES.kind and entry.name == name for entry in project.status.inventory)
-    return NamespaceSeen(name, seen.terminating, project.project_id) if made_here and recorded else seen
+    return ObservedNamespace(name, seen.terminating, project.project_id) if made_here and recorded else seen
 
 
 def first_failure(changes: ChangeSet) -> ApplyFailure | None:
@@ -270,4 +270,4 @@ def first_failure(changes: ChangeSet) -> ApplyFailure | None:
         return None
     refusal = changes.refusals[0]
     kind, name = refusal.reference.kind, refusal.reference.name
-    return ApplyFailure(kind, name, refusal.error.sentence, permanent=isinstance(refusal.error, Invalid))
+    return ApplyFailure(kind, name, refusal.error.sentence, permanent=isinstance(refusal.error, InvalidError))

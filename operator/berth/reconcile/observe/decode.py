@@ -17,7 +17,7 @@ from berth.status.conditions import failed_status
 ModelT = TypeVar("ModelT", bound=Resource)
 
 
-class Unreadable(Exception):  # noqa: N818 - the object is, the program made no error
+class DecodeError(Exception):
     """A stored object that breaks a rule of this version: written before the rule was, or past the schema."""
 
 
@@ -28,10 +28,10 @@ def read(model: type[ModelT], live: Manifest) -> ModelT:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the object"
-        raise Unreadable(f"{where} can not be read by this version of Berth ({first['msg']}): correct it.") from error
+        raise DecodeError(f"{where} can not be read by this version of Berth ({first['msg']}): correct it.") from error
 
 
-async def tell_unreadable(context: Context, live: Manifest, error: Unreadable) -> Outcome:
+async def tell_unreadable(context: Context, live: Manifest, error: DecodeError) -> Outcome:
     """Say so in the object's status; only a person can mend it."""
     status = failed_status(
         own_part(live),

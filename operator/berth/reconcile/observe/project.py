@@ -11,16 +11,16 @@ from berth.desired.registry.claim import CLAIM_NAME
 from berth.kube.resources import DOCKER_REPOSITORIES, PERSISTENT_VOLUME_CLAIMS, Manifest
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
-from berth.reconcile.observe.subjects import people_seen, sharing_subjects
+from berth.reconcile.observe.subjects import observe_people, sharing_subjects
 from berth.reconcile.watch.access_readiness import serves
 from berth.status.observed import (
-    AccessSeen,
     ApplyFailure,
-    ClaimSeen,
-    NamespaceSeen,
-    PodSeen,
-    ProbeSeen,
-    ProjectObserved,
+    ObservedAccess,
+    ObservedClaim,
+    ObservedNamespace,
+    ObservedPod,
+    ObservedProbe,
+    ProjectObservation,
 )
 
 
@@ -28,36 +28,36 @@ async def observe_project(
     context: Context,
     project: Project,
     *,
-    space: NamespaceSeen | None,
+    space: ObservedNamespace | None,
     keys_ready: bool,
     policy_written: bool,
     failure: ApplyFailure | None,
     inventory: tuple[InventoryEntry, ...],
     pull_secrets: tuple[PullSecretStatus, ...],
-) -> ProjectObserved:
+) -> ProjectObservation:
     """Everything that `compute_project_status` asks for. Asks for a write probe when one is due."""
     caches, project_id = context.caches, project.project_id
     namespace = names.project_namespace(project_id)
     claim = await _claim(context, namespace)
     wanted_class = project.spec.storage.persistent_volume_claim.storage_class_name
     pods = children.registry_pods(caches, project_id)
-    return ProjectObserved(
+    return ProjectObservation(
         host=context.settings.host,
         registry_version=context.settings.registry_version,
         namespace=space,
         claim=claim,
-        storage_class=children.storage_class_seen(caches, (claim.storage_class if claim else "") or wanted_class),
-        deployment=children.deployment_seen(caches, namespace),
+        storage_class=children.observe_storage_class(caches, (claim.storage_class if claim else "") or wanted_class),
+        deployment=children.observe_deployment(caches, namespace),
         pods=tuple([await _pod(context, pod) for pod in pods]),
         probe=_probe(context, project, pods),
-        access=AccessSeen(
+        access=ObservedAccess(
             policy_state=children.policy_state(caches, namespace, names.PROJECT_POLICY_NAME)
             if policy_written
             else None,
             signing_ready=keys_ready,
             serves=serves(caches.access_pods()),
         ),
-        people=people_seen(
+        people=observe_people(
             sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public
         ),
         pull_secrets=pull_secrets,
@@ -67,7 +67,7 @@ async def observe_project(
     )
 
 
-def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> ProbeSeen | None:
+def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> ObservedProbe | None:
     said = project.status.condition(ConditionType.STORAGE_READY)
     return context.probes.look(
         project.project_id,
@@ -77,17 +77,17 @@ def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> Prob
     )
 
 
-async def _claim(context: Context, namespace: str) -> ClaimSeen | None:
+async def _claim(context: Context, namespace: str) -> ObservedClaim | None:
     live = context.caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
     if live is None:
         return None
     bound = (live.get("status") or {}).get("phase") == "Bound"
-    return children.claim_seen(live, "" if bound else await children.warning_event(context.client, live))
+    return children.observe_claim(live, "" if bound else await children.warning_event(context.client, live))
 
 
-async def _pod(context: Context, live: Manifest) -> PodSeen:
+async def _pod(context: Context, live: Manifest) -> ObservedPod:
     """One pod; its events are asked for only while it has not started a container, because then nothing else tells."""
-    seen = children.pod_seen(live)
+    seen = children.observe_pod(live)
     if seen.ready or seen.unschedulable or any(found.restarts or found.waiting_message for found in seen.containers):
         return seen
-    return children.pod_seen(live, await children.warning_event(context.client, live))
+    return children.observe_pod(live, await children.warning_event(context.client, live))

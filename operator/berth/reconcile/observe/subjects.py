@@ -10,9 +10,9 @@ from berth.api.sharing import Share, SubjectKind
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Resource
-from berth.reconcile.observe.decode import ModelT, Unreadable, read
+from berth.reconcile.observe.decode import DecodeError, ModelT, read
 from berth.reconcile.watch.caches import Caches
-from berth.status.observed import PeopleSeen, UserSeen
+from berth.status.observed import ObservedPeople, ObservedUser
 
 _OF_USERS: Final = frozenset({"User", "Robot"})
 
@@ -30,13 +30,15 @@ def named_users(sharing: Iterable[Share], teams: Mapping[str, RegistryTeam], cac
     return _found(RegistryUser, REGISTRY_USERS, {name for kind, name in named if kind in _OF_USERS and name}, caches)
 
 
-def people_seen(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> PeopleSeen:
+def observe_people(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> ObservedPeople:
     """Of the users and teams among these subjects (kind and name) those that exist."""
     wanted = tuple(subjects)
     users = _found(RegistryUser, REGISTRY_USERS, {name for kind, name in wanted if kind in _OF_USERS}, caches)
     teams = _found(RegistryTeam, REGISTRY_TEAMS, {name for kind, name in wanted if kind == "Team"}, caches)
-    return PeopleSeen(
-        users={name: UserSeen(user.spec.type is UserType.ROBOT, user.spec.disabled) for name, user in users.items()},
+    return ObservedPeople(
+        users={
+            name: ObservedUser(user.spec.type is UserType.ROBOT, user.spec.disabled) for name, user in users.items()
+        },
         teams={name: len(team.spec.members) for name, team in teams.items()},
         public_allowed=public_allowed,
     )
@@ -47,9 +49,9 @@ def sharing_subjects(sharing: Iterable[Share]) -> tuple[tuple[str, str], ...]:
     return tuple((share.kind.value, share.name or "") for share in sharing)
 
 
-def user_seen(kind: str, name: str, caches: Caches) -> UserSeen | None:
+def observe_user(kind: str, name: str, caches: Caches) -> ObservedUser | None:
     """The RegistryUser of that name, if it is of that type."""
-    user = people_seen([(kind, name)], caches, public_allowed=False).users.get(name)
+    user = observe_people([(kind, name)], caches, public_allowed=False).users.get(name)
     return user if user is not None and user.robot is (kind == "Robot") else None
 
 
@@ -60,6 +62,6 @@ def _found(model: type[ModelT], resource: Resource, names_wanted: Iterable[str],
         live = caches.live(resource, ("", name))
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue
-        with suppress(Unreadable):
+        with suppress(DecodeError):
             found[name] = read(model, live)
     return found

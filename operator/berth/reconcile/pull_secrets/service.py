@@ -38,7 +38,7 @@ from berth.desired.sharing.pull_secret import (
 from berth.kube.apply import Applier, Reference
 from berth.kube.client import KubeClient
 from berth.kube.drift import desired_hash, find_drift
-from berth.kube.errors import Forbidden, Invalid, NotFound
+from berth.kube.errors import ForbiddenError, InvalidError, NotFoundError
 from berth.kube.resources import ACCESS_TOKENS, NAMESPACES, REGISTRY_USERS, SECRETS, SERVICE_ACCOUNTS, Manifest
 from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
@@ -79,7 +79,7 @@ class _Look:
     until: float  # monotonic seconds
 
 
-class _Refused(Exception):  # noqa: N818 - a state of the namespace, told in the status
+class _RefusedError(Exception):
     """The namespace can not be served now."""
 
     def __init__(self, reason: ConditionReason, sentence: str) -> None:
@@ -184,18 +184,18 @@ class PullSecrets:
         """Look at the namespace and put it in order; what keeps that from being done becomes a status."""
         try:
             return await self._look(target, request)
-        except _Refused as refused:
+        except _RefusedError as refused:
             reason, sentence = refused.reason, refused.sentence
-        except Forbidden:
+        except ForbiddenError:
             return self._without_consent(target)
-        except (Invalid, NotFound) as error:
+        except (InvalidError, NotFoundError) as error:
             reason, sentence = ConditionReason.APPLY_REFUSED, error.sentence
         return tell_refused(target.namespace, reason, sentence)
 
     async def _look(self, target: PullTarget, request: str) -> PullSecretStatus:
         secret = await self._read_secret(target)
         if secret is not None and not made_by_berth(secret):
-            raise _Refused(
+            raise _RefusedError(
                 ConditionReason.NAME_TAKEN,
                 f"Secret {target.secret} in namespace {target.namespace} exists and is not Berth's: remove it.",
             )
@@ -220,7 +220,7 @@ class PullSecrets:
         """The Secret. Where it may not be read any more, nobody may use what it holds either."""
         try:
             return await self._client.get(SECRETS, target.secret, target.namespace)
-        except Forbidden as error:
+        except ForbiddenError as error:
             if error.status == HTTPStatus.FORBIDDEN:
                 await self._remove_tokens(tuple(live["metadata"]["name"] for live in self._tokens(target)))
             raise
@@ -232,7 +232,7 @@ class PullSecrets:
             return None
         found = target_of(live)
         if found is None or (found.project_id, found.namespace) != (target.project_id, target.namespace):
-            raise _Refused(
+            raise _RefusedError(
                 ConditionReason.NAME_TAKEN,
                 f"RegistryUser {target.robot} exists and is not the robot of this pull secret: remove or rename it.",
             )
@@ -248,7 +248,7 @@ class PullSecrets:
         await self._applier.apply(token)
         try:
             await self._write(build_pull_secret(target, self._settings.host, text, self._labels))
-        except (Forbidden, Invalid, NotFound):
+        except (ForbiddenError, InvalidError, NotFoundError):
             await self._remove_tokens((token["metadata"]["name"],))
             raise
         _log.info("pull secret rotated", project=target.project_id, namespace=target.namespace, number=number)
@@ -300,7 +300,7 @@ class PullSecrets:
             return
         try:
             await self._clean(made_for)
-        except Forbidden:
+        except ForbiddenError:
             _log.warning(
                 "what is left of a pull secret stays: its namespace does not let the operator in any more",
                 namespace=target.namespace,

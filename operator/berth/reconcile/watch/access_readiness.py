@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from berth.kube.resources import Manifest
 
-AWAY: Final = 30.0  # seconds without a ready pod after which every project is looked at; a restart takes less
+UNREADY_GRACE: Final = 30.0  # seconds without a ready pod after which every project is looked at; a restart takes less
 
 
-class Presence:
-    """Hears of the pods of the access service, and wakes every project when none was ready for `AWAY`, or one is again.
+class AccessReadiness:
+    """Enqueues every project when no pod of access was ready for `UNREADY_GRACE`, and when one is ready again.
 
     `wake` wakes all projects; `later` calls something after so many seconds.
     """
@@ -31,7 +31,7 @@ class Presence:
         if self._ready and not before:
             self._wake()
         elif before and not self._ready:
-            self._later(AWAY, self._look)
+            self._later(UNREADY_GRACE, self._look)
 
     def _look(self) -> None:
         if not self._ready:

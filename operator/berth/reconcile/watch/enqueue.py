@@ -43,7 +43,7 @@ def object_key(manifest: Manifest) -> Key:
     return Key(manifest["kind"], f"{namespace}/{name}" if namespace else name)
 
 
-class Waker:
+class Enqueuer:
     """Turns changes into keys. Keeps small indices, so that no change costs a look at every object.
 
     `consent` is the name of the RoleBindings by which namespaces agree to pull secrets.

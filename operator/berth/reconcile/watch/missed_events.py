@@ -13,7 +13,7 @@ PATIENCE: Final = 1.0  # seconds in which the caches hear of a change themselves
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class WatchEvent:
     """That an object of one of Berth's own kinds was changed, or is gone, as of a resource version."""
 
     resource: Resource
@@ -37,7 +37,7 @@ class News:
         return int(known["metadata"]["resourceVersion"]) < self.version
 
 
-class SecondWatch:
+class MissedEvents:
     """Wakes keys of whose change the caches have not heard after `PATIENCE`; all others were told, or are own writes.
 
     `live` looks into the caches; `later` calls something after so many seconds.
@@ -47,16 +47,16 @@ class SecondWatch:
         self,
         live: Callable[[Resource, ObjectKey], Manifest | None],
         add: Callable[[Key], None],
-        later: Callable[[float, Callable[[News], None], News], Any],
+        later: Callable[[float, Callable[[WatchEvent], None], WatchEvent], Any],
     ) -> None:
         self._live = live
         self._add = add
         self._later = later
 
-    def heard(self, news: News) -> None:
+    def heard(self, news: WatchEvent) -> None:
         """Take one event. An own write's event may come before its answer, so it is judged a little later."""
         self._later(PATIENCE, self._judge, news)
 
-    def _judge(self, news: News) -> None:
+    def _judge(self, news: WatchEvent) -> None:
         if news.is_new_to(self._live(news.resource, news.object)):
             self._add(news.key)

@@ -1,9 +1,9 @@
 """Whether every replica of the access service decides by what a status is about to say.
 
 A status tells people that a right is gone, so it may be written only once no replica grants it any more. Each replica
-says how far its watches have come (`GET /seen`), and that is compared with how far the operator's have. Resource
-versions are comparable numbers for one kind of object, so one question covers any number of changes and deletions
-(docs/adr/0012-statuses-wait-for-access.md).
+says how far its watches have come (`GET /policy-revision`), and that is compared with how far the operator's have.
+Resource versions are comparable numbers for one kind of object, so one request covers any number of changes and
+deletions (docs/adr/0012-statuses-wait-for-access.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
 
-Ask: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, int] | None]]
+RevisionSource: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, int] | None]]
 """Asks the replica at (address, port) whether it has come as far as the versions say, by plural of the kind; it may
 wait a moment for that. Returns how far it has come; None: it did not answer."""
 
@@ -36,10 +36,10 @@ class _Replica:
     ready: bool
 
 
-class Enforcement:
+class PolicyPropagation:
     """Asks the replicas, and remembers what they said. Parallel questions are asked once."""
 
-    def __init__(self, caches: Caches, ask: Ask, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, caches: Caches, ask: RevisionSource, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._caches = caches
         self._ask = ask
         self._clock = clock

@@ -10,7 +10,7 @@ from typing import Any, Final
 from berth.api import names
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, NotFound
+from berth.kube.errors import ConflictError, NotFoundError
 from berth.kube.resources import ACCESS_TOKENS, DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
 from berth.reconcile.watch.caches import Caches
 from berth.reconcile.write.policy_propagation import AGAIN
@@ -82,7 +82,7 @@ class StatusWriter:
             written = await self._client.apply(
                 resource_of(live), body, field_manager=names.FIELD_MANAGER_OPERATOR, subresource="status"
             )
-        except (NotFound, Conflict):
+        except (NotFoundError, ConflictError):
             self._written.pop(mark, None)  # deleted, or replaced by another of its name: there is nothing to tell
             return
         self._caches.observe(written)

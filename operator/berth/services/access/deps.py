@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from berth.authz.model import Snapshot
 from berth.identity.authenticator import Authenticator
-from berth.identity.gateway_caller import GatewayDoor
+from berth.identity.gateway_caller import GatewayAuthenticator
 from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.audit import AuditLog
-from berth.services.access.http.messages import Answer
+from berth.services.access.http.messages import Response
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.registry_tokens import TokenService
 from berth.services.access.upstream.ports import Catalog, Registries
@@ -25,7 +25,7 @@ resource versions that it holds."""
 
 @dataclass(frozen=True, slots=True)
 class PolicyRevisions:
-    """What `GET /seen` needs: who may call it, and how far the policy has come."""
+    """What `GET /policy-revision` needs: who may call it, and how far the policy has come."""
 
     verifier: ServiceAccountVerifier
     accounts: frozenset[str]
@@ -43,7 +43,7 @@ class Deps:
     ready: Callable[[], Mapping[str, bool]]  # by part; the service is ready when all are true
     tokens: TokenService
     authenticator: Authenticator
-    gateway: GatewayDoor
+    gateway: GatewayAuthenticator
     policy: PolicyRevisions
     catalog: Catalog
     registries: Registries
@@ -54,4 +54,4 @@ class Deps:
     registry_base: Callable[[str], str]  # base address of a project's registry
     manifest_size_limit: int  # bytes
     certification_warning_days: int
-    running_writes: set[asyncio.Task[Answer]] = field(default_factory=set)
+    running_writes: set[asyncio.Task[Response]] = field(default_factory=set)

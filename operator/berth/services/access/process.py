@@ -24,9 +24,9 @@ from prometheus_client import start_http_server
 from berth.api.names import registry_host
 from berth.api.token import TokenScope
 from berth.identity.authenticator import PROBING, READING, Authenticator
-from berth.identity.failure_delay import FailureTime
-from berth.identity.gateway_caller import GatewayDoor
-from berth.identity.login_limits import HOUR, MINUTE, FailedAttempts
+from berth.identity.failure_delay import FailureDelay
+from berth.identity.gateway_caller import GatewayAuthenticator
+from berth.identity.login_limits import HOUR, MINUTE, LoginLimits
 from berth.identity.oidc import OidcLogins, fetching_keys
 from berth.identity.passwords import Passwords
 from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
@@ -38,7 +38,7 @@ from berth.runtime.server import Server, http_server
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
 from berth.services.access.deps import Deps, PolicyRevisions
-from berth.services.access.http.fast_path import PromptProtocol, Turn
+from berth.services.access.http.fast_path import FastPathProtocol, SignatureBatch
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.last_used import FIELD_MANAGER, LastUse
 from berth.services.access.tokens.registry_tokens import TokenService
@@ -141,8 +141,8 @@ def _authenticator(
             monotonic=time.monotonic,
         ),
         passwords=passwords,
-        attempts=FailedAttempts(monotonic=time.monotonic, limits=limits),
-        failures=FailureTime(pause=settings.failed_login_seconds, monotonic=time.monotonic),
+        attempts=LoginLimits(monotonic=time.monotonic, limits=limits),
+        failures=FailureDelay(pause=settings.failed_login_seconds, monotonic=time.monotonic),
     )
 
 
@@ -164,7 +164,7 @@ def _deps(
         ready=lambda: {"policy": feed.ready, "signingKey": tokens.ready, "clusterKeys": verifier.ready},
         tokens=tokens,
         authenticator=authenticator,
-        gateway=GatewayDoor(
+        gateway=GatewayAuthenticator(
             verifier=verifier,
             accounts=_accounts(settings.namespace, settings.gateway_accounts),
             trusted_hops=settings.trusted_hops,
@@ -235,8 +235,8 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    turn = Turn(asyncio.get_running_loop().call_soon)
-    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(PromptProtocol, turn=turn))
+    turn = SignatureBatch(asyncio.get_running_loop().call_soon)
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(FastPathProtocol, turn=turn))
 
 
 def _now() -> datetime:

@@ -14,12 +14,12 @@ from starlette.routing import Route
 
 from berth.api.names import AUDIENCE_CATALOG
 from berth.catalog.index import queries
-from berth.catalog.index.write_log import RefusedWrite, UnknownWrite
+from berth.catalog.index.write_log import UnknownWriteError, WriteRefusedError
 from berth.catalog.model import RepositoryKey
-from berth.identity.service_account import NotServed
+from berth.identity.service_account import ServiceAccountTokenError
 from berth.services.catalog import documents, requests
 from berth.services.catalog.deps import Deps
-from berth.services.catalog.requests import InvalidCall, read_json, read_query
+from berth.services.catalog.requests import InvalidRequestError, read_json, read_query
 
 BODY_LIMIT: Final = 8 * 1024 * 1024
 """Bytes of a call's body: a manifest of 4 MiB in base64, and some."""
@@ -73,13 +73,13 @@ class _Api:
         try:
             await self._check_caller(request)
             return await handler(request)
-        except NotServed as refusal:
+        except ServiceAccountTokenError as refusal:
             return _error(401, refusal.sentence, {"WWW-Authenticate": "Bearer"})
-        except InvalidCall as invalid:
+        except InvalidRequestError as invalid:
             return _error(400, str(invalid))
-        except UnknownWrite as unknown:
+        except UnknownWriteError as unknown:
             return _error(404, str(unknown.args[0]))
-        except RefusedWrite as refused:
+        except WriteRefusedError as refused:
             return _error(409, str(refused))
         except ClientDisconnect:
             return _error(400, "The call ended before its body was complete.")
@@ -90,10 +90,10 @@ class _Api:
     async def _check_caller(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise NotServed("This call needs a ServiceAccount token of one of Berth's processes.")
+            raise ServiceAccountTokenError("This call needs a ServiceAccount token of one of Berth's processes.")
         account = await self._deps.verifier.verify(token.strip(), AUDIENCE_CATALOG)
         if account not in self._deps.accounts:
-            raise NotServed(f"The ServiceAccount {account} may not call the catalog.")
+            raise ServiceAccountTokenError(f"The ServiceAccount {account} may not call the catalog.")
 
     async def announce(self, request: Request) -> Response:
         announcement = read_json(requests.Announcement, await _body(request))
@@ -176,7 +176,7 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > BODY_LIMIT:
-            raise InvalidCall(f"The call's body is larger than {BODY_LIMIT} bytes.")
+            raise InvalidRequestError(f"The call's body is larger than {BODY_LIMIT} bytes.")
         parts.append(part)
     return b"".join(parts)
 

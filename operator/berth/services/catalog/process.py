@@ -25,7 +25,7 @@ from berth.catalog.db.database import Database, open_database
 from berth.catalog.index.write_log import Store
 from berth.catalog.model import RepositoryKey
 from berth.catalog.publish.publisher import Publisher
-from berth.catalog.sync.align import Means
+from berth.catalog.sync.align import SyncDeps
 from berth.catalog.sync.schedule import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
 from berth.catalog.sync.settle import Settler
 from berth.catalog.sync.walk import Healer
@@ -123,7 +123,7 @@ class _Process:
     async def background(self) -> AsyncIterator[None]:
         """Everything that goes on besides answering calls, for as long as the block runs."""
         timeout = timedelta(seconds=self._settings.intent_timeout)
-        means = Means(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
+        means = SyncDeps(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
         settler, healer = Settler(means), Healer(means)
         walks = Walks(
             healer,

@@ -24,7 +24,7 @@ Digest = Annotated[str, StringConstraints(pattern=names.DIGEST_PATTERN)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
-class InvalidCall(ValueError):  # noqa: N818 - named for what the caller did
+class InvalidRequestError(ValueError):
     """A call that does not mean anything; the message is one sentence."""
 
 
@@ -57,7 +57,7 @@ class Announcement(_Call):
         """The intent that is announced. Raises InvalidCall for a push of no known digest."""
         digest = self.reference if is_digest(self.reference) else self.digest
         if self.kind is WriteKind.PUSH and digest is None:
-            raise InvalidCall("The field digest is missing: a push announces the digest of its manifest.")
+            raise InvalidRequestError("The field digest is missing: a push announces the digest of its manifest.")
         key = RepositoryKey(self.project, self.repository)
         return Intent(self.kind, key, self.reference, digest, self.media_type, self.by, self.client)
 
@@ -119,7 +119,7 @@ def read_json(model: type[CallT], body: bytes) -> CallT:
     try:
         return model.model_validate_json(body or b"{}")
     except ValidationError as error:
-        raise InvalidCall(_sentence(error)) from None
+        raise InvalidRequestError(_sentence(error)) from None
 
 
 def read_query(model: type[CallT], values: dict[str, str]) -> CallT:
@@ -127,7 +127,7 @@ def read_query(model: type[CallT], values: dict[str, str]) -> CallT:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise InvalidCall(_sentence(error)) from None
+        raise InvalidRequestError(_sentence(error)) from None
 
 
 def _sentence(error: ValidationError) -> str:

@@ -25,7 +25,7 @@ CERTIFICATE, KEY = "tls.crt", "tls.key"
 _NAMESERVER = re.compile(r"^\s*nameserver\s+(\S+)", re.MULTILINE)
 
 
-class CannotConfigureError(Exception):
+class ConfigurationError(Exception):
     """The configuration can not be written; the text is one sentence for people."""
 
 
@@ -45,7 +45,7 @@ class Inputs:
 
 
 def read_inputs(settings: GatewaySettings, resolv_conf: Path = RESOLV_CONF) -> Inputs:
-    """Read what the configuration depends on. Raises `CannotConfigureError` with the file and the next step."""
+    """Read what the configuration depends on. Raises `ConfigurationError` with the file and the next step."""
     token = _read(settings.gateway_token_file, "BERTH_GATEWAY_TOKEN_FILE").decode("ascii", "replace").strip()
     pair = [_read(settings.tls_dir / name, "BERTH_TLS_DIR") for name in (CERTIFICATE, KEY)]
     try:
@@ -62,14 +62,14 @@ def read_inputs(settings: GatewaySettings, resolv_conf: Path = RESOLV_CONF) -> I
         )
         return Inputs(config, GatewayToken(token), hashlib.sha256(b"\0".join(pair)).hexdigest())
     except ValueError as problem:
-        raise CannotConfigureError(f"{problem}.") from None
+        raise ConfigurationError(f"{problem}.") from None
 
 
 def nameserver(resolv_conf: Path) -> str:
     """The first DNS server of a resolv.conf (resolv.conf(5)), as nginx writes an address."""
     found = _NAMESERVER.search(resolv_conf.read_text() if resolv_conf.exists() else "")
     if not found:
-        raise CannotConfigureError(f"{resolv_conf} names no DNS server: set BERTH_RESOLVER to the address of one.")
+        raise ConfigurationError(f"{resolv_conf} names no DNS server: set BERTH_RESOLVER to the address of one.")
     address = found.group(1)
     return f"[{address}]" if ":" in address else address
 
@@ -81,7 +81,7 @@ def write_files(inputs: Inputs, output_dir: Path) -> None:
         _replace(output_dir / TOKEN_INCLUDE, render_token(inputs.token))
         _replace(output_dir / CONFIGURATION, render_nginx(inputs.config))
     except OSError as problem:
-        raise CannotConfigureError(
+        raise ConfigurationError(
             f"{problem.filename} can not be written ({problem.strerror}): make BERTH_OUTPUT_DIR writable."
         ) from None
 
@@ -100,6 +100,6 @@ def _read(path: Path, variable: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as problem:
-        raise CannotConfigureError(
+        raise ConfigurationError(
             f"{path} can not be read ({problem.strerror}): mount it, or correct {variable}."
         ) from None

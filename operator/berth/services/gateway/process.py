@@ -14,11 +14,11 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_d
 
 from berth.render.gateway import PID_FILE
 from berth.runtime.logs import configure_logs
-from berth.services.gateway.files import RESOLV_CONF, CannotConfigureError, read_inputs, write_files
+from berth.services.gateway.files import RESOLV_CONF, ConfigurationError, read_inputs, write_files
 from berth.services.gateway.nginx import Reload, reload
 from berth.settings import GatewaySettings
 
-__all__ = ["CannotConfigureError", "Watcher", "run"]
+__all__ = ["ConfigurationError", "Watcher", "run"]
 
 # The kubelet replaces a token 12 minutes before its end at the latest; a certificate is replaced weeks before.
 LOOK_SECONDS = 5.0
@@ -32,7 +32,7 @@ def run(settings: GatewaySettings, watch: bool) -> None:
     """Write the configuration; with `watch`, until SIGTERM, write it again and reload nginx when its inputs change.
 
     Without `watch` it also waits until the name of access is known to DNS, since nginx does not start before.
-    Raises `CannotConfigureError` with one sentence.
+    Raises `ConfigurationError` with one sentence.
     """
     configure_logs("gateway-config", settings.log_level)
     if watch:
@@ -45,14 +45,14 @@ def run(settings: GatewaySettings, watch: bool) -> None:
 
 
 def await_name(name: str, limit: float = NAME_LIMIT_SECONDS) -> None:
-    """Return when DNS knows the name. Raises `CannotConfigureError` after `limit` seconds."""
+    """Return when DNS knows the name. Raises `ConfigurationError` after `limit` seconds."""
     attempts = Retrying(
         retry=retry_if_exception_type(socket.gaierror), wait=wait_fixed(0.5), stop=stop_after_delay(limit)
     )
     try:
         attempts(socket.getaddrinfo, name, None)
     except RetryError:
-        raise CannotConfigureError(
+        raise ConfigurationError(
             f"DNS does not know {name} after {limit:.0f} s: check that the Service exists and that cluster DNS answers."
         ) from None
 
@@ -87,7 +87,7 @@ class Watcher:
             if inputs.digest == self.applied:
                 return None
             write_files(inputs, self.settings.output_dir)
-        except CannotConfigureError as error:
+        except ConfigurationError as error:
             return str(error)
         outcome = self.reload_nginx(self.settings.output_dir / PID_FILE)
         if outcome is Reload.REFUSED:

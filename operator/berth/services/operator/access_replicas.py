@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from berth.api.names import PATH_SEEN
+from berth.api.names import PATH_POLICY_REVISION
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=3)  # seconds; for two of them a replica waits for its watches
 _ANSWER_LIMIT: Final = 64 * 1024  # bytes
@@ -26,7 +26,7 @@ class AccessReplicas:
         host = f"[{address}]" if ":" in address else address
         try:
             async with self._session.get(
-                f"http://{host}:{port}{PATH_SEEN}",
+                f"http://{host}:{port}{PATH_POLICY_REVISION}",
                 params=dict(wanted),
                 headers={"Authorization": f"Bearer {self._service_token()}"},
                 timeout=_TIMEOUT,
@@ -40,7 +40,7 @@ class AccessReplicas:
 
 
 def _versions(document: Any) -> Mapping[str, int] | None:
-    seen = document.get("seen") if isinstance(document, dict) else None
+    seen = document.get("resourceVersions") if isinstance(document, dict) else None
     if not isinstance(seen, dict) or not all(isinstance(version, int) for version in seen.values()):
         return None
     return seen

@@ -23,12 +23,12 @@ from berth.kube.client import KubeClient
 from berth.reconcile.context import Context
 from berth.reconcile.dispatch import Dispatcher
 from berth.reconcile.pull_secrets.service import PullSecrets
-from berth.reconcile.watch.access_readiness import Presence
+from berth.reconcile.watch.access_readiness import AccessReadiness
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.watch.enqueue import INSTALLATION, Waker, project_key
-from berth.reconcile.watch.missed_events import SecondWatch
+from berth.reconcile.watch.enqueue import INSTALLATION, Enqueuer, project_key
+from berth.reconcile.watch.missed_events import MissedEvents
 from berth.reconcile.workqueue import Key, KeyedQueue, Work
-from berth.reconcile.write.policy_propagation import Ask, Enforcement
+from berth.reconcile.write.policy_propagation import PolicyPropagation, RevisionSource
 from berth.reconcile.write.status import StatusWriter
 from berth.reconcile.write_probes import Prober, Probes
 from berth.registry.token_source import AccessTokens
@@ -65,7 +65,7 @@ async def _until_signalled(settings: OperatorSettings) -> None:
 
 
 async def operate(
-    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: Ask, stop: asyncio.Event
+    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: RevisionSource, stop: asyncio.Event
 ) -> None:
     """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
     queue = KeyedQueue()
@@ -85,13 +85,13 @@ async def operate(
 
 
 def _context(
-    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: Ask, queue: KeyedQueue
+    settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: RevisionSource, queue: KeyedQueue
 ) -> Context:
     """What every reconciler works with; whatever changes puts its keys into the queue."""
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
-    waker = Waker(settings.namespace, consent, queue.add)
-    presence = Presence(waker.installation_changed, asyncio.get_running_loop().call_later)
+    waker = Enqueuer(settings.namespace, consent, queue.add)
+    presence = AccessReadiness(waker.installation_changed, asyncio.get_running_loop().call_later)
     hears = (waker.changed, waker.learned, presence.changed)
     caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *hears)
     applier = Applier(client, caches)
@@ -103,7 +103,7 @@ def _context(
         caches=caches,
         waker=waker,
         applier=applier,
-        statuses=StatusWriter(client, caches, Enforcement(caches, replicas).problem, now=_now),
+        statuses=StatusWriter(client, caches, PolicyPropagation(caches, replicas).problem, now=_now),
         probes=Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval),
         pull_secrets=PullSecrets(client, caches, applier, settings, version, now=_now),
         now=_now,
@@ -113,7 +113,7 @@ def _context(
 def _endless(context: Context, queue: KeyedQueue, metrics: Metrics) -> dict[str, Awaitable[Any]]:
     """The parts that run beside the work, from the start of the process to its end, by what the log calls them."""
     caches = context.caches
-    second_watch = SecondWatch(caches.live, queue.add, asyncio.get_running_loop().call_later)
+    second_watch = MissedEvents(caches.live, queue.add, asyncio.get_running_loop().call_later)
     return {
         "watches": caches.run(),
         "write probes": context.probes.run(),

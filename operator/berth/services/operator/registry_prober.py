@@ -9,7 +9,7 @@ import aiohttp
 from berth.registry.client import RegistryClient
 from berth.registry.errors import RegistryError
 from berth.registry.token_source import TokenSource
-from berth.status.observed import ProbeOutcome, ProbeSeen
+from berth.status.observed import ObservedProbe, ProbeOutcome
 
 
 class RegistryProber:
@@ -20,16 +20,16 @@ class RegistryProber:
         self._tokens = _AccessProblems(tokens)
         self._base = base
 
-    async def __call__(self, project_id: str) -> ProbeSeen | None:
+    async def __call__(self, project_id: str) -> ObservedProbe | None:
         """One probe. None when access gives no token: that says nothing about the registry."""
         client = RegistryClient(self._session, self._base(project_id), self._tokens)
         try:
             await client.probe_write(project_id)
-        except _NoToken:
+        except _NoTokenError:
             return None
         except RegistryError as error:
-            return ProbeSeen(_meaning(error.status), error.sentence)
-        return ProbeSeen(ProbeOutcome.WRITTEN)
+            return ObservedProbe(_meaning(error.status), error.sentence)
+        return ObservedProbe(ProbeOutcome.WRITTEN)
 
 
 def _meaning(status: int) -> ProbeOutcome:
@@ -41,7 +41,7 @@ def _meaning(status: int) -> ProbeOutcome:
     return ProbeOutcome.NOT_WRITABLE
 
 
-class _NoToken(Exception):  # noqa: N818 - a state of access, told apart from those of a registry
+class _NoTokenError(Exception):
     """Access gave no token."""
 
 
@@ -55,7 +55,7 @@ class _AccessProblems:
         try:
             return await self._tokens.token(scopes)
         except RegistryError as error:
-            raise _NoToken(error.sentence) from error
+            raise _NoTokenError(error.sentence) from error
 
     def forget(self, scopes: tuple[str, ...]) -> None:
         self._tokens.forget(scopes)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from berth.kube.resources import Manifest
-from berth.reconcile.watch.access_readiness import AWAY, Presence, serves
+from berth.reconcile.watch.access_readiness import UNREADY_GRACE, AccessReadiness, serves
 
 
 def pod(name: str, ready: bool = True) -> Manifest:
@@ -27,13 +27,13 @@ class Watched:
     def __init__(self) -> None:
         self.wakes = 0
         self._waiting: list[Callable[[], None]] = []
-        self.presence = Presence(self._wake, self._later)
+        self.presence = AccessReadiness(self._wake, self._later)
 
     def _wake(self) -> None:
         self.wakes += 1
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
-        assert seconds == AWAY
+        assert seconds == UNREADY_GRACE
         self._waiting.append(call)
 
     def pass_time(self) -> None:

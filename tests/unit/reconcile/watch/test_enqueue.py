@@ -21,7 +21,7 @@ from berth.kube.resources import (
     Manifest,
     Resource,
 )
-from berth.reconcile.watch.enqueue import INSTALLATION, Waker
+from berth.reconcile.watch.enqueue import INSTALLATION, Enqueuer
 from berth.reconcile.workqueue import Key
 
 A, B = Key("Project", "a"), Key("Project", "b")
@@ -31,7 +31,7 @@ CONSENT = "berth-pull-secret-writer"
 class Woken:
     def __init__(self) -> None:
         self.keys: set[Key] = set()
-        self.waker = Waker("berth-system", CONSENT, self.keys.add)
+        self.waker = Enqueuer("berth-system", CONSENT, self.keys.add)
 
     def by(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
         self.keys.clear()

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.write.policy_propagation import AGAIN, Enforcement
+from berth.reconcile.write.policy_propagation import AGAIN, PolicyPropagation
 
 
 def pod(name: str, *, ready: bool = True, phase: str = "Running", restarts: int = 0) -> Manifest:
@@ -37,7 +37,7 @@ class Service:
         self.versions: Mapping[str, int] | None = {"projects": 10, "registryusers": 20}
         self.known: dict[str, Mapping[str, int] | None] = {}
         self.asked: list[str] = []
-        self.enforcement = Enforcement(cast(Caches, self), self.ask, clock=lambda: self.now)
+        self.enforcement = PolicyPropagation(cast(Caches, self), self.ask, clock=lambda: self.now)
 
     def access_pods(self) -> list[Manifest]:
         return self.pods

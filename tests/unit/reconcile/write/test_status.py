@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, Forbidden, NotFound
+from berth.kube.errors import ConflictError, ForbiddenError, NotFoundError
 from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
 from berth.reconcile.write.policy_propagation import AGAIN
@@ -147,7 +147,7 @@ async def test_losing_ready_is_told_at_once() -> None:
     assert len(bench.bodies) == 2
 
 
-@pytest.mark.parametrize("error", [NotFound("gone"), Conflict("another uid")])
+@pytest.mark.parametrize("error", [NotFoundError("gone"), ConflictError("another uid")])
 async def test_an_object_that_is_gone_or_another_is_left_alone(error: Exception) -> None:
     bench = Bench()
     bench.error = error
@@ -156,8 +156,8 @@ async def test_an_object_that_is_gone_or_another_is_left_alone(error: Exception)
 
 async def test_a_missing_right_is_not_hidden() -> None:
     bench = Bench()
-    bench.error = Forbidden("no")
-    with pytest.raises(Forbidden):
+    bench.error = ForbiddenError("no")
+    with pytest.raises(ForbiddenError):
         await bench.write(STARTING)
 
 

@@ -13,7 +13,7 @@ from berth.authz.model import Snapshot
 from berth.authz.policy import facts
 from berth.authz.policy.builder import PolicyBuilder
 from berth.kube.client import KubeClient
-from berth.kube.errors import Forbidden, KubeError, NotFound
+from berth.kube.errors import ForbiddenError, KubeError, NotFoundError
 from berth.kube.resources import (
     ACCESS_POLICIES,
     ACCESS_TOKENS,
@@ -99,7 +99,7 @@ class _Reader:
             return []
         try:
             found = await self._client.get(resource, name)
-        except Forbidden as forbidden:
+        except ForbiddenError as forbidden:
             self._refused(resource, forbidden)
             return []
         return [found] if found is not None else []
@@ -107,17 +107,17 @@ class _Reader:
     async def all(self, resource: Resource, namespace: str | None = None) -> list[Manifest]:
         try:
             return await self._client.list(resource, namespace)
-        except Forbidden as forbidden:
+        except ForbiddenError as forbidden:
             self._refused(resource, forbidden)
             return []
-        except NotFound as absent:
+        except NotFoundError as absent:
             raise KubeError(
                 f"This cluster has no {resource.kind} objects, so Berth is not installed in it; choose another with "
                 "--context.",
                 status=absent.status,
             ) from absent
 
-    def _refused(self, resource: Resource, forbidden: Forbidden) -> None:
+    def _refused(self, resource: Resource, forbidden: ForbiddenError) -> None:
         if forbidden.status == 401:
             raise forbidden
         self.unread.add(resource.plural)

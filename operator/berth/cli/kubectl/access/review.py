@@ -15,7 +15,15 @@ from berth.authz.checks import subject_text
 from berth.authz.decide import decide
 from berth.authz.explain import decision_document, explain
 from berth.authz.model import AccessRequest, AccessTokenRecord, CredentialKind, Decision, Identity, Snapshot
-from berth.authz.queries import Entitled, ImageName, UnknownSubject, identity_of, parse_image, subject_named, who_can
+from berth.authz.queries import (
+    Entitled,
+    ImageName,
+    UnknownSubjectError,
+    identity_of,
+    parse_image,
+    subject_named,
+    who_can,
+)
 from berth.cli.kubectl.access.policy_reader import World, read_world
 from berth.cli.kubectl.options import Connection
 from berth.kube.kubeconfig import connect, user_name
@@ -127,9 +135,9 @@ async def ask(action: str, image: str, somebody: Somebody, connection: Connectio
     try:
         somebody = replace(somebody, subject=own_name(asker, world.snapshot)) if asker else somebody
         identity = identity_for(somebody, world.snapshot)
-    except UnknownSubject as problem:
+    except UnknownSubjectError as problem:
         unread = [resource for resource in ("registryusers", "accesstokens") if resource in world.unread]
-        raise UnknownSubject(_untellable(unread, world.host) or problem.sentence) from None
+        raise UnknownSubjectError(_untellable(unread, world.host) or problem.sentence) from None
     request = AccessRequest(Action(action), named.project, named.repository, absent=_is_absent(named, world))
     decision = decide(world.snapshot, identity, request, datetime.now(UTC))
     return Answer(identity, request, decision, world.unread, world.host)
@@ -151,8 +159,8 @@ def own_name(user: str, snapshot: Snapshot) -> str:
         return user
     try:
         subject_named(user, snapshot)
-    except UnknownSubject:
-        raise UnknownSubject(
+    except UnknownSubjectError:
+        raise UnknownSubjectError(
             phrase(
                 "No RegistryUser lists {user}, your name in this cluster, in spec.kubernetes.users; say who you mean "
                 "with --as.",
@@ -172,7 +180,7 @@ def identity_for(somebody: Somebody, snapshot: Snapshot) -> Identity:
     if not somebody.groups:
         return identity
     if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE_ACCOUNT):
-        raise UnknownSubject("Only a login at the identity provider has groups; leave --as-group out.")
+        raise UnknownSubjectError("Only a login at the identity provider has groups; leave --as-group out.")
     # Whoever has groups came from the identity provider, whether a RegistryUser stands for them or not.
     groups = identity.groups.union(somebody.groups)
     return replace(identity, credential=CredentialKind.OIDC, kind=SubjectKind.USER, groups=groups)
@@ -181,12 +189,12 @@ def identity_for(somebody: Somebody, snapshot: Snapshot) -> Identity:
 def _with_token(somebody: Somebody, snapshot: Snapshot) -> Identity:
     found = next(((key, token) for key, token in snapshot.tokens.items() if token.name == somebody.token), None)
     if found is None:
-        raise UnknownSubject(
+        raise UnknownSubjectError(
             phrase("There is no AccessToken {name}; see kubectl berth token list.", name=somebody.token)
         )
     key, token = found
     if somebody.groups or (somebody.subject and not _owns(somebody.subject, token, snapshot)):
-        raise UnknownSubject(
+        raise UnknownSubjectError(
             phrase(
                 "The AccessToken {name} is that of {owner}, who logs in with it alone; leave out --as and --as-group.",
                 name=token.name,
@@ -237,7 +245,7 @@ def _is_absent(named: ImageName, world: World) -> bool:
 
 def _check_host(named: ImageName, world: World) -> None:
     if named.host and world.host and named.host != world.host:
-        raise UnknownSubject(
+        raise UnknownSubjectError(
             phrase(
                 "Project {project} of this cluster is at {there}, not at {written}; choose the cluster with --context.",
                 project=named.project,

@@ -118,11 +118,11 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
 def _read(paths: tuple[Path, ...], allow_public: bool) -> PolicyFiles:
     """The policy of all files together; what is wrong with them ends the command, a sentence for each."""
     from berth.authz.policy.manifests import read_policy
-    from berth.cli.kubectl.policy.files import UnreadableFile, sources
+    from berth.cli.kubectl.policy.files import UnreadableFileError, sources
 
     try:
         read = read_policy(sources(paths), public_allowed=allow_public)
-    except UnreadableFile as unreadable:
+    except UnreadableFileError as unreadable:
         raise click.ClickException(unreadable.sentence) from unreadable
     for problem in read.problems:
         click.echo(f"Error: {problem.place}: {problem.sentence}", err=True)

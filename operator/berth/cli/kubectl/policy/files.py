@@ -17,7 +17,7 @@ _KINDS: Final = frozenset({*MODELS, "AccessTest", *_GENERATED})
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class UnreadableFile(ValueError):  # noqa: N818 - named for what it is about
+class UnreadableFileError(ValueError):
     """A file that can not be read. `sentence` names file, document and line."""
 
     def __init__(self, sentence: str) -> None:
@@ -36,7 +36,7 @@ def sources(paths: Iterable[Path]) -> Iterator[Source]:
             found = True
             yield from _manifests(file)
         if not found:
-            raise UnreadableFile(f"{path} holds no .yaml, .yml or .json file; name the folder of the manifests.")
+            raise UnreadableFileError(f"{path} holds no .yaml, .yml or .json file; name the folder of the manifests.")
 
 
 def _files(path: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def _manifests(file: Path) -> Iterator[Source]:
         items = document.get("items") if isinstance(document, Mapping) and document.get("kind") == "List" else None
         for each in items if isinstance(items, list) else [document]:
             if not isinstance(each, Mapping):
-                raise UnreadableFile(f"{place} is no object: write apiVersion, kind, metadata and spec.")
+                raise UnreadableFileError(f"{place} is no object: write apiVersion, kind, metadata and spec.")
             _check_kind(place, each)
             yield Source(place, each)
 
@@ -70,11 +70,11 @@ def _documents(file: Path) -> Iterator[tuple[int, Any]]:
                     yield number, document
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        raise UnreadableFile(f"{file}, document {number + 1}{line} is no YAML: {error.problem}.") from error
+        raise UnreadableFileError(f"{file}, document {number + 1}{line} is no YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnreadableFile(f"{file}, document {number + 1} is no YAML: it is not text in UTF-8.") from error
+        raise UnreadableFileError(f"{file}, document {number + 1} is no YAML: it is not text in UTF-8.") from error
     except OSError as error:
-        raise UnreadableFile(f"{file} can not be read: {error.strerror}.") from error
+        raise UnreadableFileError(f"{file} can not be read: {error.strerror}.") from error
 
 
 def _check_kind(place: str, manifest: Mapping[str, Any]) -> None:
@@ -83,9 +83,11 @@ def _check_kind(place: str, manifest: Mapping[str, Any]) -> None:
     if version.partition("/")[0] != GROUP:
         return
     if version != API_VERSION:
-        raise UnreadableFile(f"{place} has the apiVersion {version}, which Berth does not have: write {API_VERSION}.")
+        raise UnreadableFileError(
+            f"{place} has the apiVersion {version}, which Berth does not have: write {API_VERSION}."
+        )
     if kind not in _KINDS:
-        raise UnreadableFile(
+        raise UnreadableFileError(
             f"{place} has the kind {kind or '(none)'}, which Berth does not have: write one of "
             f"{', '.join(sorted(_KINDS - _GENERATED))}."
         )

@@ -23,7 +23,7 @@ from berth.api.user import RegistryUser, UserType
 from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
 from berth.cli.kubectl.options import Connection
 from berth.kube.client import KubeClient
-from berth.kube.errors import Conflict, Forbidden, KubeError
+from berth.kube.errors import ConflictError, ForbiddenError, KubeError
 from berth.kube.kubeconfig import FIELD_MANAGER, connect
 from berth.kube.resources import ACCESS_TOKENS, REGISTRY_USERS, Manifest
 
@@ -96,8 +96,8 @@ async def create(made: Made, connection: Connection) -> Created:
         notes = await _check_owner(made.manifest["spec"]["owner"], client)
         try:
             created = await client.create(ACCESS_TOKENS, made.manifest, field_manager=FIELD_MANAGER)
-        except Conflict as taken:
-            raise Conflict(
+        except ConflictError as taken:
+            raise ConflictError(
                 f"There is an AccessToken {name} already; choose another name, or revoke that one first.",
                 status=taken.status,
             ) from taken
@@ -108,7 +108,7 @@ async def _check_owner(owner: dict[str, str], client: KubeClient) -> tuple[str, 
     name = owner["name"]
     try:
         found = await client.get(REGISTRY_USERS, name)
-    except Forbidden as forbidden:
+    except ForbiddenError as forbidden:
         if forbidden.status == 401:
             raise
         return ()

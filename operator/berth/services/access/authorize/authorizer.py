@@ -8,18 +8,18 @@ from typing import Final, TypeAlias
 from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.authz.actor import actor_of
-from berth.authz.decide import allows, credential_failure, decide
-from berth.authz.messages import Facts, sentence
+from berth.authz.decide import credential_failure, decide, is_allowed
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import ANONYMOUS, AccessRequest, CredentialKind, Decision, Snapshot
 from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
-from berth.runtime.bounded_cache import Bounded
+from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.authorize.existence import is_unknown, with_content
 from berth.services.access.deps import Deps
 from berth.services.access.http.refusals import Refusal, challenge, denied, with_page
 from berth.services.access.tokens.claims import GrantedToken
 from berth.services.access.tokens.grant_cache import holds_until
-from berth.services.access.tokens.registry_tokens import TokenRefused
+from berth.services.access.tokens.registry_tokens import InvalidTokenError
 
 _ALLOWED_KEPT: Final = 2_000
 _Question: TypeAlias = tuple[str, AccessRequest]  # an Authorization header, and what its bearer wants
@@ -27,7 +27,7 @@ _NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Authorized:
     """A request that may be carried out, and the token that it came with."""
 
     token: GrantedToken
@@ -35,14 +35,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsure:
+class NeedsCatalog:
     """A request that can not be judged before the catalog was asked about its repository."""
 
     token: GrantedToken
     wish: AccessRequest
 
 
-class Judge:
+class Authorizer:
     """Judges requests on the present policy and writes each judgement to the audit log.
 
     `endpoint` is the name of the caller there; `caller` where the request comes from.
@@ -51,7 +51,7 @@ class Judge:
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
         self._endpoint = endpoint
-        self._allowed: Bounded[_Question, tuple[int, float]] = Bounded(_ALLOWED_KEPT)
+        self._allowed: BoundedCache[_Question, tuple[int, float]] = BoundedCache(_ALLOWED_KEPT)
 
     async def judge(
         self,
@@ -61,13 +61,13 @@ class Judge:
         *,
         largest_layer: int | None = None,
         final: bool = True,
-    ) -> Judged | Refusal:
+    ) -> Authorized | Refusal:
         """Whether the bearer of this token may make this request now; otherwise what to answer.
 
         With `final=False` more of the request is still to be judged: that it may go on is not written to the log.
         """
         verdict = self.at_once(request, authorization, caller, largest_layer=largest_layer, final=final)
-        if not isinstance(verdict, Unsure):
+        if not isinstance(verdict, NeedsCatalog):
             return verdict
         wish = await with_content(self._deps.catalog, verdict.wish)
         return self._decided(request, verdict.token, wish, caller, final)
@@ -80,7 +80,7 @@ class Judge:
         *,
         largest_layer: int | None = None,
         final: bool = True,
-    ) -> Judged | Refusal | Unsure:
+    ) -> Authorized | Refusal | NeedsCatalog:
         """The judgement, unless it hangs on what only the catalog knows; then nothing is written to the log yet."""
         snapshot = self._deps.snapshot()
         token = self._token(request, authorization)
@@ -89,15 +89,15 @@ class Judge:
             self._deps.metrics.refused(self._endpoint, None)
             return token
         if request.route is Route.BASE:
-            return Judged(token, snapshot)
+            return Authorized(token, snapshot)
         if request.route is Route.CATALOG:
             return self._catalog(request, token, snapshot, caller)
         wish = access_request(request, largest_layer)
         remembered = self._remembers((authorization, wish), snapshot)
         if not remembered and is_unknown(snapshot, token.identity, wish, self._deps.now()):
-            return Unsure(token, wish)
+            return NeedsCatalog(token, wish)
         verdict = self._decided(request, token, wish, caller, final, remembered=remembered)
-        if not remembered and isinstance(verdict, Judged):
+        if not remembered and isinstance(verdict, Authorized):
             self._remember((authorization, wish), token, verdict.snapshot)
         return verdict
 
@@ -110,9 +110,9 @@ class Judge:
         final: bool,
         *,
         remembered: bool = False,
-    ) -> Judged | Refusal:
+    ) -> Authorized | Refusal:
         snapshot, now = self._deps.snapshot(), self._deps.now()
-        if not remembered and not allows(snapshot, token.identity, wish, now):
+        if not remembered and not is_allowed(snapshot, token.identity, wish, now):
             decision = decide(snapshot, token.identity, wish, now)
             return self._refused(
                 request, token, snapshot, caller, decision.reason, _told(self._deps.host, request, decision)
@@ -124,7 +124,7 @@ class Judge:
             return challenge(self._deps.host, request)
         if final:
             self._note(request, token, snapshot, caller, allowed=True, reason=None)
-        return Judged(token, snapshot)
+        return Authorized(token, snapshot)
 
     def not_understood(self, caller: Caller) -> None:
         """Note a request that names nothing. What it said stays out of the log: it may be anything."""
@@ -140,11 +140,11 @@ class Judge:
         )
         self._deps.audit.prepared(line, caller)
 
-    def nothing_public(self, request: RegistryRequest, judged: Judged, caller: Caller) -> Refusal:
+    def nothing_public(self, request: RegistryRequest, judged: Authorized, caller: Caller) -> Refusal:
         """The refusal of a list to somebody without a login for whom nothing would stand in it."""
         return self._no_list(request, judged.token, judged.snapshot, caller, Reason.NOT_AUTHENTICATED)
 
-    def may_mount(self, request: RegistryRequest, judged: Judged) -> bool:
+    def may_mount(self, request: RegistryRequest, judged: Authorized) -> bool:
         """Whether the registry may take the blob from where the client says it is.
 
         Only within one project, and only from what the bearer may pull now and holds a grant for.
@@ -152,7 +152,7 @@ class Judge:
         if not request.mountable or request.mount_from is None:
             return False
         source = AccessRequest(Action.PULL, *request.mount_from)
-        return judged.token.grants("/".join(request.mount_from), ("pull",)) and allows(
+        return judged.token.grants("/".join(request.mount_from), ("pull",)) and is_allowed(
             judged.snapshot, judged.token.identity, source, self._deps.now()
         )
 
@@ -176,25 +176,25 @@ class Judge:
             return challenge(self._deps.host, request)
         try:
             return self._deps.tokens.verify(bearer)
-        except TokenRefused as refused:
+        except InvalidTokenError as refused:
             return challenge(self._deps.host, request, invalid=refused.sentence)
 
     def _catalog(
         self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller
-    ) -> Judged | Refusal:
+    ) -> Authorized | Refusal:
         """The list itself holds only what the bearer may View; without a login, where something may be public."""
         reason = credential_failure(snapshot, token.identity, self._deps.now())
         if token.identity.credential is CredentialKind.NONE and not snapshot.public_allowed:
             reason = Reason.NOT_AUTHENTICATED
         if reason is None:
             self._note(request, token, snapshot, caller, allowed=True, reason=None)
-            return Judged(token, snapshot)
+            return Authorized(token, snapshot)
         return self._no_list(request, token, snapshot, caller, reason)
 
     def _no_list(
         self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller, reason: Reason
     ) -> Refusal:
-        facts = Facts(who=token.identity.name, project="the list of repositories")
+        facts = MessageFacts(who=token.identity.name, project="the list of repositories")
         return self._refused(request, token, snapshot, caller, reason, sentence(reason, facts))
 
     def _refused(

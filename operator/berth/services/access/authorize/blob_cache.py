@@ -14,9 +14,9 @@ from typing import Final
 from berth.authz.actor import actor_of
 from berth.identity.gateway_caller import Caller
 from berth.oci.request import RegistryRequest, Route
-from berth.runtime.bounded_cache import Bounded
+from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.audit import PreparedLine
-from berth.services.access.authorize.authorizer import Judged
+from berth.services.access.authorize.authorizer import Authorized
 from berth.services.access.deps import Deps
 from berth.services.access.tokens.grant_cache import holds_until
 
@@ -35,13 +35,13 @@ class _Pass:
     until: float  # seconds since the epoch
 
 
-class BlobPasses:
+class BlobCache:
     """Keeps passes by `Authorization` header and by the part of the target that names the repository."""
 
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
         self._endpoint = endpoint
-        self._passes: Bounded[tuple[str, str], _Pass] = Bounded(_KEPT)
+        self._passes: BoundedCache[tuple[str, str], _Pass] = BoundedCache(_KEPT)
 
     def upstream(self, method: str, target: str, authorization: str, caller: Caller) -> str | None:
         """Where to forward this request, which is then noted as allowed; None when it has to be judged."""
@@ -58,7 +58,7 @@ class BlobPasses:
         self._deps.audit.prepared(found.line, caller)
         return found.base + target
 
-    def keep(self, asked: RegistryRequest, authorization: str, judged: Judged) -> None:
+    def keep(self, asked: RegistryRequest, authorization: str, judged: Authorized) -> None:
         """Remember that this was allowed, if it was reading a blob."""
         if asked.route is not Route.BLOB or asked.method not in _READS or asked.query:
             return

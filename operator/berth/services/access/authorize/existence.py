@@ -15,11 +15,11 @@ from datetime import datetime
 from berth.api.policy import Action
 from berth.api.text import full_name
 from berth.authz.actor import Actor, actor_of
-from berth.authz.decide import hangs_on_content
+from berth.authz.decide import depends_on_content
 from berth.authz.model import AccessRequest, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import REPOSITORY, Scope
-from berth.services.access.upstream.ports import Catalog, CatalogAway
+from berth.services.access.upstream.ports import Catalog, CatalogUnavailableError
 
 
 async def informed(
@@ -34,7 +34,7 @@ def is_unknown(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now:
 
     No short cut for names that are known: the time of the answer would tell of them.
     """
-    return hangs_on_content(snapshot, actor_of(snapshot, identity, now), wish, now)
+    return depends_on_content(snapshot, actor_of(snapshot, identity, now), wish, now)
 
 
 async def with_content(catalog: Catalog, wish: AccessRequest) -> AccessRequest:
@@ -48,7 +48,7 @@ async def content_of(
     """What the catalog had to be asked for: by full name, whether anything was pushed there."""
     names = {scope.name: split_name(scope.name) for scope in scopes if scope.type == REPOSITORY}
     wishes = [AccessRequest(Action.PULL, *parts) for parts in names.values() if parts is not None]
-    asked = [wish for wish in wishes if hangs_on_content(snapshot, actor, wish, now)]
+    asked = [wish for wish in wishes if depends_on_content(snapshot, actor, wish, now)]
     found = await asyncio.gather(*(_has_content(catalog, wish) for wish in asked))
     return {full_name(wish.project, wish.repository): there for wish, there in zip(asked, found, strict=True)}
 
@@ -57,5 +57,5 @@ async def _has_content(catalog: Catalog, wish: AccessRequest) -> bool:
     """While the catalog is away, what the policy does not know counts as absent: nobody can push meanwhile."""
     try:
         return await catalog.has_content(wish.project, wish.repository)
-    except CatalogAway:
+    except CatalogUnavailableError:
         return False

@@ -13,16 +13,16 @@ from urllib.parse import parse_qs, quote
 
 from berth.api.reasons import Reason
 from berth.authz.decide import visible_repositories
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import CredentialKind, Identity
 from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
-from berth.services.access.authorize.authorizer import Judge, Judged
+from berth.services.access.authorize.authorizer import Authorized, Authorizer
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Answer, Request, json_answer
+from berth.services.access.http.messages import Request, Response, json_answer
 from berth.services.access.http.refusals import Refusal, denied
-from berth.services.access.upstream.ports import CatalogAway
+from berth.services.access.upstream.ports import CatalogUnavailableError
 
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
@@ -34,10 +34,10 @@ class Listings:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._judge = Judge(deps, endpoint="listing")
+        self._judge = Authorizer(deps, endpoint="listing")
         self._lists: OrderedDict[tuple[int, Identity], tuple[str, ...]] = OrderedDict()
 
-    async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
+    async def answer(self, request: Request, asked: RegistryRequest) -> Response:
         """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
         caller = await self._deps.gateway.vouched(request.headers)
         judged = await self._judge.judge(asked, request.headers.get("authorization", ""), caller)
@@ -49,7 +49,7 @@ class Listings:
             return self._catalog(asked, judged, caller)
         return await self._referrers(asked, judged)
 
-    def _catalog(self, asked: RegistryRequest, judged: Judged, caller: Caller) -> Answer:
+    def _catalog(self, asked: RegistryRequest, judged: Authorized, caller: Caller) -> Response:
         names = self._visible(judged)
         if not names and judged.token.identity.credential is CredentialKind.NONE:
             return self._judge.nothing_public(asked, judged, caller).answer
@@ -61,7 +61,7 @@ class Listings:
             headers = (("link", f'</v2/_catalog?n={size}&last={quote(page[-1], safe="/")}>; rel="next"'),)
         return json_answer(200, {"repositories": list(page)}, headers)
 
-    def _visible(self, judged: Judged) -> tuple[str, ...]:
+    def _visible(self, judged: Authorized) -> tuple[str, ...]:
         """Every page of one listing comes from one list, as long as the policy does not change.
 
         Nothing in it depends on the clock: certifications gate pushes alone.
@@ -75,11 +75,11 @@ class Listings:
                 self._lists.popitem(last=False)
         return known
 
-    async def _referrers(self, asked: RegistryRequest, judged: Judged) -> Answer:
+    async def _referrers(self, asked: RegistryRequest, judged: Authorized) -> Response:
         try:
             found = await self._deps.catalog.referrers(asked.project, asked.repository, asked.reference)
-        except CatalogAway:
-            facts = Facts(project=asked.project, repository=asked.repository, who=judged.token.identity.name)
+        except CatalogUnavailableError:
+            facts = MessageFacts(project=asked.project, repository=asked.repository, who=judged.token.identity.name)
             return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ()).answer
         wanted = parse_qs(asked.query).get("artifactType", [""])[0]
         headers = (("oci-filters-applied", "artifactType"),) if wanted else ()
@@ -89,4 +89,4 @@ class Listings:
             "manifests": [entry for entry in found if not wanted or entry.get("artifactType") == wanted],
         }
         answer = json_answer(200, index, headers)
-        return Answer(200, (("content-type", OCI_INDEX), *headers), answer.body)
+        return Response(200, (("content-type", OCI_INDEX), *headers), answer.body)

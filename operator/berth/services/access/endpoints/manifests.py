@@ -16,13 +16,13 @@ import structlog
 
 from berth.api.reasons import Reason
 from berth.authz.explain import certification_warning
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.identity.gateway_caller import Caller
-from berth.oci.manifest import InvalidManifest, Manifest, parse_manifest
+from berth.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from berth.oci.request import RegistryRequest
-from berth.services.access.authorize.authorizer import Judge, Judged
+from berth.services.access.authorize.authorizer import Authorized, Authorizer
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Answer, BodyTooLarge, Request
+from berth.services.access.http.messages import BodyTooLargeError, Request, Response
 from berth.services.access.http.refusals import (
     Refusal,
     denied,
@@ -31,7 +31,7 @@ from berth.services.access.http.refusals import (
     registry_away,
     warning,
 )
-from berth.services.access.upstream.ports import CatalogAway, RegistryAway, WriteIntent
+from berth.services.access.upstream.ports import CatalogUnavailableError, RegistryUnreachableError, WriteIntent
 
 _PASSED_ON: Final = ("authorization", "content-type", "accept", "user-agent", "host", "x-forwarded-proto")
 
@@ -41,7 +41,7 @@ class _Write:
     """A write that may happen."""
 
     asked: RegistryRequest
-    judged: Judged
+    judged: Authorized
     headers: Mapping[str, str]
     caller: Caller
     body: bytes | None = None
@@ -70,10 +70,10 @@ class ManifestWrites:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._judge = Judge(deps, endpoint="manifest")
+        self._judge = Authorizer(deps, endpoint="manifest")
         self._log = structlog.get_logger("berth.access.manifests")
 
-    async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
+    async def answer(self, request: Request, asked: RegistryRequest) -> Response:
         """The answer to a PUT or DELETE of a manifest. Raises ClientGone when the body ends early."""
         write = await self._permitted(request, asked)
         if isinstance(write, Refusal):
@@ -96,25 +96,25 @@ class ManifestWrites:
         try:
             body = await request.body(self._deps.manifest_size_limit)
             manifest = parse_manifest(body, request.headers.get("content-type", ""))
-        except BodyTooLarge:
+        except BodyTooLargeError:
             return manifest_too_large(self._deps.manifest_size_limit)
-        except InvalidManifest as invalid:
+        except InvalidManifestError as invalid:
             return invalid_manifest(str(invalid))
         judged = await self._judge.judge(asked, authorization, caller, largest_layer=manifest.largest_layer)
         if isinstance(judged, Refusal):
             return judged
         return _Write(asked, judged, request.headers, caller, body, manifest)
 
-    async def _carry_out(self, write: _Write) -> Answer:
+    async def _carry_out(self, write: _Write) -> Response:
         asked = write.asked
         try:
             write_id = await self._deps.catalog.announce(write.intent)
-        except CatalogAway:
+        except CatalogUnavailableError:
             return self._unrecorded(write).answer
         headers = {name: write.headers[name] for name in _PASSED_ON if name in write.headers}
         try:
             answer = await self._deps.registries.forward(asked.project, asked.method, asked.target, headers, write.body)
-        except RegistryAway as away:
+        except RegistryUnreachableError as away:
             if away.untouched:
                 await self._abandon(write_id)
             return registry_away(asked.project).answer
@@ -125,14 +125,14 @@ class ManifestWrites:
             return answer
         try:
             await self._deps.catalog.commit(write_id, write.body)
-        except CatalogAway:
+        except CatalogUnavailableError:
             return self._unrecorded(write).answer
         return self._answered(write, answer)
 
     async def _abandon(self, write_id: str) -> None:
         try:
             await self._deps.catalog.abandon(write_id)
-        except CatalogAway:
+        except CatalogUnavailableError:
             self._log.warning("a write that did not happen was left to the catalog to settle")
 
     def _unrecorded(self, write: _Write) -> Refusal:
@@ -148,10 +148,12 @@ class ManifestWrites:
         )
         self._deps.audit.prepared(line, write.caller)
         self._deps.metrics.refused("manifest", Reason.CATALOG_UNAVAILABLE)
-        facts = Facts(who=token.identity.name, project=asked.project, repository=asked.repository, action=asked.action)
+        facts = MessageFacts(
+            who=token.identity.name, project=asked.project, repository=asked.repository, action=asked.action
+        )
         return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ())
 
-    def _answered(self, write: _Write, answer: Answer) -> Answer:
+    def _answered(self, write: _Write, answer: Response) -> Response:
         """The registry's answer, with what it does not know.
 
         `OCI-Subject` tells the client that referrers are listed (OCI distribution spec, "Pushing Manifests"), a
@@ -171,4 +173,4 @@ class ManifestWrites:
         if told:
             own.append(("warning", warning(told)))
         kept = [(name, value) for name, value in answer.headers if name != "oci-subject"]
-        return Answer(answer.status, (*kept, *own), answer.body)
+        return Response(answer.status, (*kept, *own), answer.body)

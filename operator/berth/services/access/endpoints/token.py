@@ -19,18 +19,25 @@ from berth.api.base import rfc3339
 from berth.api.reasons import Reason
 from berth.authz.actor import Actor, actor_of
 from berth.authz.grant import Grant, grant
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import Snapshot
 from berth.identity.authenticator import Proof, failed
-from berth.identity.credentials import Basic, MalformedCredentials, checked_basic, parse_basic
-from berth.identity.gateway_caller import GATEWAY_TOKEN, NOBODY_KNOWN, Caller
-from berth.oci.scope import MAX_SCOPES, InvalidScope, Scope, parse_scopes
+from berth.identity.credentials import Basic, MalformedCredentialsError, checked_basic, parse_basic
+from berth.identity.gateway_caller import GATEWAY_TOKEN, UNKNOWN_CALLER, Caller
+from berth.oci.scope import MAX_SCOPES, InvalidScopeError, Scope, parse_scopes
 from berth.services.access.authorize.existence import content_of
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Answer, BodyTooLarge, Request, Unfinished
+from berth.services.access.http.messages import BodyTooLargeError, Deferred, Request, Response
 from berth.services.access.http.refusals import bad_token_request, login_refused, method_not_allowed
 from berth.services.access.tokens.claims import claims_of
-from berth.services.access.tokens.grant_cache import KEPT, REUSED_SECONDS, Answered, Granted, KnownRequests, holds_until
+from berth.services.access.tokens.grant_cache import (
+    KEPT,
+    REUSED_SECONDS,
+    CachedGrant,
+    CachedResponse,
+    GrantCache,
+    holds_until,
+)
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES
@@ -38,7 +45,7 @@ _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _TOKEN_HEADERS: Final = (("content-type", "application/json"), ("cache-control", "no-store"))
 
 
-class _Unreadable(ValueError):  # noqa: N818 - named for what the client sent
+class _MalformedRequestError(ValueError):
     """The request is no token request; the message is one sentence."""
 
 
@@ -57,14 +64,14 @@ class TokenEndpoint:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._known = KnownRequests()
+        self._known = GrantCache()
         self._second = (0, "")  # the last one that a token was issued in, and how it is written
 
-    def at_once(self, request: Request) -> Answer | Unfinished | None:
+    def at_once(self, request: Request) -> Response | Deferred | None:
         """The answer to a request whose like was answered before, under the present policy; None for any other."""
         if request.method != "GET":
             return None
-        caller = self._deps.gateway.recognized(request.headers) if GATEWAY_TOKEN in request.headers else NOBODY_KNOWN
+        caller = self._deps.gateway.recognized(request.headers) if GATEWAY_TOKEN in request.headers else UNKNOWN_CALLER
         if caller is None:
             return None
         authorization = request.headers.get("authorization", "")
@@ -86,7 +93,7 @@ class TokenEndpoint:
         self._used(grant, caller)
         return partial(self._signed, grant, query_key)
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Response:
         """The answer to one token request."""
         try:
             if request.method == "GET":
@@ -95,13 +102,13 @@ class TokenEndpoint:
                 wanted = _read_form(await request.body(_BODY_LIMIT), request.headers.get("content-type", ""))
             else:
                 return method_not_allowed("GET, POST")
-        except BodyTooLarge:
+        except BodyTooLargeError:
             return bad_token_request(f"The form of a token request may have at most {_BODY_LIMIT} bytes.")
-        except _Unreadable as unreadable:
+        except _MalformedRequestError as unreadable:
             return bad_token_request(str(unreadable))
         return await self._issue(wanted, request)
 
-    async def _issue(self, wanted: _Wanted, request: Request) -> Answer:
+    async def _issue(self, wanted: _Wanted, request: Request) -> Response:
         caller = await self._deps.gateway.vouched(request.headers)
         if wanted.complaint:
             proof = Proof(failed(Reason.BAD_CREDENTIALS))
@@ -114,7 +121,7 @@ class TokenEndpoint:
             self._deps.metrics.refused("token", actor.failure)
             if not wanted.scopes:
                 self._deps.audit.prepared(self._granted(snapshot, actor, (), now).line, caller)
-                text = wanted.complaint or sentence(actor.failure, Facts(who=actor.to_blame))
+                text = wanted.complaint or sentence(actor.failure, MessageFacts(who=actor.to_blame))
                 return login_refused(self._deps.host, text, retry_after=proof.retry_after).answer
         scopes = _understood(wanted.scopes)
         content = await content_of(self._deps.catalog, snapshot, actor, scopes, now)
@@ -133,16 +140,16 @@ class TokenEndpoint:
             self._known.grants.put(self._known.key(authorization, written), found)
         return self._signed(found, self._known.key(authorization, request.query))
 
-    def _signed(self, grant: Granted, key: bytes | None) -> Answer:
+    def _signed(self, grant: CachedGrant, key: bytes | None) -> Response:
         """A token with this grant; with a key it is kept, for whoever asks the same within a few seconds."""
         tokens = self._deps.tokens
         token, issued = tokens.sign(grant.claims)
         life = f'"expires_in":{tokens.lifetime},"issued_at":"{self._at(issued)}"'
         body = f'{{"token":"{token}","access_token":"{token}",{life}}}'
-        answer = Answer(200, _TOKEN_HEADERS, body.encode("ascii"))
+        answer = Response(200, _TOKEN_HEADERS, body.encode("ascii"))
         if key is not None:
             until = min(grant.until, issued + REUSED_SECONDS)
-            self._known.answers.put(key, Answered(grant, answer, tokens.leaf, until))
+            self._known.answers.put(key, CachedResponse(grant, answer, tokens.leaf, until))
         return answer
 
     def _at(self, moment: int) -> str:
@@ -150,7 +157,7 @@ class TokenEndpoint:
             self._second = (moment, rfc3339(datetime.fromtimestamp(moment, UTC)))
         return self._second[1]
 
-    def _used(self, grant: Granted, caller: Caller) -> None:
+    def _used(self, grant: CachedGrant, caller: Caller) -> None:
         if grant.identity.token and grant.failure is None:
             self._deps.token_used(grant.identity.token)
         self._deps.audit.prepared(grant.line, caller)
@@ -162,7 +169,7 @@ class TokenEndpoint:
         scopes: Sequence[Scope],
         now: datetime,
         absent: Collection[str] = (),
-    ) -> Granted:
+    ) -> CachedGrant:
         """What this actor gets of these scopes, in every form that it is told in."""
         found = grant(snapshot, actor.identity, scopes, now, absent=absent)
         projects = sorted({entry.project for entry in found.access if entry.project})
@@ -173,7 +180,7 @@ class TokenEndpoint:
             failure=actor.failure,
             generation=snapshot.generation,
         )
-        return Granted(
+        return CachedGrant(
             identity=actor.identity,
             claims=claims_of(actor.identity, found.asked, [asdict(entry) for entry in found.access], projects),
             failure=actor.failure,
@@ -207,24 +214,24 @@ def _read_get(request: Request) -> _Wanted:
     if header:
         try:
             basic = parse_basic(header)
-        except MalformedCredentials as malformed:
+        except MalformedCredentialsError as malformed:
             complaint = str(malformed)
     return _Wanted(_scopes(fields), basic, complaint)
 
 
 def _read_form(body: bytes, content_type: str) -> _Wanted:
     if content_type.partition(";")[0].strip().lower() != _FORM_TYPE:
-        raise _Unreadable(f"A token request by POST is a form: send Content-Type {_FORM_TYPE}.")
+        raise _MalformedRequestError(f"A token request by POST is a form: send Content-Type {_FORM_TYPE}.")
     try:
         fields = _fields(body.decode("ascii"))
     except UnicodeDecodeError:
-        raise _Unreadable("The form of a token request must be percent-encoded ASCII.") from None
+        raise _MalformedRequestError("The form of a token request must be percent-encoded ASCII.") from None
     values = dict(fields)
     if values.get("grant_type") != "password":
-        raise _Unreadable("Only grant_type=password is served by POST; use GET with HTTP Basic instead.")
+        raise _MalformedRequestError("Only grant_type=password is served by POST; use GET with HTTP Basic instead.")
     try:
         return _Wanted(_scopes(fields), checked_basic(values.get("username", ""), values.get("password", "")))
-    except MalformedCredentials as malformed:
+    except MalformedCredentialsError as malformed:
         return _Wanted(_scopes(fields), None, str(malformed))
 
 
@@ -232,7 +239,7 @@ def _fields(encoded: str) -> list[tuple[str, str]]:
     try:
         return parse_qsl(encoded, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise _Unreadable(f"A token request may have at most {_MAX_FIELDS} fields.") from None
+        raise _MalformedRequestError(f"A token request may have at most {_MAX_FIELDS} fields.") from None
 
 
 def _scopes(fields: Sequence[tuple[str, str]]) -> list[str]:
@@ -243,7 +250,7 @@ def _understood(texts: Sequence[str]) -> tuple[Scope, ...]:
     """The scopes that the grammar knows, up to its limits. What it does not know is granted to nobody."""
     known: list[str] = []
     for text in texts[:MAX_SCOPES]:
-        with suppress(InvalidScope):
+        with suppress(InvalidScopeError):
             parse_scopes((*known, text))
             known.append(text)
     return parse_scopes(known)

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from berth.oci.request import RegistryRequest
-from berth.services.access.authorize.authorizer import Judge
+from berth.services.access.authorize.authorizer import Authorizer
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Answer, Request
+from berth.services.access.http.messages import Request, Response
 from berth.services.access.http.refusals import Refusal, registry_away
 from berth.services.access.tokens.claims import claims_of
-from berth.services.access.upstream.ports import RegistryAway
+from berth.services.access.upstream.ports import RegistryUnreachableError
 
 _PASSED_ON: Final = ("accept", "user-agent", "host", "x-forwarded-proto")
 
@@ -25,9 +25,9 @@ class UploadCancels:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._judge = Judge(deps, endpoint="upload")
+        self._judge = Authorizer(deps, endpoint="upload")
 
-    async def answer(self, request: Request, asked: RegistryRequest) -> Answer:
+    async def answer(self, request: Request, asked: RegistryRequest) -> Response:
         """The answer to a DELETE of an upload session: the registry's own (204, or 404 for an unknown one)."""
         caller = await self._deps.gateway.vouched(request.headers)
         judged = await self._judge.judge(asked, request.headers.get("authorization", ""), caller)
@@ -39,5 +39,5 @@ class UploadCancels:
         headers["authorization"] = f"Bearer {token}"
         try:
             return await self._deps.registries.forward(asked.project, asked.method, asked.target, headers, None)
-        except RegistryAway:
+        except RegistryUnreachableError:
             return registry_away(asked.project).answer

@@ -23,14 +23,14 @@ from berth.authz.actor import actor_of
 from berth.authz.checks import subject_text
 from berth.authz.decide import decide
 from berth.authz.explain import decision_document
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import AccessRequest, CredentialKind, Decision, Identity, Snapshot
-from berth.authz.queries import ImageName, UnknownSubject, identity_of, parse_image, subject_named
-from berth.identity.credentials import MalformedCredentials, parse_basic
+from berth.authz.queries import ImageName, UnknownSubjectError, identity_of, parse_image, subject_named
+from berth.identity.credentials import MalformedCredentialsError, parse_basic
 from berth.identity.gateway_caller import Caller
 from berth.services.access.authorize.existence import informed
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Answer, Request, json_answer
+from berth.services.access.http.messages import Request, Response, json_answer
 from berth.services.access.http.refusals import Refusal, login_refused, method_not_allowed
 
 _MAX_FIELDS: Final = 8
@@ -54,7 +54,7 @@ class Asked:
         return parse_image(self.image)
 
 
-class _Unreadable(ValueError):  # noqa: N818 - named for what the client sent
+class _MalformedRequestError(ValueError):
     """The query is no question; the message is one sentence."""
 
 
@@ -79,7 +79,7 @@ class WhyPage:
             "frame-ancestors 'none'"
         )
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Response:
         """The answer to one question."""
         if request.method not in ("GET", "HEAD"):
             return method_not_allowed("GET, HEAD")
@@ -92,7 +92,7 @@ class WhyPage:
         try:
             asked = read_question(request.query)
             return await self._explained(caller, identity, asked, html)
-        except (_Unreadable, UnknownSubject) as problem:
+        except (_MalformedRequestError, UnknownSubjectError) as problem:
             return self._complaint(400, str(problem), asked, html)
 
     async def _identify(self, request: Request, caller: Caller) -> Identity | Refusal:
@@ -100,7 +100,7 @@ class WhyPage:
         header = request.headers.get("authorization", "")
         try:
             basic = parse_basic(header) if header else None
-        except MalformedCredentials as malformed:
+        except MalformedCredentialsError as malformed:
             return login_refused(self._deps.host, str(malformed))
         proof = await self._deps.authenticator.identify(basic, self._deps.snapshot(), caller.address)
         identity = proof.identity
@@ -110,13 +110,13 @@ class WhyPage:
         actor = actor_of(self._deps.snapshot(), identity, self._deps.now())
         if actor.failure is not None:
             self._deps.metrics.refused("why", actor.failure)
-            text = sentence(actor.failure, Facts(who=actor.to_blame))
+            text = sentence(actor.failure, MessageFacts(who=actor.to_blame))
             return login_refused(self._deps.host, text, retry_after=proof.retry_after)
         if identity.token:
             self._deps.token_used(identity.token)
         return identity
 
-    async def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Answer:
+    async def _explained(self, caller: Caller, asker: Identity, asked: Asked, html: bool) -> Response:
         snapshot, now = self._deps.snapshot(), self._deps.now()
         wish = AccessRequest(Action(asked.action), asked.name.project, asked.name.repository)
         identity = asker
@@ -167,17 +167,17 @@ class WhyPage:
         )
         self._deps.audit.prepared(line, caller)
 
-    def _complaint(self, status: int, text: str, asked: Asked, html: bool) -> Answer:
+    def _complaint(self, status: int, text: str, asked: Asked, html: bool) -> Response:
         if html:
             return self._page(status, {"complaint": text}, asked)
         return self._finished(json_answer(status, {"error": text}))
 
-    def _page(self, status: int, parts: Mapping[str, Any], asked: Asked) -> Answer:
+    def _page(self, status: int, parts: Mapping[str, Any], asked: Asked) -> Response:
         known = {"complaint": "", "decision": None, "title": _TITLE, "style": self._style, "actions": _ACTIONS}
         text = self._template.render({**known, **parts, "asked": asked})
-        return self._finished(Answer(status, (("content-type", "text/html; charset=utf-8"),), text.encode()))
+        return self._finished(Response(status, (("content-type", "text/html; charset=utf-8"),), text.encode()))
 
-    def _finished(self, answer: Answer) -> Answer:
+    def _finished(self, answer: Response) -> Response:
         headers = (
             ("cache-control", "no-store"),
             ("vary", "Accept, Authorization"),
@@ -185,7 +185,7 @@ class WhyPage:
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
         )
-        return Answer(answer.status, (*answer.headers, *headers), answer.body)
+        return Response(answer.status, (*answer.headers, *headers), answer.body)
 
 
 def read_question(query: str) -> Asked:
@@ -193,13 +193,13 @@ def read_question(query: str) -> Asked:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise _Unreadable(_USAGE) from None
+        raise _MalformedRequestError(_USAGE) from None
     fields = dict(pairs)
     short = [action for action in _ACTIONS if action in fields]
     if len(fields) != len(pairs) or len(short) > 1 or (short and {"action", "image"} & set(fields)):
-        raise _Unreadable(f"Each part of the question may stand there once. {_USAGE}")
+        raise _MalformedRequestError(f"Each part of the question may stand there once. {_USAGE}")
     action = short[0] if short else fields.get("action", "")
     image = fields[short[0]] if short else fields.get("image", "")
     if action not in _ACTIONS or not image:
-        raise _Unreadable(_USAGE)
+        raise _MalformedRequestError(_USAGE)
     return Asked(action, image, fields.get("as", ""))

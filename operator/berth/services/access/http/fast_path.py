@@ -12,18 +12,18 @@ from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from berth.services.access.http.messages import Answer, Request, Unfinished, read_headers
+from berth.services.access.http.messages import Deferred, Request, Response, read_headers
 
 
-class Prompt(Protocol):
+class SyncApplication(Protocol):
     """An application that knows some answers at once."""
 
-    def at_once(self, request: Request) -> Answer | Unfinished | None:
+    def at_once(self, request: Request) -> Response | Deferred | None:
         """The answer to a request, its body unread; None where the application has to be called."""
         ...
 
 
-class Turn:
+class SignatureBatch:
     """Works out what is left to do for the answers of one turn of the event loop, one after the other.
 
     A signature between two requests costs twice what it costs behind another one: its tables and the interpreter's
@@ -33,9 +33,9 @@ class Turn:
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
         """`soon` runs a function after what is ready now, as an event loop's `call_soon` does."""
         self._soon = soon
-        self._waiting: list[tuple[PromptProtocol, Unfinished]] = []
+        self._waiting: list[tuple[FastPathProtocol, Deferred]] = []
 
-    def add(self, protocol: PromptProtocol, unfinished: Unfinished) -> None:
+    def add(self, protocol: FastPathProtocol, unfinished: Deferred) -> None:
         """Finish this answer at the end of the turn, and hand it to the protocol."""
         if not self._waiting:
             self._soon(self._end)
@@ -60,10 +60,10 @@ class _Exchange:
         self.more_body = False
 
 
-class PromptProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, for an application that is `Prompt`."""
+class FastPathProtocol(HttpToolsProtocol):
+    """uvicorn's protocol on httptools, for an application that is `SyncApplication`."""
 
-    def __init__(self, *arguments: Any, turn: Turn, **named: Any) -> None:
+    def __init__(self, *arguments: Any, turn: SignatureBatch, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._turn = turn
         self._active_at = 0.0  # when something came or went last, by the loop's clock
@@ -86,13 +86,13 @@ class PromptProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             return
         self.cycle = self._exchange
-        if isinstance(answer, Answer):
+        if isinstance(answer, Response):
             self.finish(answer)
         else:
             self.cycle.response_complete = False
             self._turn.add(self, answer)
 
-    def finish(self, answer: Answer) -> None:
+    def finish(self, answer: Response) -> None:
         """Send an answer that was found at once."""
         self._exchange.response_complete = True
         self.transport.write(_written(answer))
@@ -140,16 +140,16 @@ class PromptProtocol(HttpToolsProtocol):
             and b"#" not in self.url
         )
 
-    def _at_once(self) -> Answer | Unfinished | None:
+    def _at_once(self) -> Response | Deferred | None:
         request = Request("GET", self.url.decode("latin-1"), read_headers(self.headers), _no_body)
-        return cast(Prompt, self.app).at_once(request)
+        return cast(SyncApplication, self.app).at_once(request)
 
 
 async def _no_body() -> MutableMapping[str, Any]:
     raise RuntimeError("what is answered at once reads no body")
 
 
-def _written(answer: Answer) -> bytes:
+def _written(answer: Response) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
     head = f"{lines}content-length: {len(answer.body)}\r\n\r\n"
     return STATUS_LINE[answer.status] + head.encode("latin-1") + answer.body

@@ -13,11 +13,11 @@ Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - named for what the client did
+class BodyTooLargeError(Exception):
     """The request's body has more bytes than may be read."""
 
 
-class ClientGone(Exception):  # noqa: N818 - named for what the client did
+class ClientDisconnectedError(Exception):
     """The client closed the connection before its body was complete."""
 
 
@@ -44,23 +44,23 @@ class Request:
         """The whole body. Raises BodyTooLarge beyond `limit` bytes, ClientGone when it ends early."""
         declared = self.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
-            raise BodyTooLarge
+            raise BodyTooLargeError
         parts: list[bytes] = []
         size = 0
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ClientDisconnectedError
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > limit:
-                raise BodyTooLarge
+                raise BodyTooLargeError
             if not message.get("more_body", False):
                 return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A complete answer. `Content-Length` is added when it is sent."""
 
     status: int
@@ -72,7 +72,7 @@ class Answer:
         return next((value for known, value in self.headers if known.lower() == name.lower()), None)
 
 
-Unfinished: TypeAlias = Callable[[], Answer]
+Deferred: TypeAlias = Callable[[], Response]
 """An answer that is decided, and is worked out by calling this: once, soon, and best together with others."""
 
 
@@ -95,7 +95,7 @@ def read_headers(raw: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def send_answer(send: Send, answer: Answer, *, head: bool) -> None:
+async def send_answer(send: Send, answer: Response, *, head: bool) -> None:
     """Send an answer; to a HEAD request without its body."""
     lines: Iterable[tuple[str, str]] = (*answer.headers, ("content-length", str(len(answer.body))))
     if head and answer.header("content-length") is not None:
@@ -105,7 +105,7 @@ async def send_answer(send: Send, answer: Answer, *, head: bool) -> None:
     await send({"type": "http.response.body", "body": b"" if head else answer.body})
 
 
-def json_answer(status: int, document: Any, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def json_answer(status: int, document: Any, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """An answer of compact ASCII JSON on one line."""
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
-    return Answer(status, (("content-type", "application/json"), *headers), body)
+    return Response(status, (("content-type", "application/json"), *headers), body)

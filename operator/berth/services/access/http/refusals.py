@@ -14,7 +14,7 @@ from typing import Final
 
 from berth.api.text import MAX_LENGTH
 from berth.oci.request import RegistryRequest, Route
-from berth.services.access.http.messages import Answer, json_answer
+from berth.services.access.http.messages import Response, json_answer
 
 DENIED: Final = "DENIED"
 UNAUTHORIZED: Final = "UNAUTHORIZED"
@@ -38,14 +38,14 @@ class Refusal:
     retry_after: int = 0  # seconds; 0: nothing is said of it
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> Response:
         """The refusal as the client gets it."""
         retry_after = str(self.retry_after) if self.retry_after else ""
         headers = (("www-authenticate", self.challenge), ("warning", self.warning), ("retry-after", retry_after))
         return json_answer(self.status, self._document, tuple((name, value) for name, value in headers if value))
 
     @property
-    def gateway_answer(self) -> Answer:
+    def gateway_answer(self) -> Response:
         """The refusal as the gateway's subrequest gets it: 401 or 403, and in headers what the client is to get."""
         body = json_answer(self.status, self._document).body
         headers = (
@@ -55,7 +55,7 @@ class Refusal:
             ("berth-warning", self.warning),
         )
         status = 401 if self.status == 401 else 403
-        return Answer(status, tuple((name, value) for name, value in headers if value), body)
+        return Response(status, tuple((name, value) for name, value in headers if value), body)
 
     @property
     def _document(self) -> dict[str, list[dict[str, str]]]:
@@ -147,28 +147,28 @@ def registry_away(project: str) -> Refusal:
     )
 
 
-def not_served(sentence: str) -> Answer:
+def not_served(sentence: str) -> Response:
     """A call that only Berth's own processes may make, by somebody who is none of them."""
     return Refusal(401, UNAUTHORIZED, sentence).answer
 
 
-def not_found() -> Answer:
+def not_found() -> Response:
     """An address that this service does not have."""
     return Refusal(404, UNSUPPORTED, "The access service has no such address.").answer
 
 
-def method_not_allowed(allowed: str) -> Answer:
+def method_not_allowed(allowed: str) -> Response:
     """An address that does not take this method."""
     answer = Refusal(405, UNSUPPORTED, f"This address takes {allowed} alone.").answer
-    return Answer(answer.status, (*answer.headers, ("allow", allowed)), answer.body)
+    return Response(answer.status, (*answer.headers, ("allow", allowed)), answer.body)
 
 
-def bad_token_request(sentence: str) -> Answer:
+def bad_token_request(sentence: str) -> Response:
     """A token request that can not be read. 400, on which clients that tried OAuth2 go on with GET."""
     return Refusal(400, UNSUPPORTED, sentence).answer
 
 
-def internal_error() -> Answer:
+def internal_error() -> Response:
     """A bug. The traceback is in the log, never in the answer."""
     return Refusal(
         500, "UNKNOWN", "The access service failed on this request; try again, and tell whoever runs the registry."

@@ -18,9 +18,9 @@ from typing import Final
 from berth.api.reasons import Reason
 from berth.authz.actor import Actor, unchanged_until
 from berth.authz.model import CredentialKind, Identity, Snapshot
-from berth.runtime.bounded_cache import Bounded
+from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.audit import PreparedLine
-from berth.services.access.http.messages import Answer
+from berth.services.access.http.messages import Response
 from berth.services.access.tokens.claims import Claims
 
 REUSED_SECONDS: Final = 5.0
@@ -39,7 +39,7 @@ def holds_until(snapshot: Snapshot, actor: Actor, now: datetime) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class CachedGrant:
     """What was found out about one credential and its scopes. `until` is seconds since the epoch."""
 
     identity: Identity
@@ -51,22 +51,22 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class CachedResponse:
     """An answer, the grant that it is for, the leaf that signed it, and how long it is given again."""
 
-    grant: Granted
-    answer: Answer
+    grant: CachedGrant
+    answer: Response
     leaf: str
     until: float
 
 
-class KnownRequests:
+class GrantCache:
     """Keeps grants by credential and scopes, and answers by credential and query."""
 
     def __init__(self, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._salt = random_bytes(32)
-        self.grants: Bounded[bytes, Granted] = Bounded(_GRANTS)
-        self.answers: Bounded[bytes, Answered] = Bounded(_ANSWERS)
+        self.grants: BoundedCache[bytes, CachedGrant] = BoundedCache(_GRANTS)
+        self.answers: BoundedCache[bytes, CachedResponse] = BoundedCache(_ANSWERS)
 
     def key(self, authorization: str, asked: str) -> bytes:
         """The key of a credential, as its header says it, together with what is asked."""

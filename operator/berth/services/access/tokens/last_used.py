@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from berth.api.base import rfc3339
 from berth.api.token import AccessToken
-from berth.kube.errors import Conflict, KubeError, Unavailable
+from berth.kube.errors import ConflictError, KubeError, UnavailableError
 from berth.kube.resources import ACCESS_TOKENS, Manifest
 
 FIELD_MANAGER: Final = "berth-access"
@@ -79,10 +79,10 @@ class LastUse:
         for name, hour in list(self._waiting.items()):
             try:
                 await self._record(name, hour)
-            except Conflict:
+            except ConflictError:
                 self._work.set()
                 continue
-            except Unavailable:
+            except UnavailableError:
                 self._work.set()
                 return
             except KubeError as error:

@@ -40,7 +40,7 @@ _CACHE_SIZE: Final = 10_000
 _MAX_TOKEN_LENGTH: Final = 16_384
 
 
-class TokenRefused(Exception):  # noqa: N818 - named for what happens to the caller
+class InvalidTokenError(Exception):
     """The token is not one of ours, or it has expired. `sentence` may be told to the client."""
 
     def __init__(self, sentence: str) -> None:
@@ -108,11 +108,11 @@ class TokenService:
                 self._verified.popitem(last=False)
         if known.expires <= self._clock():
             self._verified.pop(token, None)
-            raise TokenRefused("The registry token has expired; the client must ask for a new one.")
+            raise InvalidTokenError("The registry token has expired; the client must ask for a new one.")
         return known
 
     def _read(self, token: str) -> GrantedToken:
-        refusal = TokenRefused("The registry token was not issued by this registry; log in again.")
+        refusal = InvalidTokenError("The registry token was not issued by this registry; log in again.")
         if len(token) > _MAX_TOKEN_LENGTH:
             raise refusal
         try:

@@ -15,13 +15,13 @@ import aiohttp
 import structlog
 import tenacity
 
-from berth.services.access.upstream.ports import CatalogAway, WriteIntent
+from berth.services.access.upstream.ports import CatalogUnavailableError, WriteIntent
 
 _ATTEMPT_SECONDS: Final = 3.0
 _RETRY_STATUSES: Final = frozenset({401, 408, 425, 429})
 
 
-class _TryAgain(Exception):  # noqa: N818 - named for what follows from it
+class _RetryableError(Exception):
     """This attempt failed in a way that the next one may not."""
 
 
@@ -62,7 +62,7 @@ class CatalogClient:
         document = await self._call("POST", "/v1/writes", body)
         write_id = document.get("id")
         if not isinstance(write_id, str | int) or not str(write_id):
-            raise CatalogAway("the catalog answered without an id")
+            raise CatalogUnavailableError("the catalog answered without an id")
         return str(write_id)
 
     async def commit(self, write_id: str, manifest: bytes | None) -> None:
@@ -84,13 +84,13 @@ class CatalogClient:
         """Whether the repository holds a manifest. Tried once: a pull waits for it."""
         try:
             document = await self._attempt("GET", f"/v1/projects/{project}/repositories/{repository}/content", None)
-        except _TryAgain as error:
-            raise CatalogAway("the catalog does not answer") from error
+        except _RetryableError as error:
+            raise CatalogUnavailableError("the catalog does not answer") from error
         return document.get("content") is True
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_TryAgain),
+            retry=tenacity.retry_if_exception_type(_RetryableError),
             stop=tenacity.stop_after_delay(self._patience),
             wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
             sleep=self._sleep,
@@ -98,9 +98,9 @@ class CatalogClient:
         )
         try:
             return await asyncio.wait_for(attempts(self._attempt, method, path, body), self._patience + 1.0)
-        except (_TryAgain, TimeoutError) as error:
+        except (_RetryableError, TimeoutError) as error:
             self._log.warning("the catalog does not answer", method=method, error=str(error))
-            raise CatalogAway("the catalog does not answer") from error
+            raise CatalogUnavailableError("the catalog does not answer") from error
 
     async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         timeout = aiohttp.ClientTimeout(total=min(_ATTEMPT_SECONDS, self._patience))
@@ -110,11 +110,11 @@ class CatalogClient:
                 method, self._base + path, json=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 if response.status >= 500 or response.status in _RETRY_STATUSES:
-                    raise _TryAgain(f"status {response.status}")
+                    raise _RetryableError(f"status {response.status}")
                 if response.status >= 300:
                     self._log.error("the catalog refused a call", method=method, status=response.status)
-                    raise CatalogAway(f"the catalog answered {response.status}")
+                    raise CatalogUnavailableError(f"the catalog answered {response.status}")
                 document = await response.json()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _TryAgain(type(error).__name__) from error
+            raise _RetryableError(type(error).__name__) from error
         return document if isinstance(document, dict) else {}

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from berth.services.access.http.messages import Answer
+from berth.services.access.http.messages import Response
 
 
-class CatalogAway(Exception):  # noqa: N818 - named for the state that it reports
+class CatalogUnavailableError(Exception):
     """The catalog did not do what it was asked for within the time allowed."""
 
 
-class RegistryAway(Exception):  # noqa: N818 - named for the state that it reports
+class RegistryUnreachableError(Exception):
     """A registry gave no answer. `untouched`: it can not have carried the request out."""
 
     def __init__(self, *, untouched: bool) -> None:
@@ -64,6 +64,6 @@ class Registries(Protocol):
 
     async def forward(
         self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
+    ) -> Response:
         """Send a request on, byte for byte, and return the answer. Raises RegistryAway when there is none."""
         ...

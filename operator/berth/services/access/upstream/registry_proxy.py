@@ -12,8 +12,8 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from berth.services.access.http.messages import Answer
-from berth.services.access.upstream.ports import RegistryAway
+from berth.services.access.http.messages import Response
+from berth.services.access.upstream.ports import RegistryUnreachableError
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=5)  # seconds; the registry may be on slow storage
 # RFC 9110, 7.6.1, and what is said about this connection or its body alone.
@@ -44,7 +44,7 @@ class RegistryProxy:
 
     async def forward(
         self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
+    ) -> Response:
         """Send a request on and return the answer. Raises RegistryAway when there is none."""
         try:
             async with self._session.request(
@@ -61,8 +61,8 @@ class RegistryProxy:
                     for name, value in response.headers.items()
                     if name.lower() not in _NOT_PASSED_ON
                 ]
-                return Answer(response.status, tuple(passed), await response.read())
+                return Response(response.status, tuple(passed), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._log.warning("a registry does not answer", project=project, method=method, error=type(error).__name__)
             # No connection, no request: the registry has seen nothing of it.
-            raise RegistryAway(untouched=isinstance(error, aiohttp.ClientConnectorError)) from error
+            raise RegistryUnreachableError(untouched=isinstance(error, aiohttp.ClientConnectorError)) from error

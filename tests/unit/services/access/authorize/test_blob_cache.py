@@ -8,7 +8,7 @@ import pytest
 
 from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from tests.kit.access.world import Response, World, write_keys
+from tests.kit.access.world import ClientResponse, World, write_keys
 from tests.kit.pki import Authority
 from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token
 from tests.unit.services.access.tokens.test_grant_cache import LAPTOP
@@ -17,7 +17,7 @@ PULL = "repository:genomics/aligner:pull"
 FIRST, SECOND = (f"/v2/genomics/aligner/blobs/sha256:{digit * 64}" for digit in "ab")
 
 
-async def ask(world: World, method: str, target: str, token: str | None = None) -> Response:
+async def ask(world: World, method: str, target: str, token: str | None = None) -> ClientResponse:
     """A client's request, from a gateway that access knows already: what passes is not judged then."""
     await world.authz("GET", "/v2/")
     return await world.ask(method, target, token)

@@ -11,7 +11,7 @@ from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import RepositoryPolicy, Rule
-from tests.kit.access.world import HOST, Response, World, claims, manifest, rules, told
+from tests.kit.access.world import HOST, ClientResponse, World, claims, manifest, rules, told
 
 DIGEST = "sha256:" + "a" * 64
 HIDDEN, ABSENT = "private", "missing"  # equally long, so that no length tells
@@ -38,7 +38,7 @@ STATES: tuple[dict[str, object], ...] = (
 )
 
 
-def seen(response: Response) -> tuple[object, ...]:
+def seen(response: ClientResponse) -> tuple[object, ...]:
     """All of an answer, with either name replaced."""
     headers = sorted((name, disguised(value)) for name, value in response.headers.items())
     return response.status, tuple(headers), disguised(response.body.decode())

@@ -10,13 +10,13 @@ from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule
-from tests.kit.access.world import Response, World, told
+from tests.kit.access.world import ClientResponse, World, told
 
 DIGEST = "sha256:" + "a" * 64
 REFERRERS = f"/v2/genomics/aligner/referrers/{DIGEST}"
 
 
-async def get(world: World, target: str, token: str) -> Response:
+async def get(world: World, target: str, token: str) -> ClientResponse:
     return await world.call("GET", target, {"authorization": f"Bearer {token}"})
 
 

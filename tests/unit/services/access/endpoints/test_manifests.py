@@ -11,8 +11,8 @@ import pytest
 
 from berth.api.policy import Action, PolicyState
 from berth.api.reasons import Reason
-from berth.services.access.http.messages import Answer
-from berth.services.access.upstream.ports import RegistryAway, WriteIntent
+from berth.services.access.http.messages import Response
+from berth.services.access.upstream.ports import RegistryUnreachableError, WriteIntent
 from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
@@ -107,7 +107,7 @@ async def test_a_push_that_can_not_be_committed_is_refused_and_left_for_the_cata
 
 async def test_what_the_registry_refuses_is_abandoned_and_told_in_its_words(world: World) -> None:
     said = b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
-    world.registries.answer = Answer(404, (("content-type", "application/json"),), said)
+    world.registries.answer = Response(404, (("content-type", "application/json"),), said)
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)
     assert (response.status, response.body) == (404, said)
     assert world.catalog.states == ["abandoned"]
@@ -117,7 +117,7 @@ async def test_what_the_registry_refuses_is_abandoned_and_told_in_its_words(worl
 async def test_without_an_answer_of_the_registry_the_write_is_abandoned_only_if_it_saw_nothing(
     world: World, untouched: bool, state: str
 ) -> None:
-    world.registries.away = RegistryAway(untouched=untouched)
+    world.registries.away = RegistryUnreachableError(untouched=untouched)
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)
     assert (response.status, response.code) == (503, "UNAVAILABLE")
     assert "The registry of project genomics does not answer" in response.sentence
@@ -125,7 +125,7 @@ async def test_without_an_answer_of_the_registry_the_write_is_abandoned_only_if_
 
 
 async def test_a_failure_inside_the_registry_is_left_for_the_catalog_to_settle(world: World) -> None:
-    world.registries.answer = Answer(500, (), b"{}")
+    world.registries.answer = Response(500, (), b"{}")
     assert (await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)).status == 500
     assert world.catalog.states == ["open"]
 
@@ -168,7 +168,9 @@ async def test_a_client_that_goes_away_in_the_middle_leaves_no_write_undone(worl
     arrived, go_on = asyncio.Event(), asyncio.Event()
     forward = world.registries.forward
 
-    async def slowly(project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    async def slowly(
+        project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Response:
         arrived.set()
         await go_on.wait()
         return await forward(project, method, target, headers, body)

@@ -13,10 +13,10 @@ import pytest
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.api.token import TokenScope
-from berth.authz.messages import Facts, sentence
+from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import AccessTokenRecord, Rule, Snapshot, Subject, User
 from berth.authz.token_format import make_token, token_sha256
-from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, Response, World, claims, told
+from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, ClientResponse, World, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 MANIFEST = "/v2/genomics/aligner/manifests/1"
@@ -48,7 +48,7 @@ async def grant_of(world: World, password: str, user: str = "whatever") -> tuple
     return found, [action for entry in found["access"] for action in entry["actions"]]
 
 
-async def denied(world: World, password: str, method: str = "GET") -> Response:
+async def denied(world: World, password: str, method: str = "GET") -> ClientResponse:
     """What a client is told at the gateway with the registry token that this password gave."""
     return await world.ask(method, MANIFEST, await world.token("x", PULL_PUSH, password=password))
 
@@ -205,5 +205,5 @@ async def test_pushes_stop_when_the_policy_is_too_old_and_pulls_go_on(world: Wor
     world.time += 1
     refused = await world.ask("PUT", MANIFEST, token)
     assert (refused.status, refused.code) == (403, "DENIED")
-    assert refused.sentence == sentence(Reason.POLICY_STALE, Facts(project="genomics", repository="aligner"))
+    assert refused.sentence == sentence(Reason.POLICY_STALE, MessageFacts(project="genomics", repository="aligner"))
     assert (await world.ask("GET", MANIFEST, token)).status == 200

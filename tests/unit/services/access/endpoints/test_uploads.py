@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from berth.api.policy import Action
 from berth.api.reasons import Reason
-from berth.services.access.http.messages import Answer
-from berth.services.access.upstream.ports import RegistryAway
+from berth.services.access.http.messages import Response
+from berth.services.access.upstream.ports import RegistryUnreachableError
 from tests.kit.access.world import World, claims, told_at
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
@@ -18,7 +18,7 @@ async def cancel(world: World, token: str) -> tuple[int, bytes]:
 
 
 async def test_whoever_may_push_cancels_an_upload_with_a_token_for_this_one_repository(world: World) -> None:
-    world.registries.answer = Answer(204)
+    world.registries.answer = Response(204)
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (204, b"")
     (sent,) = world.registries.tokens
     told_registry = claims(sent.removeprefix("Bearer "))
@@ -30,7 +30,7 @@ async def test_whoever_may_push_cancels_an_upload_with_a_token_for_this_one_repo
 
 
 async def test_the_answer_of_the_registry_is_handed_on(world: World) -> None:
-    world.registries.answer = Answer(404, (("content-type", "application/json"),), b'{"errors":[]}')
+    world.registries.answer = Response(404, (("content-type", "application/json"),), b'{"errors":[]}')
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (404, b'{"errors":[]}')
 
 
@@ -48,7 +48,7 @@ async def test_a_token_that_was_not_asked_for_push_is_challenged(world: World) -
 
 
 async def test_a_registry_that_is_away_is_named(world: World) -> None:
-    world.registries.away = RegistryAway(untouched=True)
+    world.registries.away = RegistryUnreachableError(untouched=True)
     status, body = await cancel(world, await world.token("ann", PULL_PUSH))
     assert status == 503
     assert b"project genomics" in body

@@ -9,12 +9,12 @@ import pytest
 
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule
-from tests.kit.access.world import HOST, PASSWORDS, Response, World, basic, rules
+from tests.kit.access.world import HOST, PASSWORDS, ClientResponse, World, basic, rules
 
 BROWSER = "text/html,application/xhtml+xml,*/*;q=0.8"
 
 
-async def ask(world: World, who: str | None, query: str, *, accept: str = "*/*", password: str = "") -> Response:
+async def ask(world: World, who: str | None, query: str, *, accept: str = "*/*", password: str = "") -> ClientResponse:
     headers = {"accept": accept}
     if who is not None:
         headers["authorization"] = basic(who, password or PASSWORDS[who])

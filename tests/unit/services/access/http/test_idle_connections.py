@@ -9,8 +9,8 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from berth.services.access.http.fast_path import PromptProtocol, Turn
-from berth.services.access.http.messages import Answer, Request
+from berth.services.access.http.fast_path import FastPathProtocol, SignatureBatch
+from berth.services.access.http.messages import Request, Response
 
 IDLE = 5  # seconds, the setting of the server
 KNOWN = b"GET /token HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -20,8 +20,8 @@ UNKNOWN = b"GET /why HTTP/1.1\r\nHost: x\r\n\r\n"
 class Application:
     """Knows one answer at once."""
 
-    def at_once(self, request: Request) -> Answer | None:
-        return Answer(200) if request.path == "/token" else None
+    def at_once(self, request: Request) -> Response | None:
+        return Response(200) if request.path == "/token" else None
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,12 @@ class Connection:
         config = uvicorn.Config(cast(Any, Application()), loop="none", lifespan="off", timeout_keep_alive=IDLE)
         config.load()
         config.loaded_app = cast(Any, Application())
-        self.protocol = PromptProtocol(
-            config=config, server_state=ServerState(), app_state={}, _loop=self.loop, turn=Turn(lambda act: act())
+        self.protocol = FastPathProtocol(
+            config=config,
+            server_state=ServerState(),
+            app_state={},
+            _loop=self.loop,
+            turn=SignatureBatch(lambda act: act()),
         )
         self.protocol.connection_made(cast(Any, self.transport))
 

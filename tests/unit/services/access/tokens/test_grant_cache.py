@@ -14,8 +14,8 @@ from berth.api.sharing import SubjectKind
 from berth.api.token import TokenScope
 from berth.authz.model import AccessTokenRecord, Subject
 from berth.authz.token_format import make_token, token_sha256
-from berth.runtime.bounded_cache import Bounded
-from berth.services.access.http.messages import Answer, Request
+from berth.runtime.bounded_cache import BoundedCache
+from berth.services.access.http.messages import Request, Response
 from berth.services.access.tokens.grant_cache import REUSED_SECONDS
 from tests.kit.access.world import AUTHORITY as TOKEN_AUTHORITY
 from tests.kit.access.world import HOST, World, basic, claims, write_keys
@@ -32,7 +32,7 @@ async def unread() -> dict[str, Any]:
 
 def at_once(
     world: World, query: str = "", password: str = LAPTOP, method: str = "GET", **headers: str
-) -> Answer | None:
+) -> Response | None:
     """What the service answers without waiting for anything."""
     target = "/token?" + (query or urlencode({"service": HOST, "scope": SCOPE}))
     sent = {"authorization": basic("x", password), **headers}
@@ -169,7 +169,7 @@ async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
 
 
 def test_what_is_kept_is_bounded_and_the_first_is_forgotten_first() -> None:
-    kept: Bounded[bytes, int] = Bounded(2)
+    kept: BoundedCache[bytes, int] = BoundedCache(2)
     for number in range(3):
         kept.put(bytes([number]), number)
     assert [kept.get(bytes([number])) for number in range(3)] == [None, 1, 2]

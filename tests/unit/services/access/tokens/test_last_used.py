@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from berth.kube.errors import Conflict, KubeError, Unavailable
+from berth.kube.errors import ConflictError, KubeError, UnavailableError
 from berth.kube.resources import Manifest
 from berth.services.access.tokens.last_used import LastUse
 
@@ -35,9 +35,9 @@ class Cluster:
 
     async def write(self, body: Mapping[str, Any]) -> Manifest:
         if self.away:
-            raise Unavailable("Applying AccessToken laptop got no answer from the API server.")
+            raise UnavailableError("Applying AccessToken laptop got no answer from the API server.")
         if body["metadata"]["resourceVersion"] != self.stored["metadata"]["resourceVersion"]:
-            raise Conflict("the object has been modified", status=409)
+            raise ConflictError("the object has been modified", status=409)
         self.writes.append(body["status"]["lastUsed"])
         version = str(int(self.stored["metadata"]["resourceVersion"]) + 1)
         self.stored = self._object(version, body["status"])
