@@ -56,7 +56,7 @@ class Actor:
 
     identity: Identity
     failure: Reason | None = None  # why it may nothing at all
-    to_blame: str = ""  # the name that the failure is about
+    failed_name: str = ""  # the name that the failure is about
     scopes: frozenset[TokenScope] = frozenset()
     persons: tuple[Subject, ...] = ()
     """Itself, and the users that it acts as: what a certification may name."""
@@ -83,9 +83,9 @@ def actor_of(snapshot: Snapshot, identity: Identity, now: datetime) -> Actor:
     if identity.credential is CredentialKind.SERVICE:
         return Actor(identity, scopes=identity.scopes)
     users = users_of(snapshot, identity)
-    failure, to_blame = _failure(snapshot, identity, users, now)
+    failure, failed_name = _failure(snapshot, identity, users, now)
     if failure is not None:
-        return Actor(identity, failure, to_blame)
+        return Actor(identity, failure, failed_name)
     persons = _persons(snapshot, identity, users)
     teams = tuple(_teams(snapshot, identity, persons))
     groups = (Subject(SubjectKind.GROUP, group) for group in identity.groups)
@@ -114,7 +114,7 @@ def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
     return tuple(snapshot.users[name] for name in sorted(names) if name in snapshot.users)
 
 
-def standing_of(
+def effective_level_of(
     project: ProjectPolicy | None, repository: RepositoryPolicy | None, actor: Actor
 ) -> EffectiveLevel | None:
     """The highest level that the sharing in force gives, and by which rule; None for none at all.

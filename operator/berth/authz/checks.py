@@ -56,7 +56,7 @@ class Evaluation:
     now: datetime
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
-    standing: EffectiveLevel | None
+    effective_level: EffectiveLevel | None
     concealed: bool = False
     """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
 
@@ -68,7 +68,7 @@ class Evaluation:
     @property
     def level(self) -> SharingLevel | None:
         """The level in force."""
-        return self.standing.level if self.standing is not None else None
+        return self.effective_level.level if self.effective_level is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Check:
 
 def _facts(case: Evaluation) -> MessageFacts:
     return MessageFacts(
-        who=case.actor.to_blame or case.actor.identity.name,
+        who=case.actor.failed_name or case.actor.identity.name,
         project=case.request.project,
         repository=case.request.repository,
         action=case.request.action,
@@ -115,7 +115,7 @@ def _credential(case: Evaluation) -> Denial | str:
 
 
 def visible(case: Evaluation) -> Denial | str:
-    return _not_found(case) if case.standing is None else standing_text(case.standing)
+    return _not_found(case) if case.effective_level is None else effective_level_text(case.effective_level)
 
 
 def _not_found(case: Evaluation) -> Denial:
@@ -146,12 +146,12 @@ def may_create(case: Evaluation) -> bool:
     return not any(isinstance(judge(push), Denial) for judge in _OF_A_FIRST_PUSH)
 
 
-def standing_text(standing: EffectiveLevel) -> str:
+def effective_level_text(effective: EffectiveLevel) -> str:
     """Which subject has which level from which field, for people."""
-    if standing.rule is None:
-        return f"Berth's own processes have {standing.level.value} everywhere"
-    through = f" (as its member {subject_text(standing.through)})" if standing.through is not None else ""
-    return f"{subject_text(standing.rule)}{through} has {standing.level.value} by {standing.source}"
+    if effective.rule is None:
+        return f"Berth's own processes have {effective.level.value} everywhere"
+    through = f" (as its member {subject_text(effective.through)})" if effective.through is not None else ""
+    return f"{subject_text(effective.rule)}{through} has {effective.level.value} by {effective.source}"
 
 
 def subject_text(subject: Subject) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime
 from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.api.text import full_name
-from berth.authz.actor import Actor, actor_of, standing_of
+from berth.authz.actor import Actor, actor_of, effective_level_of
 from berth.authz.checks import CHAIN, Denial, Evaluation, may_create, visible
 from berth.authz.messages import beside_page, sentence
 from berth.authz.model import AccessRequest, Decision, EffectiveLevel, Identity, Snapshot, Step
@@ -24,27 +24,22 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
     """
     case = _case(snapshot, actor_of(snapshot, identity, now), request, now)
     trace: list[Step] = []
-    standing: EffectiveLevel | None = None
+    effective_level: EffectiveLevel | None = None
     for check in CHAIN:
         verdict = check.judge(case)
         if isinstance(verdict, Denial):
             text = sentence(verdict.reason, verdict.facts)
             trace.append(Step(check.name, False, text))
             short = beside_page(verdict.reason, verdict.facts)
-            return Decision(False, verdict.reason, text, tuple(trace), standing, short)
+            return Decision(False, verdict.reason, text, tuple(trace), effective_level, short)
         if check.judge is visible:
-            standing = case.standing
+            effective_level = case.effective_level
         trace.append(Step(check.name, True, verdict))
-    return Decision(True, None, "", tuple(trace), standing)
+    return Decision(True, None, "", tuple(trace), effective_level)
 
 
-def is_allowed(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
-    """`decide(…).allowed`, without the sentence and the trace."""
-    return is_allowed_actor(snapshot, actor_of(snapshot, identity, now), request, now)
-
-
-def is_allowed_actor(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
-    """`is_allowed` for somebody of whom it is already worked out who they are under this snapshot at this time."""
+def is_allowed(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> bool:
+    """`decide(…).allowed` for an actor that is already resolved, without the sentence and the trace."""
     case = _case(snapshot, actor, request, now)
     return not any(isinstance(check.judge(case), Denial) for check in CHAIN)
 
@@ -56,7 +51,7 @@ def depends_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest,
     a concealed one they know nothing either, and whoever asks for `AccessRequest.absent` then does so for both.
     """
     case = _case(snapshot, actor, request, now)
-    unknown = bool(request.repository) and case.repository is None and case.standing is not None
+    unknown = bool(request.repository) and case.repository is None and case.effective_level is not None
     return unknown and not case.service and request.action is not Action.PUSH and not may_create(case)
 
 
@@ -76,8 +71,7 @@ def visible_repositories(snapshot: Snapshot, identity: Identity, now: datetime) 
             full_name(project_id, path)
             for project_id, project in snapshot.projects.items()
             for path, repository in project.repositories.items()
-            if repository.has_content
-            and is_allowed_actor(snapshot, actor, AccessRequest(Action.VIEW, project_id, path), now)
+            if repository.has_content and is_allowed(snapshot, actor, AccessRequest(Action.VIEW, project_id, path), now)
         )
     )
 
@@ -85,8 +79,8 @@ def visible_repositories(snapshot: Snapshot, identity: Identity, now: datetime) 
 def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetime) -> Evaluation:
     project = snapshot.projects.get(request.project)
     repository = project.repositories.get(request.repository) if project is not None else None
-    standing = standing_of(project, repository, actor)
-    as_if_absent = standing_of(project, None, actor) if standing is None and repository is not None else None
+    effective = effective_level_of(project, repository, actor)
+    as_if_absent = effective_level_of(project, None, actor) if effective is None and repository is not None else None
     return Evaluation(
         snapshot=snapshot,
         actor=actor,
@@ -94,6 +88,6 @@ def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetim
         now=now,
         project=project,
         repository=repository if as_if_absent is None else None,
-        standing=standing if as_if_absent is None else as_if_absent,
+        effective_level=effective if as_if_absent is None else as_if_absent,
         concealed=as_if_absent is not None,
     )

@@ -27,19 +27,19 @@ def decision_document(identity: Identity, request: AccessRequest, decision: Deci
         "allowed": decision.allowed,
         "reason": decision.reason.value if decision.reason is not None else None,
         "sentence": decision.sentence or None,
-        "standing": _standing(decision.standing),
+        "standing": _effective_level(decision.effective_level),
         "checks": [{"check": step.check, "passed": step.passed, "detail": step.detail} for step in decision.trace],
     }
 
 
-def _standing(standing: EffectiveLevel | None) -> dict[str, Any] | None:
-    if standing is None:
+def _effective_level(effective: EffectiveLevel | None) -> dict[str, Any] | None:
+    if effective is None:
         return None
-    document: dict[str, Any] = {"level": standing.level.value}
-    if standing.rule is not None:
-        document |= {"subject": subject_text(standing.rule), "source": standing.source.value}
-    if standing.through is not None:
-        document["member"] = subject_text(standing.through)
+    document: dict[str, Any] = {"level": effective.level.value}
+    if effective.rule is not None:
+        document |= {"subject": subject_text(effective.rule), "source": effective.source.value}
+    if effective.through is not None:
+        document["member"] = subject_text(effective.through)
     return document
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from berth.api.policy import Action
 from berth.authz.actor import Actor, actor_of
-from berth.authz.decide import is_allowed_actor
+from berth.authz.decide import is_allowed
 from berth.authz.model import AccessRequest, Identity, Snapshot
 from berth.oci.request import split_name
 from berth.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
@@ -74,5 +74,5 @@ def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime, abse
         action
         for action in _spelt_out(scope)
         if action in _ACTIONS
-        and is_allowed_actor(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
+        and is_allowed(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
     )

@@ -216,12 +216,12 @@ class Decision:
     """The answer. A denial has exactly one reason and one sentence of at most 200 characters.
 
     `beside_page` is a shorter one for use beside the address of the page that explains it; empty where no page does.
-    `standing` is the asker's level and its source; None when there is none or the chain did not come that far.
+    `effective_level` is the asker's level and its source; None when there is none or the chain did not come that far.
     """
 
     allowed: bool
     reason: Reason | None
     sentence: str
     trace: tuple[Step, ...]
-    standing: EffectiveLevel | None = None
+    effective_level: EffectiveLevel | None = None
     beside_page: str = ""

@@ -48,7 +48,7 @@ class Entitled:
     """
 
     subject: Subject
-    standing: EffectiveLevel | None
+    effective_level: EffectiveLevel | None
     when_certified: bool = False
     until: datetime | None = None
 
@@ -104,7 +104,7 @@ def who_can(snapshot: Snapshot, action: Action, project: str, repository: str, n
         if decision.allowed or only_certified:
             _, until = certified_until(snapshot, actor_of(snapshot, identity, now))
             needed = action is Action.PUSH and decision.allowed
-            entitled.append(Entitled(subject, decision.standing, only_certified, until if needed else None))
+            entitled.append(Entitled(subject, decision.effective_level, only_certified, until if needed else None))
     return tuple(entitled)
 
 

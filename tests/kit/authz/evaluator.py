@@ -1,6 +1,6 @@
 """A second evaluator, written from the tables of the documentation and sharing nothing with the chain but its words.
 
-It answers every reason against a wish, in no order; the chain must tell the first of them in the documented order.
+It answers every reason against a request, in no order; the chain must tell the first of them in the documented order.
 """
 
 from __future__ import annotations
@@ -26,55 +26,55 @@ TOLD_OF_FAILURES = {
 PEOPLE = {"Password", "AccessToken", "ServiceAccount", "OIDC"}
 
 
-def expected(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> set[Reason]:
-    """Every reason against the wish; none when it is allowed.
+def expected(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> set[Reason]:
+    """Every reason against the request; none when it is allowed.
 
     A repository whose own sharing leaves somebody out of their project is refused as if it were not there.
     """
-    project = snapshot.projects.get(wish.project)
-    if project is None or wish.repository not in project.repositories or identity.credential == "Service":
-        return reasons(snapshot, identity, wish, now)
-    others = {path: found for path, found in project.repositories.items() if path != wish.repository}
+    project = snapshot.projects.get(request.project)
+    if project is None or request.repository not in project.repositories or identity.credential == "Service":
+        return reasons(snapshot, identity, request, now)
+    others = {path: found for path, found in project.repositories.items() if path != request.repository}
     without = replace(project, repositories=others)
-    by_project = strongest_level(snapshot, without, wish.repository, identity)
-    if strongest_level(snapshot, project, wish.repository, identity) or not by_project:
-        return reasons(snapshot, identity, wish, now)
-    world = replace(snapshot, projects={**snapshot.projects, wish.project: without})
-    return reasons(world, identity, replace(wish, absent=True), now) or {_nothing_there(identity)}
+    by_project = strongest_level(snapshot, without, request.repository, identity)
+    if strongest_level(snapshot, project, request.repository, identity) or not by_project:
+        return reasons(snapshot, identity, request, now)
+    world = replace(snapshot, projects={**snapshot.projects, request.project: without})
+    return reasons(world, identity, replace(request, absent=True), now) or {_nothing_there(identity)}
 
 
 def _nothing_there(identity: Identity) -> Reason:
     return Reason.NOT_AUTHENTICATED if identity.credential == "None" else Reason.NOT_FOUND
 
 
-def reasons(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> set[Reason]:
+def reasons(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> set[Reason]:
     """The same where no repository is hidden from somebody who sees the project."""
-    found = set(_of_the_name(wish))
+    found = set(_of_the_name(request))
     failures = set(_of_the_credential(snapshot, identity, now))
-    project = snapshot.projects.get(wish.project)
+    project = snapshot.projects.get(request.project)
     service = identity.credential == "Service"
     level = 0
     if project is not None and not failures:
-        level = 3 if service else strongest_level(snapshot, project, wish.repository, identity)
-    if level == 0 or (not service and _is_absent(snapshot, identity, wish, now)):
+        level = 3 if service else strongest_level(snapshot, project, request.repository, identity)
+    if level == 0 or (not service and _is_absent(snapshot, identity, request, now)):
         found.add(_nothing_there(identity))
-    if level < RANKS[wish.action.value]:
+    if level < RANKS[request.action.value]:
         found.add(Reason.LEVEL_TOO_LOW)
     if project is not None:
-        found |= set(_of_the_project(project, wish, service=service))
+        found |= set(_of_the_project(project, request, service=service))
     if not service:
-        found |= set(_of_the_person(snapshot, identity, wish, now))
-    if not SCOPES.get(wish.action.value, {"modify"}) <= allowed_scopes(snapshot, identity):
+        found |= set(_of_the_person(snapshot, identity, request, now))
+    if not SCOPES.get(request.action.value, {"modify"}) <= allowed_scopes(snapshot, identity):
         found.add(Reason.TOKEN_SCOPE_MISSING)
     return found | failures
 
 
-def _is_absent(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> bool:
+def _is_absent(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
     """Whether this asks for what is not there, and the asker may not be the one to push it."""
-    known = wish.repository in snapshot.projects[wish.project].repositories
-    if known or not wish.absent or not wish.repository or wish.action.value == "push":
+    known = request.repository in snapshot.projects[request.project].repositories
+    if known or not request.absent or not request.repository or request.action.value == "push":
         return False
-    first_push = AccessRequest(Action.PUSH, wish.project, wish.repository)
+    first_push = AccessRequest(Action.PUSH, request.project, request.repository)
     return bool(reasons(snapshot, identity, first_push, now))
 
 
@@ -131,9 +131,9 @@ def allowed_scopes(snapshot: Snapshot, identity: Identity) -> set[str]:
     return scopes & {scope.value for scope in token.scopes} if token is not None else scopes
 
 
-def _of_the_name(wish: AccessRequest) -> Iterator[Reason]:
-    content = RANKS[wish.action.value] in (2, 3, 4)
-    if wish.repository == "Not/A/Name" or (wish.repository == "" and content):
+def _of_the_name(request: AccessRequest) -> Iterator[Reason]:
+    content = RANKS[request.action.value] in (2, 3, 4)
+    if request.repository == "Not/A/Name" or (request.repository == "" and content):
         yield Reason.INVALID_REQUEST
 
 
@@ -159,10 +159,10 @@ def _of_the_credential(snapshot: Snapshot, identity: Identity, now: datetime) ->
         yield Reason.USER_DISABLED
 
 
-def _of_the_project(project: ProjectPolicy, wish: AccessRequest, *, service: bool) -> Iterator[Reason]:
-    repository = project.repositories.get(wish.repository)
+def _of_the_project(project: ProjectPolicy, request: AccessRequest, *, service: bool) -> Iterator[Reason]:
+    repository = project.repositories.get(request.repository)
     states = {project.state.value} | ({repository.state.value} if repository is not None else set())
-    action, push = wish.action.value, wish.action.value == "push"
+    action, push = request.action.value, request.action.value == "push"
     if not service and project.state.value == "Trashed":
         yield Reason.PROJECT_TRASHED
     if not service and repository is not None and repository.state.value == "Trashed":
@@ -173,15 +173,15 @@ def _of_the_project(project: ProjectPolicy, wish: AccessRequest, *, service: boo
         yield Reason.EXTERNAL_REPOSITORY
     if push and not service and repository is None and project.creation.value == "Declared":
         yield Reason.CREATION_DECLARED
-    if push and project.layer_size_limit is not None and (wish.largest_layer or 0) > project.layer_size_limit:
+    if push and project.layer_size_limit is not None and (request.largest_layer or 0) > project.layer_size_limit:
         yield Reason.LAYER_TOO_LARGE
 
 
-def _of_the_person(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> Iterator[Reason]:
+def _of_the_person(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> Iterator[Reason]:
     fresh = snapshot.fresh_until is None or now < snapshot.fresh_until
-    if wish.action.value in ("push", "delete", "administer") and not fresh:
+    if request.action.value in ("push", "delete", "administer") and not fresh:
         yield Reason.POLICY_STALE
-    if wish.action.value != "push":
+    if request.action.value != "push":
         return
     mine = [end for person, end in snapshot.certifications.items() if person in set(persons(snapshot, identity))]
     if not mine:

@@ -10,6 +10,7 @@ import pytest
 from berth.api.policy import Action, RuleSource
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
+from berth.authz.actor import actor_of
 from berth.authz.decide import is_allowed
 from berth.authz.model import (
     AUTHENTICATED_USERS,
@@ -32,6 +33,10 @@ AUTHORS = Rule(SubjectKind.TEAM, "authors", SharingLevel.EDIT)
 LAB = Subject(SubjectKind.GROUP, "idp:lab")
 
 
+def may_do(snapshot: Snapshot, subject: Subject, request: AccessRequest) -> bool:
+    return is_allowed(snapshot, actor_of(snapshot, identity_of(snapshot, subject), NOW), request, NOW)
+
+
 def names(snapshot: Snapshot, action: Action, repository: str = "aligner") -> list[str]:
     return [entry.subject.name for entry in who_can(snapshot, action, "genomics", repository, NOW)]
 
@@ -47,8 +52,11 @@ def test_a_team_stands_there_as_its_members_and_says_by_which_rule() -> None:
     snapshot = replace(lab(rules=(AUTHORS,)), teams_of={EDITOR: frozenset({"authors"}), LAB: frozenset({"authors"})})
     editor, group = who_can(snapshot, Action.PUSH, "genomics", "aligner", NOW)
     assert (editor.subject, editor.when_certified) == (EDITOR, False)
-    assert editor.standing is not None
-    assert (editor.standing.rule, editor.standing.through) == (Subject(SubjectKind.TEAM, "authors"), EDITOR)
+    assert editor.effective_level is not None
+    assert (editor.effective_level.rule, editor.effective_level.through) == (
+        Subject(SubjectKind.TEAM, "authors"),
+        EDITOR,
+    )
     assert (group.subject, group.when_certified) == (LAB, True)
 
 
@@ -66,8 +74,8 @@ def test_local_sharing_alone_says_who_can() -> None:
     snapshot = lab(repositories={"aligner": local})
     (entry,) = who_can(snapshot, Action.PULL, "genomics", "aligner", NOW)
     assert entry.subject.name == "stranger"
-    assert entry.standing is not None
-    assert entry.standing.source is RuleSource.LOCAL_SHARING
+    assert entry.effective_level is not None
+    assert entry.effective_level.source is RuleSource.LOCAL_SHARING
     assert "reader" in names(snapshot, Action.PULL, "other")
 
 
@@ -80,17 +88,17 @@ def test_whoever_acts_as_a_user_can_what_the_user_can() -> None:
 
 def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> None:
     for case in cases(20, 1500):
-        wish = replace(case.request, largest_layer=None, absent=False)
+        request = replace(case.request, largest_layer=None, absent=False)
         listed = {
             entry.subject: entry.when_certified
-            for entry in who_can(case.snapshot, wish.action, wish.project, wish.repository, NOW)
+            for entry in who_can(case.snapshot, request.action, request.project, request.repository, NOW)
         }
         for subject in NAMED:
             if subject.kind is SubjectKind.TEAM:
                 continue
-            may = is_allowed(case.snapshot, identity_of(case.snapshot, subject), wish, NOW)
+            may = may_do(case.snapshot, subject, request)
             assert may or not (subject in listed and not listed[subject])
-            by_name = may and not is_allowed(case.snapshot, identity_of(case.snapshot, AUTHENTICATED_USERS), wish, NOW)
+            by_name = may and not may_do(case.snapshot, AUTHENTICATED_USERS, request)
             assert subject in listed or not by_name, (case, subject)
             assert case.request.action is Action.PUSH or not any(listed.values())
 
@@ -194,11 +202,7 @@ def _difference(
     old: Snapshot, new: Snapshot, subject: Subject, project: str, path: str
 ) -> tuple[set[Action], set[Action]]:
     before, after = (
-        {
-            action
-            for action in Action
-            if is_allowed(world, identity_of(world, subject), AccessRequest(action, project, path), NOW)
-        }
+        {action for action in Action if may_do(world, subject, AccessRequest(action, project, path))}
         for world in (old, new)
     )
     return after - before, before - after

@@ -26,7 +26,8 @@ MADE_ELSEWHERE = {Reason.CATALOG_UNAVAILABLE}
 
 
 def allowed(case: Case, snapshot: Snapshot | None = None) -> bool:
-    return is_allowed(snapshot or case.snapshot, case.identity, case.request, NOW)
+    world = snapshot or case.snapshot
+    return is_allowed(world, actor_of(world, case.identity, NOW), case.request, NOW)
 
 
 def with_rules(snapshot: Snapshot, change: Callable[[tuple[Rule, ...]], tuple[Rule, ...]]) -> Snapshot:
@@ -51,8 +52,8 @@ def test_the_chain_agrees_with_a_second_evaluator_and_tells_the_first_reason() -
         assert decision.reason is first, (case, against, decision)
         assert decision.allowed is (first is None)
         told[first] += 1
-        if decision.allowed and decision.standing is not None:
-            allowed_by[decision.standing.rule.kind if decision.standing.rule else None] += 1
+        if decision.allowed and decision.effective_level is not None:
+            allowed_by[decision.effective_level.rule.kind if decision.effective_level.rule else None] += 1
     assert set(told) == {None, *WORDINGS} - MADE_ELSEWHERE
     assert min(told.values()) >= 100, told
     assert set(allowed_by) == {None, *SubjectKind}
@@ -88,8 +89,9 @@ def test_taking_anything_from_a_person_never_adds_a_right() -> None:
         assert before or not any(after), (case, after)
         taken += before and not all(after)
         weaker = replace(case.identity, scopes=frozenset(list(case.identity.scopes)[1:]), groups=frozenset())
-        assert before or not is_allowed(world, weaker, case.request, NOW)
-        assert before or not is_allowed(world, case.identity, case.request, NOW + 5 * SECOND)
+        assert before or not is_allowed(world, actor_of(world, weaker, NOW), case.request, NOW)
+        later = NOW + 5 * SECOND
+        assert before or not is_allowed(world, actor_of(world, case.identity, later), case.request, later)
     assert taken > 100
 
 
@@ -122,11 +124,12 @@ def test_a_stronger_level_includes_every_weaker_one() -> None:
         everything = replace(case.identity, scopes=ALL_SCOPES)
         if case.identity.credential is CredentialKind.ACCESS_TOKEN:
             continue  # its scopes are those of its object
-        wishes = [AccessRequest(action, case.request.project, "x") for action in order]
+        requests = [AccessRequest(action, case.request.project, "x") for action in order]
         answers = [
-            decide(case.snapshot, everything, wish, NOW).reason in (None, Reason.POLICY_STALE) for wish in wishes
+            decide(case.snapshot, everything, request, NOW).reason in (None, Reason.POLICY_STALE)
+            for request in requests
         ]
-        external = decide(case.snapshot, everything, wishes[1], NOW).reason is Reason.EXTERNAL_REPOSITORY
+        external = decide(case.snapshot, everything, requests[1], NOW).reason is Reason.EXTERNAL_REPOSITORY
         assert external or answers == sorted(answers, reverse=True), (case, answers)
 
 
@@ -134,7 +137,7 @@ def test_whoever_may_not_view_gets_the_answer_of_an_empty_installation() -> None
     seen = 0
     for case in cases(8, 3000):
         decision = decide(case.snapshot, case.identity, case.request, NOW)
-        if decision.reason in (Reason.NOT_FOUND, Reason.NOT_AUTHENTICATED) and decision.standing is None:
+        if decision.reason in (Reason.NOT_FOUND, Reason.NOT_AUTHENTICATED) and decision.effective_level is None:
             seen += 1
             empty = replace(case.snapshot, projects={})
             assert decision == decide(empty, case.identity, case.request, NOW)
@@ -147,28 +150,30 @@ def test_a_hidden_repository_is_an_absent_one_to_whoever_could_not_create_it() -
         project = case.snapshot.projects.get(case.request.project)
         if project is None or case.request.repository not in project.repositories:
             continue
-        wish = replace(case.request, absent=dice.chance(0.5))
-        hidden = replace(project.repositories[wish.repository], rules=())
-        others = {path: found for path, found in project.repositories.items() if path != wish.repository}
+        request = replace(case.request, absent=dice.chance(0.5))
+        hidden = replace(project.repositories[request.repository], rules=())
+        others = {path: found for path, found in project.repositories.items() if path != request.repository}
         worlds = [
             replace(
                 case.snapshot,
-                projects={**case.snapshot.projects, wish.project: replace(project, repositories=repositories)},
+                projects={**case.snapshot.projects, request.project: replace(project, repositories=repositories)},
             )
-            for repositories in ({**others, wish.repository: hidden}, others)
+            for repositories in ({**others, request.repository: hidden}, others)
         ]
         if case.identity.credential is CredentialKind.SERVICE:
             continue
-        there = decide(worlds[0], case.identity, wish, NOW)
-        absent = decide(worlds[1], case.identity, replace(wish, absent=True), NOW)
-        first_push = AccessRequest(Action.PUSH, wish.project, wish.repository)
-        creates = is_allowed(worlds[1], case.identity, first_push, NOW)
+        there = decide(worlds[0], case.identity, request, NOW)
+        absent = decide(worlds[1], case.identity, replace(request, absent=True), NOW)
+        first_push = AccessRequest(Action.PUSH, request.project, request.repository)
+        creates = is_allowed(worlds[1], actor_of(worlds[1], case.identity, NOW), first_push, NOW)
         seen[creates] += 1
         assert not there.allowed
         if not creates:
             assert there == absent
         actors = [actor_of(world, case.identity, NOW) for world in worlds]
-        questions = {depends_on_content(world, actor, wish, NOW) for world, actor in zip(worlds, actors, strict=True)}
+        questions = {
+            depends_on_content(world, actor, request, NOW) for world, actor in zip(worlds, actors, strict=True)
+        }
         assert len(questions) == 1
     assert min(seen.values()) > 100, seen
 

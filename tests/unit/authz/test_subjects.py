@@ -285,14 +285,14 @@ def test_the_document_of_a_decision_has_the_rule_and_every_check() -> None:
 def test_the_explanation_of_what_is_not_visible_says_nothing_of_it() -> None:
     hidden, absent = ask(world(), ANN), ask(Snapshot(1, users=world().users), ANN)
     assert explain(hidden) == explain(absent)
-    assert hidden.standing is None
+    assert hidden.effective_level is None
 
 
 def test_the_source_that_is_told_is_the_field_that_the_rule_comes_from() -> None:
     robot = Rule(SubjectKind.ROBOT, "nightly", SharingLevel.DOWNLOAD, RuleSource.PULL_SECRET)
     given = ask(world(robot), NIGHTLY)
-    assert given.standing is not None
-    assert given.standing.source is RuleSource.PULL_SECRET
+    assert given.effective_level is not None
+    assert given.effective_level.source is RuleSource.PULL_SECRET
     assert_told(ask(world(robot), NIGHTLY), "Robot nightly has Download by PullSecret")
 
 

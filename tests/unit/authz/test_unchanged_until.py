@@ -18,10 +18,11 @@ def test_before_that_moment_time_changes_nothing() -> None:
         found = unchanged_until(case.snapshot, actor_of(case.snapshot, case.identity, NOW), NOW)
         last = (found or NOW + FAR) - timedelta(microseconds=1)
         limited += found is not None
-        at_first = is_allowed(case.snapshot, case.identity, case.request, NOW)
+        at_first = is_allowed(case.snapshot, actor_of(case.snapshot, case.identity, NOW), case.request, NOW)
         for moment in (NOW + SECOND, NOW + (last - NOW) / 2, last):
             if NOW <= moment <= last:
-                assert is_allowed(case.snapshot, case.identity, case.request, moment) == at_first, case
+                actor = actor_of(case.snapshot, case.identity, moment)
+                assert is_allowed(case.snapshot, actor, case.request, moment) == at_first, case
     assert limited > 300
 
 

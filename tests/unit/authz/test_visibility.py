@@ -26,10 +26,10 @@ def test_without_login_nothing_is_visible_and_absent_looks_the_same() -> None:
 @pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("repository", ["aligner", "new"])
 def test_what_is_not_shared_looks_absent_to_the_letter(action: Action, repository: str) -> None:
-    wish = AccessRequest(action, "genomics", repository)
+    request = AccessRequest(action, "genomics", repository)
     stranger = {"stranger": User("stranger")}
     answers = [
-        decide(snapshot, person("stranger"), wish, NOW)
+        decide(snapshot, person("stranger"), request, NOW)
         for snapshot in (
             lab(),
             lab(state=PolicyState.TRASHED),
@@ -61,10 +61,11 @@ def test_local_sharing_replaces_the_inherited_and_never_merges() -> None:
 
 def test_the_highest_of_several_rules_counts() -> None:
     rules = (everybody(SharingLevel.VIEW), shared("editor", SharingLevel.EDIT), shared("editor", SharingLevel.DOWNLOAD))
-    wish = AccessRequest(Action.VIEW, "genomics", "aligner")
-    standings = [decide(lab(rules=rules), who, wish, NOW).standing for who in (person("editor"), person("reader"))]
-    assert [standing.level for standing in standings if standing] == [SharingLevel.EDIT, SharingLevel.VIEW]
-    assert decide(lab(rules=rules), ANONYMOUS, wish, NOW).standing is None
+    request = AccessRequest(Action.VIEW, "genomics", "aligner")
+    people = (person("editor"), person("reader"))
+    found = [decide(lab(rules=rules), who, request, NOW).effective_level for who in people]
+    assert [effective.level for effective in found if effective] == [SharingLevel.EDIT, SharingLevel.VIEW]
+    assert decide(lab(rules=rules), ANONYMOUS, request, NOW).effective_level is None
 
 
 def test_the_list_has_what_may_be_viewed_and_holds_content_in_order() -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from random import Random
 
 from berth.api.policy import Action
+from berth.authz.actor import actor_of
 from berth.authz.decide import is_allowed
 from berth.authz.grant import grant
 from berth.authz.model import AccessRequest, CredentialKind
@@ -105,13 +106,15 @@ def test_no_path_however_twisted_is_allowed_beyond_the_policy() -> None:
         if request is None:
             seen["refused"] += 1
             continue
-        wish = access_request(request)
-        allowed = is_allowed(case.snapshot, case.identity, wish, NOW)
+        wanted = access_request(request)
+        allowed = is_allowed(case.snapshot, actor_of(case.snapshot, case.identity, NOW), wanted, NOW)
         seen["allowed" if allowed else "denied"] += 1
         if request.route in (Route.BASE, Route.CATALOG):
             continue
-        assert target.startswith(f"/v2/{wish.project}/{wish.repository}/"), "it judges the very name that was sent"
-        assert allowed is not bool(expected(case.snapshot, case.identity, wish, NOW))
+        assert target.startswith(f"/v2/{wanted.project}/{wanted.repository}/"), (
+            "it decides on the very name that was sent"
+        )
+        assert allowed is not bool(expected(case.snapshot, case.identity, wanted, NOW))
     assert min(seen["refused"], seen["denied"], seen["allowed"]) > 150, seen
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from berth.api.policy import Action
 from berth.api.sharing import SubjectKind
 from berth.authz.actor import actor_of
-from berth.authz.decide import is_allowed_actor
+from berth.authz.decide import is_allowed
 from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, AccessRequest, ProjectPolicy, Snapshot, Subject
 from berth.authz.queries import identity_of
 
@@ -69,7 +69,7 @@ def _actions(snapshot: Snapshot, subject: Subject, project: str, path: str, now:
     repository = _UNNAMED if path == NEW_REPOSITORY else path
     asked = Action if path else (Action.VIEW, Action.ADMINISTER)
     return frozenset(
-        action for action in asked if is_allowed_actor(snapshot, actor, AccessRequest(action, project, repository), now)
+        action for action in asked if is_allowed(snapshot, actor, AccessRequest(action, project, repository), now)
     )
 
 

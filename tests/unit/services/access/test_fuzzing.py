@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from berth.api.policy import Action
+from berth.authz.actor import actor_of
 from berth.authz.decide import is_allowed
 from berth.authz.model import ANONYMOUS, AccessRequest, CredentialKind, Identity
 from tests.kit.access.world import PASSWORDS, World, basic, claims
@@ -153,9 +154,8 @@ async def test_no_token_request_gets_more_than_the_policy_gives(world: World, se
             project, _, repository = entry["name"].partition("/")
             for action in entry["actions"]:
                 granted += 1
-                assert is_allowed(world.snapshot, identity, AccessRequest(WANTED[action], project, repository), now), (
-                    wanted
-                )
+                request = AccessRequest(WANTED[action], project, repository)
+                assert is_allowed(world.snapshot, actor_of(world.snapshot, identity, now), request, now), wanted
         projects = {entry["name"].partition("/")[0] for entry in found["access"]}
         assert set(found["aud"]) == ({f"berth-registry/{name}" for name in projects} or {"berth"})
     assert granted > 20

@@ -256,11 +256,11 @@ def _check_host(named: ImageName, world: World) -> None:
 
 
 def _row(entitled: Entitled) -> tuple[str, ...]:
-    standing = entitled.standing
+    effective = entitled.effective_level
     kind, name = entitled.subject
     note = f"certified until {rfc3339(entitled.until)}" if entitled.until else ""
     if entitled.when_certified:
         note = "each of them who is certified"
-    if standing is None or standing.rule is None:
+    if effective is None or effective.rule is None:
         return kind.value, name or "-", "-", "-", "-", note
-    return kind.value, name or "-", standing.level.value, subject_text(standing.rule), standing.source.value, note
+    return kind.value, name or "-", effective.level.value, subject_text(effective.rule), effective.source.value, note

@@ -112,7 +112,7 @@ class Authorizer:
         remembered: bool = False,
     ) -> Authorized | Refusal:
         snapshot, now = self._deps.snapshot(), self._deps.now()
-        if not remembered and not is_allowed(snapshot, token.identity, wish, now):
+        if not remembered and not is_allowed(snapshot, actor_of(snapshot, token.identity, now), wish, now):
             decision = decide(snapshot, token.identity, wish, now)
             return self._refused(
                 request, token, snapshot, caller, decision.reason, _told(self._deps.host, request, decision)
@@ -151,10 +151,11 @@ class Authorizer:
         """
         if not request.mountable or request.mount_from is None:
             return False
-        source = AccessRequest(Action.PULL, *request.mount_from)
-        return judged.token.grants("/".join(request.mount_from), ("pull",)) and is_allowed(
-            judged.snapshot, judged.token.identity, source, self._deps.now()
-        )
+        if not judged.token.grants("/".join(request.mount_from), ("pull",)):
+            return False
+        now = self._deps.now()
+        actor = actor_of(judged.snapshot, judged.token.identity, now)
+        return is_allowed(judged.snapshot, actor, AccessRequest(Action.PULL, *request.mount_from), now)
 
     def _remembers(self, key: _Question, snapshot: Snapshot) -> bool:
         """Whether this was allowed before, and neither the policy nor time has changed anything since.

@@ -121,7 +121,7 @@ class TokenEndpoint:
             self._deps.metrics.refused("token", actor.failure)
             if not wanted.scopes:
                 self._deps.audit.prepared(self._granted(snapshot, actor, (), now).line, caller)
-                text = wanted.complaint or sentence(actor.failure, MessageFacts(who=actor.to_blame))
+                text = wanted.complaint or sentence(actor.failure, MessageFacts(who=actor.failed_name))
                 return login_refused(self._deps.host, text, retry_after=proof.retry_after).answer
         scopes = _understood(wanted.scopes)
         content = await content_of(self._deps.catalog, snapshot, actor, scopes, now)

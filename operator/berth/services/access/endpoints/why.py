@@ -110,7 +110,7 @@ class WhyPage:
         actor = actor_of(self._deps.snapshot(), identity, self._deps.now())
         if actor.failure is not None:
             self._deps.metrics.refused("why", actor.failure)
-            text = sentence(actor.failure, MessageFacts(who=actor.to_blame))
+            text = sentence(actor.failure, MessageFacts(who=actor.failed_name))
             return login_refused(self._deps.host, text, retry_after=proof.retry_after)
         if identity.token:
             self._deps.token_used(identity.token)
@@ -140,12 +140,12 @@ class WhyPage:
         Their level counts, whatever keeps them from using it at the moment, such as the trash.
         """
         now = self._deps.now()
-        standing = decide(snapshot, asker, AccessRequest(Action.ADMINISTER, wish.project), now).standing
+        standing = decide(snapshot, asker, AccessRequest(Action.ADMINISTER, wish.project), now).effective_level
         if standing is not None and standing.level >= SharingLevel.ADMINISTER:
             return None
         view = AccessRequest(Action.VIEW, wish.project, wish.repository)
         own = decide(snapshot, asker, await informed(self._deps.catalog, snapshot, asker, view, now), now)
-        if own.standing is None:
+        if own.effective_level is None:
             return 404, own.sentence
         return 403, phrase(
             "Only somebody with Administer on project {project} may ask about others; leave out as= to ask for "
