@@ -10,11 +10,11 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.installed: requirements-dev.txt pyproject.toml
+.venv/.installed: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Berth needs Python 3.11 or later: set PYTHON=…"; exit 2; }
 	@echo "venv: installing the locked dependencies"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -76,9 +76,12 @@ bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes
 	@e2e/tools/build bench
 	@$(BIN)/python -m bench
 
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe
+
 lock: ## Renew the locked dependencies from pyproject.toml
-	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe -o operator/requirements.txt pyproject.toml
-	@$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe --extra dev -c operator/requirements.txt -o requirements-dev.txt pyproject.toml
+	@$(LOCK) -o requirements/server.txt pyproject.toml
+	@$(LOCK) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
+	@$(LOCK) -o requirements/build.txt requirements/build.in
 
 clean: ## Remove what was built in the checkout
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

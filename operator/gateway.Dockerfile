@@ -9,6 +9,7 @@ ARG BASE_IMAGE
 LABEL org.opencontainers.image.title="Berth gateway" \
       org.opencontainers.image.description="nginx in front of the registries of Berth" \
       org.opencontainers.image.vendor="Berth" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="${BASE_IMAGE}"
 USER 65532:65532
 WORKDIR /

@@ -59,6 +59,11 @@ def test_an_image_is_named_as_the_chart_and_the_cluster_name_it(short: str) -> N
     assert name.startswith(f"berth.local/{short}:")
 
 
+@pytest.mark.parametrize("short", ["berth", "gateway"])
+def test_an_image_names_its_licence(short: str) -> None:
+    assert read(short).config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
 def test_the_image_of_berth_has_a_python_and_no_other_program() -> None:
     image = read("berth")
     assert image.config["Entrypoint"] == ["berth"]

@@ -19,10 +19,11 @@ BERTH = Dockerfile(
     "operator/Dockerfile",
     (
         "operator/Dockerfile.dockerignore",
-        "operator/requirements.txt",
-        "operator/images/build-requirements.txt",
+        "requirements/server.txt",
+        "requirements/build.txt",
         "pyproject.toml",
         "README.md",
+        "LICENSE",
         "operator/berth",
     ),
     {"BUILD_IMAGE": "base-build", "BASE_IMAGE": "base-python"},

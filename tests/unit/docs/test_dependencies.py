@@ -38,10 +38,10 @@ def test_every_library_is_pinned_to_one_version(requirements: list[str]) -> None
 
 
 def test_the_locks_hold_the_versions_that_are_named() -> None:
-    image, developing = locked("operator/requirements.txt"), locked("requirements-dev.txt")
+    image, developing = locked("requirements/server.txt"), locked("requirements/dev.txt")
     assert pinned(NEEDED).items() <= image.items()
     assert (pinned(NEEDED) | pinned(DEVELOPING) | pinned(BUILDING)).items() <= developing.items()
 
 
 def test_what_is_tested_is_what_the_image_holds() -> None:
-    assert locked("operator/requirements.txt").items() <= locked("requirements-dev.txt").items()
+    assert locked("requirements/server.txt").items() <= locked("requirements/dev.txt").items()
