@@ -58,19 +58,19 @@ class Actor:
     failure: Reason | None = None  # why it may nothing at all
     failed_name: str = ""  # the name that the failure is about
     scopes: frozenset[TokenScope] = frozenset()
-    persons: tuple[Subject, ...] = ()
+    principals: tuple[Subject, ...] = ()
     """Itself, and the users that it acts as: what a certification may name."""
     subjects: frozenset[Subject] = frozenset()
     """Everything that a rule may name to mean it."""
     teams: tuple[tuple[Subject, Subject], ...] = ()  # team, and the member of it that the actor is
 
     @property
-    def service(self) -> bool:
+    def is_service(self) -> bool:
         """Whether this is one of Berth's own processes."""
         return self.identity.credential is CredentialKind.SERVICE
 
     @property
-    def anonymous(self) -> bool:
+    def is_anonymous(self) -> bool:
         """Whether nobody is logged in."""
         return self.identity.credential is CredentialKind.NONE
 
@@ -86,14 +86,14 @@ def actor_of(snapshot: Snapshot, identity: Identity, now: datetime) -> Actor:
     failure, failed_name = _failure(snapshot, identity, users, now)
     if failure is not None:
         return Actor(identity, failure, failed_name)
-    persons = _persons(snapshot, identity, users)
-    teams = tuple(_teams(snapshot, identity, persons))
+    principals = _persons(snapshot, identity, users)
+    teams = tuple(_teams(snapshot, identity, principals))
     groups = (Subject(SubjectKind.GROUP, group) for group in identity.groups)
     return Actor(
         identity,
         scopes=_scopes(snapshot, identity),
-        persons=persons,
-        subjects=public.union(persons, groups, (team for team, _ in teams), (AUTHENTICATED_USERS,)),
+        principals=principals,
+        subjects=public.union(principals, groups, (team for team, _ in teams), (AUTHENTICATED_USERS,)),
         teams=teams,
     )
 
@@ -124,7 +124,7 @@ def effective_level_of(
     of looking up the actor's own subjects: the same for somebody else's project, however many it is shared with, and
     for one that does not exist.
     """
-    if actor.service:
+    if actor.is_service:
         return EffectiveLevel(SERVICE_LEVEL) if project is not None else None
     if actor.failure is not None:
         return None
@@ -149,7 +149,7 @@ def effective_level_of(
 
 def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | None]:
     """Whether a certification ever named the actor, and the latest end of all that do (None: until withdrawn)."""
-    ends = [snapshot.certifications[person] for person in actor.persons if person in snapshot.certifications]
+    ends = [snapshot.certifications[person] for person in actor.principals if person in snapshot.certifications]
     known = [end for end in ends if end is not None]
     return bool(ends), max(known) if known and len(known) == len(ends) else None
 
@@ -165,7 +165,7 @@ def unchanged_until(snapshot: Snapshot, actor: Actor, now: datetime) -> datetime
         identity.expires_at,
         record.expires_at if record is not None else None,
         snapshot.fresh_until,
-        *(snapshot.certifications.get(person) for person in actor.persons),
+        *(snapshot.certifications.get(person) for person in actor.principals),
     ]
     if snapshot.fresh_until is not None and snapshot.fresh_until <= now:
         return now
@@ -205,9 +205,11 @@ def _persons(snapshot: Snapshot, identity: Identity, users: tuple[User, ...]) ->
     return acted
 
 
-def _teams(snapshot: Snapshot, identity: Identity, persons: tuple[Subject, ...]) -> Iterable[tuple[Subject, Subject]]:
+def _teams(
+    snapshot: Snapshot, identity: Identity, principals: tuple[Subject, ...]
+) -> Iterable[tuple[Subject, Subject]]:
     groups = (Subject(SubjectKind.GROUP, group) for group in sorted(identity.groups))
-    for member in (*persons, *groups):
+    for member in (*principals, *groups):
         for team in sorted(snapshot.teams_of.get(member, ())):
             yield Subject(SubjectKind.TEAM, team), member
 

@@ -57,13 +57,13 @@ class Evaluation:
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
     effective_level: EffectiveLevel | None
-    concealed: bool = False
+    hidden: bool = False
     """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
 
     @property
-    def service(self) -> bool:
+    def is_service(self) -> bool:
         """Whether one of Berth's own processes asks."""
-        return self.actor.service
+        return self.actor.is_service
 
     @property
     def level(self) -> SharingLevel | None:
@@ -93,7 +93,7 @@ def _facts(case: Evaluation) -> MessageFacts:
         project=case.request.project,
         repository=case.request.repository,
         action=case.request.action,
-        anonymous=case.actor.anonymous,
+        is_anonymous=case.actor.is_anonymous,
     )
 
 
@@ -119,25 +119,25 @@ def visible(case: Evaluation) -> Denial | str:
 
 
 def _not_found(case: Evaluation) -> Denial:
-    return Denial(Reason.NOT_AUTHENTICATED if case.actor.anonymous else Reason.NOT_FOUND, _facts(case))
+    return Denial(Reason.NOT_AUTHENTICATED if case.actor.is_anonymous else Reason.NOT_FOUND, _facts(case))
 
 
 def _exists(case: Evaluation) -> Denial | str:
     """Of an absent repository nobody is told but whoever may create it, whose client needs the registry's own answers
-    on the way to a push; and of a concealed one nobody at all."""
-    if case.service or case.repository is not None or not case.request.repository:
+    on the way to a push; and of a hidden one nobody at all."""
+    if case.is_service or case.repository is not None or not case.request.repository:
         return "there is such a name"
     if case.request.action is Action.PUSH or may_create(case):
         return "a push may create the repository"
-    if case.concealed or case.request.absent:
+    if case.hidden or case.request.absent:
         return _not_found(case)
     return "something may have been pushed"
 
 
 def _not_anothers(case: Evaluation) -> Denial | str:
-    """A concealed repository is refused as an absent one would be. Only whoever could create that learns, by trying,
+    """A hidden repository is refused as an absent one would be. Only whoever could create that learns, by trying,
     that the name is taken."""
-    return _not_found(case) if case.concealed else "no sharing of its own leaves the asker out"
+    return _not_found(case) if case.hidden else "no sharing of its own leaves the asker out"
 
 
 def may_create(case: Evaluation) -> bool:
@@ -160,7 +160,7 @@ def subject_text(subject: Subject) -> str:
 
 
 def _not_in_trash(case: Evaluation) -> Denial | str:
-    if case.service:
+    if case.is_service:
         return "the trash does not bind Berth's own processes"
     if case.project is not None and case.project.state is PolicyState.TRASHED:
         return Denial(Reason.PROJECT_TRASHED, _facts(case))
@@ -170,7 +170,7 @@ def _not_in_trash(case: Evaluation) -> Denial | str:
 
 
 def _running(case: Evaluation) -> Denial | str:
-    if case.service:
+    if case.is_service:
         return "suspension does not bind Berth's own processes"
     states = {part.state for part in (case.project, case.repository) if part is not None}
     return "not suspended" if states == {PolicyState.ACTIVE} else Denial(Reason.PROJECT_SUSPENDED, _facts(case))
@@ -185,7 +185,7 @@ def _hosted(case: Evaluation) -> Denial | str:
 def _creation(case: Evaluation) -> Denial | str:
     if case.request.action is not Action.PUSH or case.repository is not None:
         return "creates no repository"
-    if case.service or (case.project is not None and case.project.creation is RepositoryCreation.ON_PUSH):
+    if case.is_service or (case.project is not None and case.project.creation is RepositoryCreation.ON_PUSH):
         return "a push may create the repository"
     return Denial(Reason.CREATION_DECLARED, _facts(case))
 
@@ -200,7 +200,7 @@ def _level(case: Evaluation) -> Denial | str:
 def _certified(case: Evaluation) -> Denial | str:
     if case.request.action is not Action.PUSH:
         return "only a push needs a certification"
-    if case.service:
+    if case.is_service:
         return "Berth's own processes need no certification"
     certified, until = certified_until(case.snapshot, case.actor)
     if not certified:
@@ -233,7 +233,7 @@ def _layer_size(case: Evaluation) -> Denial | str:
 def _fresh(case: Evaluation) -> Denial | str:
     if case.request.action not in WRITES:
         return "reading goes by the last known policy"
-    if case.service:
+    if case.is_service:
         return "Berth's own processes have their rights from no policy"
     until = case.snapshot.fresh_until
     if until is not None and case.now >= until:

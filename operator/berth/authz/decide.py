@@ -13,7 +13,7 @@ from berth.api.reasons import Reason
 from berth.api.text import full_name
 from berth.authz.actor import Actor, actor_of, effective_level_of
 from berth.authz.checks import CHAIN, Denial, Evaluation, may_create, visible
-from berth.authz.messages import beside_page, sentence
+from berth.authz.messages import sentence, short_sentence
 from berth.authz.model import AccessRequest, Decision, EffectiveLevel, Identity, Snapshot, Step
 
 
@@ -30,7 +30,7 @@ def decide(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: 
         if isinstance(verdict, Denial):
             text = sentence(verdict.reason, verdict.facts)
             trace.append(Step(check.name, False, text))
-            short = beside_page(verdict.reason, verdict.facts)
+            short = short_sentence(verdict.reason, verdict.facts)
             return Decision(False, verdict.reason, text, tuple(trace), effective_level, short)
         if check.judge is visible:
             effective_level = case.effective_level
@@ -48,11 +48,11 @@ def depends_on_content(snapshot: Snapshot, actor: Actor, request: AccessRequest,
     """Whether the answer hangs on what no policy says: whether anything was ever pushed under this name.
 
     So it is for somebody who sees the project, may not create the repository, and knows of no object of that name. Of
-    a concealed one they know nothing either, and whoever asks for `AccessRequest.absent` then does so for both.
+    a hidden one they know nothing either, and whoever asks for `AccessRequest.absent` then does so for both.
     """
     case = _case(snapshot, actor, request, now)
     unknown = bool(request.repository) and case.repository is None and case.effective_level is not None
-    return unknown and not case.service and request.action is not Action.PUSH and not may_create(case)
+    return unknown and not case.is_service and request.action is not Action.PUSH and not may_create(case)
 
 
 def credential_failure(snapshot: Snapshot, identity: Identity, now: datetime) -> Reason | None:
@@ -89,5 +89,5 @@ def _case(snapshot: Snapshot, actor: Actor, request: AccessRequest, now: datetim
         project=project,
         repository=repository if as_if_absent is None else None,
         effective_level=effective if as_if_absent is None else as_if_absent,
-        concealed=as_if_absent is not None,
+        hidden=as_if_absent is not None,
     )

@@ -37,7 +37,7 @@ class TokenGrant:
     """What a token grants, and for each repository what was asked."""
 
     access: tuple[Grant, ...]
-    asked: Mapping[str, tuple[str, ...]]
+    requested: Mapping[str, tuple[str, ...]]
 
 
 def grant(
@@ -54,7 +54,7 @@ def grant(
     )
     return TokenGrant(
         access=tuple(entry for entry in granted if entry.actions),
-        asked={scope.name: _spelt_out(scope) for scope in scopes if scope.type == REPOSITORY},
+        requested={scope.name: _spelt_out(scope) for scope in scopes if scope.type == REPOSITORY},
     )
 
 
@@ -66,7 +66,7 @@ def _spelt_out(scope: Scope) -> tuple[str, ...]:
 
 def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime, absent: bool) -> tuple[str, ...]:
     if scope.type == REGISTRY and scope.name == CATALOG:
-        return tuple(action for action in scope.actions if action == _ANY and actor.service)
+        return tuple(action for action in scope.actions if action == _ANY and actor.is_service)
     parts = split_name(scope.name) if scope.type == REPOSITORY else None
     if parts is None:
         return ()

@@ -28,7 +28,7 @@ class MessageFacts:
     project: str = ""
     repository: str = ""  # path below the project; empty: the project itself is meant
     action: Action = Action.VIEW
-    anonymous: bool = False  # nobody is logged in
+    is_anonymous: bool = False  # nobody is logged in
     have: SharingLevel | None = None
     need: SharingLevel | None = None
     until: datetime | None = None
@@ -39,21 +39,21 @@ class MessageFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReasonText:
-    """How one reason is told and explained. `pattern` is the sentence; `meaning` and `remedy` are for the docs.
+    """The sentence of one reason and its explanation: `meaning` and `remedy` are for the docs.
 
-    `to_nobody` is the sentence where nobody is logged in, when that makes the next step another one. `beside_page` is
-    the sentence beside the address of the page that explains it, where both would be too long: the address has the
-    names. Empty: no page says more.
+    `anonymous_pattern` replaces `pattern` for an anonymous request, if that changes the next step. `short_pattern` is
+    used beside the address of the page that explains the decision, where the full sentence does not fit; the address
+    contains the names. Empty: no page says more.
     """
 
     pattern: str
     meaning: str
     remedy: str
-    to_nobody: str = ""
-    beside_page: str = ""
+    anonymous_pattern: str = ""
+    short_pattern: str = ""
 
 
-WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
+REASON_TEXTS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
     {
         Reason.INVALID_REQUEST: ReasonText(
             "{name} is not a name in this registry; use HOST/<project>/<repository>, in lower case.",
@@ -116,7 +116,7 @@ WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
             "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
             "The project is in the trash: every operation fails, for everyone, and nothing is lost.",
             "Set `spec.trashed: false` on the `Project`; everything is then as it was.",
-            beside_page="The project is in the trash; ask somebody with Administer to restore it.",
+            short_pattern="The project is in the trash; ask somebody with Administer to restore it.",
         ),
         Reason.REPOSITORY_TRASHED: ReasonText(
             "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
@@ -124,27 +124,27 @@ WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
             "The repository is in the trash: every operation fails, for everyone, and nothing is lost. Its name stays "
             "reserved.",
             "Set `spec.trashed: false` on the `DockerRepository`; everything is then as it was.",
-            beside_page="The repository is in the trash; ask somebody with EditAndDelete to restore it.",
+            short_pattern="The repository is in the trash; ask somebody with EditAndDelete to restore it.",
         ),
         Reason.PROJECT_SUSPENDED: ReasonText(
             "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
             "The project has `spec.suspend: true`, so its registry does not run.",
             "Set `spec.suspend: false` on the `Project`.",
-            beside_page="The project is suspended; ask somebody with Administer to resume it.",
+            short_pattern="The project is suspended; ask somebody with Administer to resume it.",
         ),
         Reason.EXTERNAL_REPOSITORY: ReasonText(
             "{name} is catalogued but not kept in this registry; use the image that spec.external of its "
             "DockerRepository names.",
             "The `DockerRepository` describes an image that lives in another registry.",
             "Use the address in `spec.external.image`.",
-            beside_page="It is not kept in this registry; use the image that spec.external names.",
+            short_pattern="It is not kept in this registry; use the image that spec.external names.",
         ),
         Reason.CREATION_DECLARED: ReasonText(
             "{name} does not exist, and project {project} creates no repository on push; apply a DockerRepository for "
             "it first.",
             "The project has `spec.repositoryCreation: Declared`, and the push names an undeclared repository.",
             "Apply a `DockerRepository` with that path in the project's namespace, then push again.",
-            beside_page="No push creates a repository in this project; apply a DockerRepository for it first.",
+            short_pattern="No push creates a repository in this project; apply a DockerRepository for it first.",
         ),
         Reason.LEVEL_TOO_LOW: ReasonText(
             "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
@@ -153,29 +153,29 @@ WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
             "View, Download (pull), Edit (push), EditAndDelete (delete), Administer.",
             "Ask somebody with Administer on the project for the level that the sentence names. Without a login, log "
             "in first: what is shared with Public is all that you have.",
-            to_nobody="Nobody is logged in: the public has {have} on {name}, and {action} needs {need}; log in "
+            anonymous_pattern="Nobody is logged in: the public has {have} on {name}, and {action} needs {need}; log in "
             "(docker login) and try again.",
-            beside_page="{who} has {have}, and {action} needs {need}; ask somebody with Administer for it.",
+            short_pattern="{who} has {have}, and {action} needs {need}; ask somebody with Administer for it.",
         ),
         Reason.NOT_CERTIFIED: ReasonText(
             "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
             "Your level allows a push, and no `Certification` names you. Certification gates push alone, never pull.",
             "Ask your registry office for a `Certification`. It counts from the moment that it is applied.",
-            beside_page="{who} is not certified to push; ask your registry office for a Certification.",
+            short_pattern="{who} is not certified to push; ask your registry office for a Certification.",
         ),
         Reason.CERTIFICATION_EXPIRED: ReasonText(
             "{who} may edit {name}, but the certification to push ended at {until}; ask your registry office for a new "
             "Certification.",
             "Your level allows a push, and the last `Certification` that names you has ended (`spec.validUntil`).",
             "Ask your registry office for a new `Certification`.",
-            beside_page="The certification of {who} ended at {until}; ask your registry office for a new one.",
+            short_pattern="The certification of {who} ended at {until}; ask your registry office for a new one.",
         ),
         Reason.TOKEN_SCOPE_MISSING: ReasonText(
             "The token of {who} lacks the scope {missing}, which {action} on {name} needs; use a token that has it.",
             "You may do it, and the token that you use may not. Pull needs `download`, push needs `download` and "
             "`modify`, delete needs `modify`.",
             "Use a token with the scope that the sentence names.",
-            beside_page="The token of {who} lacks the scope {missing}; use a token that has it.",
+            short_pattern="The token of {who} lacks the scope {missing}; use a token that has it.",
         ),
         Reason.LAYER_TOO_LARGE: ReasonText(
             "{name} got a layer of {layer}, and its project allows {limit}; split it, or ask somebody with Administer "
@@ -205,20 +205,20 @@ WORDINGS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
 def sentence(reason: Reason, facts: MessageFacts | None = None) -> str:
     """The sentence of a reason with these facts: printable ASCII, at most `MAX_LENGTH` characters.
 
-    Raises `KeyError` for a reason that this version does not tell (`WORDINGS` has those that it does).
+    Raises `KeyError` for a reason that this version does not tell (`REASON_TEXTS` has those that it does).
     """
     known = facts if facts is not None else MessageFacts()
-    wording = WORDINGS[reason]
-    pattern = wording.to_nobody if known.anonymous and wording.to_nobody else wording.pattern
+    wording = REASON_TEXTS[reason]
+    pattern = wording.anonymous_pattern if known.is_anonymous and wording.anonymous_pattern else wording.pattern
     return phrase(pattern, **_fields(known))
 
 
-def beside_page(reason: Reason, facts: MessageFacts) -> str:
+def short_sentence(reason: Reason, facts: MessageFacts) -> str:
     """The shortest sentence of a reason, for use beside the address of its page; empty where there is none."""
-    wording = WORDINGS[reason]
-    if facts.anonymous and wording.to_nobody:
+    wording = REASON_TEXTS[reason]
+    if facts.is_anonymous and wording.anonymous_pattern:
         return ""
-    return phrase(wording.beside_page, **_fields(facts))
+    return phrase(wording.short_pattern, **_fields(facts))
 
 
 def size_text(size: int) -> str:

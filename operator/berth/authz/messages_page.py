@@ -10,7 +10,7 @@ import sys
 from typing import Final
 
 from berth.api.reasons import Reason
-from berth.authz.messages import WORDINGS, ReasonText
+from berth.authz.messages import REASON_TEXTS, ReasonText
 
 BEGIN: Final = "<!-- generated: begin (python -m berth.authz.messages_page) -->"
 END: Final = "<!-- generated: end -->"
@@ -34,8 +34,8 @@ def reasons() -> str:
 
     The words of the closed list that no check tells yet are named at the end, so that nobody takes them for others.
     """
-    told = "\n".join(_section(reason, wording) for reason, wording in WORDINGS.items())
-    reserved = ", ".join(f"`{reason.value}`" for reason in Reason if reason not in WORDINGS)
+    told = "\n".join(_section(reason, wording) for reason, wording in REASON_TEXTS.items())
+    reserved = ", ".join(f"`{reason.value}`" for reason in Reason if reason not in REASON_TEXTS)
     return f"{told}\nReserved for checks to come, and told by none of this version: {reserved}.\n" if reserved else told
 
 
@@ -49,7 +49,7 @@ def renew(page: str) -> str:
 
 
 def _section(reason: Reason, wording: ReasonText) -> str:
-    patterns = [pattern for pattern in (wording.pattern, wording.to_nobody) if pattern]
+    patterns = [pattern for pattern in (wording.pattern, wording.anonymous_pattern) if pattern]
     told = "\n\nor, without a login,\n\n".join(f"> `{pattern.format(**_PLACEHOLDERS)}`" for pattern in patterns)
     return f"## {reason.value}\n\n{told}\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"
 

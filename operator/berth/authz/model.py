@@ -215,7 +215,7 @@ class EffectiveLevel:
 class Decision:
     """The answer. A denial has exactly one reason and one sentence of at most 200 characters.
 
-    `beside_page` is a shorter one for use beside the address of the page that explains it; empty where no page does.
+    `short_sentence` is a shorter one for use beside the address of the page that explains it; empty where no page does.
     `effective_level` is the asker's level and its source; None when there is none or the chain did not come that far.
     """
 
@@ -224,4 +224,4 @@ class Decision:
     sentence: str
     trace: tuple[Step, ...]
     effective_level: EffectiveLevel | None = None
-    beside_page: str = ""
+    short_sentence: str = ""

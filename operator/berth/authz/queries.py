@@ -33,14 +33,14 @@ from berth.authz.model import (
     User,
 )
 
-SORTS: Final = frozenset({SubjectKind.GROUP, SubjectKind.AUTHENTICATED_USERS})
+COLLECTIVE_KINDS: Final = frozenset({SubjectKind.GROUP, SubjectKind.AUTHENTICATED_USERS})
 """Kinds that mean everybody of a sort: who exactly that is, only their logins tell."""
 
 _ORDER: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 
 
 @dataclass(frozen=True, slots=True)
-class Entitled:
+class AllowedSubject:
     """A subject that may do what was asked, and by which rule.
 
     `when_certified`: a push by everybody of a sort; those of them may who are certified. `until` is when the
@@ -87,7 +87,9 @@ def can_i(
     return {action: decide(snapshot, identity, AccessRequest(action, project, repository), now) for action in actions}
 
 
-def who_can(snapshot: Snapshot, action: Action, project: str, repository: str, now: datetime) -> tuple[Entitled, ...]:
+def who_can(
+    snapshot: Snapshot, action: Action, project: str, repository: str, now: datetime
+) -> tuple[AllowedSubject, ...]:
     """Everybody who may do this now, the most particular kinds first, by name; teams stand there as their members.
 
     A user stands there also under each outside name and ServiceAccount that acts as it.
@@ -96,15 +98,17 @@ def who_can(snapshot: Snapshot, action: Action, project: str, repository: str, n
     if found is None:
         return ()
     request = AccessRequest(action, project, repository)
-    entitled: list[Entitled] = []
+    entitled: list[AllowedSubject] = []
     for subject in sorted(candidates(snapshot, found, repository), key=lambda subject: (_ORDER[subject.kind], subject)):
         identity = identity_of(snapshot, subject)
         decision = decide(snapshot, identity, request, now)
-        only_certified = decision.reason is Reason.NOT_CERTIFIED and subject.kind in SORTS
+        only_certified = decision.reason is Reason.NOT_CERTIFIED and subject.kind in COLLECTIVE_KINDS
         if decision.allowed or only_certified:
             _, until = certified_until(snapshot, actor_of(snapshot, identity, now))
             needed = action is Action.PUSH and decision.allowed
-            entitled.append(Entitled(subject, decision.effective_level, only_certified, until if needed else None))
+            entitled.append(
+                AllowedSubject(subject, decision.effective_level, only_certified, until if needed else None)
+            )
     return tuple(entitled)
 
 
@@ -125,7 +129,7 @@ def _acting_as(snapshot: Snapshot, users: set[str]) -> Iterable[Subject]:
     return (outside for outside, acted in snapshot.aliases.items() if not users.isdisjoint(acted))
 
 
-SUBJECT_FORM: Final = (
+SUBJECT_SYNTAX: Final = (
     "a RegistryUser's name, user:NAME, robot:NAME, serviceaccount:NAMESPACE/NAME, group:NAME, AuthenticatedUsers or "
     "Public"
 )
@@ -188,7 +192,7 @@ def parse_image(text: str) -> ImageName:
     return ImageName(host, project, repository, digest or tag)
 
 
-def subject_named(text: str, snapshot: Snapshot) -> Subject:
+def parse_subject(text: str, snapshot: Snapshot) -> Subject:
     """Whom `text` means. A bare name is that of a RegistryUser or a name that one lists in `spec.kubernetes.users`.
 
     Raises UnknownSubject for nobody, and where the kind that was written is not that of the RegistryUser.
@@ -203,7 +207,7 @@ def subject_named(text: str, snapshot: Snapshot) -> Subject:
         return _bare(text, snapshot)
     if not name or (kind is SubjectKind.SERVICE_ACCOUNT and name.count("/") != 1):
         raise UnknownSubjectError(
-            phrase(f"{{text}} is not a form of asking about somebody; write {SUBJECT_FORM}.", text=text)
+            phrase(f"{{text}} is not a form of asking about somebody; write {SUBJECT_SYNTAX}.", text=text)
         )
     user = snapshot.users.get(name)
     if kind is SubjectKind.ROBOT and user is None:

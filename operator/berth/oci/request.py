@@ -97,7 +97,7 @@ class RegistryRequest:
     digest: str = ""  # `?digest=` of an upload
     mount_digest: str = ""  # `?mount=`
     mount_from: tuple[str, str] | None = None  # `?from=` as project and repository; None if absent or not such a name
-    asks_mount: bool = False  # an upload that begins with `?mount=` or `?from=`
+    is_mount_requested: bool = False  # an upload that begins with `?mount=` or `?from=`
     n: int | None = None  # `?n=` of a list
     last: str = ""  # `?last=` of a list
 
@@ -123,7 +123,7 @@ class RegistryRequest:
         return Action.PULL
 
     @property
-    def cancels_upload(self) -> bool:
+    def is_upload_cancel(self) -> bool:
         """Whether this gives up an upload session."""
         return self.route is Route.UPLOAD and self.method == "DELETE"
 
@@ -133,7 +133,7 @@ class RegistryRequest:
         return _REGISTRY_ACTIONS.get(self.action, ())
 
     @property
-    def mountable(self) -> bool:
+    def can_mount(self) -> bool:
         """Whether the registry could mount: source and target in the same project, thus in the same registry.
 
         A request that asks for a mount which is not possible, or whose source the caller may not pull, is still an
@@ -172,7 +172,7 @@ def parse_request(method: str, raw_uri: str) -> RegistryRequest:
         digest=_digest(parameters, "digest") if route in (Route.UPLOADS, Route.UPLOAD) else "",
         mount_digest=_digest(parameters, "mount") if begins else "",
         mount_from=split_name(parameters.get("from", "")) if begins else None,
-        asks_mount=begins and ("mount" in parameters or "from" in parameters),
+        is_mount_requested=begins and ("mount" in parameters or "from" in parameters),
         n=_count(parameters) if is_list else None,
         last=parameters.get("last", "") if is_list else "",
     )

@@ -115,7 +115,7 @@ class SnapshotFeed:
         self._listening = client = _Listening(client, clock)
         self._log = structlog.get_logger("berth.access.snapshot")
         self._tokens = Reflector(
-            client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, self._state.people.take_token)
+            client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, self._state.people.update_token)
         )
         self.reflectors: tuple[Reflector, ...] = (
             *self._of_projects(client),
@@ -128,29 +128,29 @@ class SnapshotFeed:
     def _of_projects(self, client: Source) -> tuple[Reflector, ...]:
         state = self._state
         return (
-            Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.take_project)),
+            Reflector(client, PROJECTS, on_change=self._named(facts.project_facts, state.update_project)),
             Reflector(
                 client,
                 DOCKER_REPOSITORIES,
-                on_change=self._namespaced(facts.repository_facts, state.take_repository),
+                on_change=self._namespaced(facts.repository_facts, state.update_repository),
                 keep=without_tags,
             ),
-            Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.take_policy)),
+            Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, state.update_policy)),
         )
 
     def _of_people(self, client: Source, namespace: str) -> tuple[Reflector, ...]:
         people = self._state.people
-        certified = self._named(facts.certification_facts, people.take_certification)
+        certified = self._named(facts.certification_facts, people.update_certification)
         return (
-            Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.take_user)),
-            Reflector(client, REGISTRY_TEAMS, on_change=self._named(facts.team_facts, people.take_team)),
+            Reflector(client, REGISTRY_USERS, on_change=self._named(facts.user_facts, people.update_user)),
+            Reflector(client, REGISTRY_TEAMS, on_change=self._named(facts.team_facts, people.update_team)),
             Reflector(client, CERTIFICATIONS, on_change=certified),
             Reflector(
                 client,
                 SECRETS,
                 namespace,
-                on_change=self._named(facts.secret_facts, people.take_secret),
-                keep=facts.with_hashes_alone,
+                on_change=self._named(facts.secret_facts, people.update_secret),
+                keep=facts.password_hashes_only,
             ),
         )
 

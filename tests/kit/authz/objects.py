@@ -61,16 +61,16 @@ class Cluster:
         name, namespace = manifest["metadata"]["name"], manifest["metadata"].get("namespace", "")
         people = self.state.people
         named: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
-            "Project": (facts.project_facts, self.state.take_project),
-            "RegistryUser": (facts.user_facts, people.take_user),
-            "Certification": (facts.certification_facts, people.take_certification),
-            "Secret": (facts.secret_facts, people.take_secret),
-            "RegistryTeam": (facts.team_facts, people.take_team),
-            "AccessToken": (facts.token_facts, people.take_token),
+            "Project": (facts.project_facts, self.state.update_project),
+            "RegistryUser": (facts.user_facts, people.update_user),
+            "Certification": (facts.certification_facts, people.update_certification),
+            "Secret": (facts.secret_facts, people.update_secret),
+            "RegistryTeam": (facts.team_facts, people.update_team),
+            "AccessToken": (facts.token_facts, people.update_token),
         }
         namespaced: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
-            "DockerRepository": (facts.repository_facts, self.state.take_repository),
-            "AccessPolicy": (facts.policy_facts, self.state.take_policy),
+            "DockerRepository": (facts.repository_facts, self.state.update_repository),
+            "AccessPolicy": (facts.policy_facts, self.state.update_policy),
         }
         kind = manifest["kind"]
         if kind in named:

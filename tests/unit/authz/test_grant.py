@@ -37,7 +37,7 @@ EVERYTHING = Scope("repository", "genomics/aligner", ("pull", "push", "delete"))
 def test_a_grant_is_the_intersection(identity: Identity, actions: tuple[str, ...]) -> None:
     granted = grant(lab(), identity, [EVERYTHING], NOW)
     assert granted.access == ((Grant("repository", "genomics/aligner", actions),) if actions else ())
-    assert granted.asked == {"genomics/aligner": ("pull", "push", "delete")}
+    assert granted.requested == {"genomics/aligner": ("pull", "push", "delete")}
 
 
 def test_the_order_and_the_number_asked_for_stay() -> None:
@@ -52,7 +52,7 @@ def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
         granted = grant(lab(), process, scopes, NOW)
         assert granted.access == (Grant("registry", "catalog", ("*",)),)
         assert granted.access[0].project == ""
-        assert granted.asked == {}
+        assert granted.requested == {}
     for identity in (person("admin"), ANONYMOUS, Identity(CredentialKind.FAILED)):
         assert grant(lab(), identity, scopes, NOW).access == ()
 
@@ -80,4 +80,4 @@ def test_what_nobody_can_have_is_left_out_without_an_error(text: str) -> None:
 def test_a_star_asks_for_everything_that_may_be_done_to_a_repository(name: str, actions: tuple[str, ...]) -> None:
     granted = grant(lab(), person(name), parse_scopes(["repository:genomics/aligner:*"]), NOW)
     assert tuple(action for entry in granted.access for action in entry.actions) == actions
-    assert granted.asked == {"genomics/aligner": ("pull", "push", "delete")}
+    assert granted.requested == {"genomics/aligner": ("pull", "push", "delete")}

@@ -16,7 +16,7 @@ from berth.api.text import phrase, shorten
 from berth.api.token import TokenScope
 from berth.authz.decide import decide
 from berth.authz.explain import explain
-from berth.authz.messages import WORDINGS, MessageFacts, beside_page, sentence, size_text
+from berth.authz.messages import REASON_TEXTS, MessageFacts, sentence, short_sentence, size_text
 from berth.authz.messages_page import BEGIN, END, renew
 from berth.authz.model import AccessRequest
 from tests.kit.authz.worlds import NOW, lab, person
@@ -35,12 +35,12 @@ EXTREME = MessageFacts(
 )
 
 
-@pytest.mark.parametrize("reason", list(WORDINGS))
+@pytest.mark.parametrize("reason", list(REASON_TEXTS))
 @pytest.mark.parametrize(
     "facts",
     [
         EXTREME,
-        replace(EXTREME, anonymous=True),
+        replace(EXTREME, is_anonymous=True),
         MessageFacts(),
         MessageFacts(who='é"\\\r\n\x00', project="ü", repository="\u2028"),
     ],
@@ -56,7 +56,7 @@ def test_a_sentence_is_short_plain_and_quotable_whatever_the_names_are(reason: R
     assert "{" not in text
 
 
-@pytest.mark.parametrize("reason", list(WORDINGS))
+@pytest.mark.parametrize("reason", list(REASON_TEXTS))
 def test_names_are_shortened_no_more_than_needed_and_stay_recognizable(reason: Reason) -> None:
     text = sentence(reason, EXTREME)
     if "..." in text:
@@ -66,7 +66,7 @@ def test_names_are_shortened_no_more_than_needed_and_stay_recognizable(reason: R
         assert "bytes" not in "".join(pieces)
 
 
-@pytest.mark.parametrize("reason", list(WORDINGS))
+@pytest.mark.parametrize("reason", list(REASON_TEXTS))
 def test_a_sentence_names_the_next_step(reason: Reason) -> None:
     steps = ("ask", "log in", "use", "apply", "try again", "wait")
     assert any(step in sentence(reason, EXTREME).partition(";")[2] for step in steps)
@@ -145,7 +145,7 @@ def test_the_page_of_reasons_is_what_the_code_tells() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
     assert renew(page) == page, "run: python -m berth.authz.messages_page < docs/reasons.md"
     sections = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
-    assert sections == [reason.value for reason in Reason if reason in WORDINGS]
+    assert sections == [reason.value for reason in Reason if reason in REASON_TEXTS]
 
 
 def test_a_page_without_its_markers_is_refused() -> None:
@@ -164,15 +164,15 @@ def test_an_explanation_shows_each_check_and_the_outcome() -> None:
     assert all(line.startswith("ok   ") for line in allowed[:-1])
 
 
-@pytest.mark.parametrize("reason", [reason for reason, wording in WORDINGS.items() if wording.beside_page])
+@pytest.mark.parametrize("reason", [reason for reason, wording in REASON_TEXTS.items() if wording.short_pattern])
 def test_beside_the_address_of_its_page_a_sentence_is_short_and_still_names_the_next_step(reason: Reason) -> None:
     facts = replace(EXTREME, who="curator.at-the-institute", action=Action.PUSH, need=SharingLevel.EDIT_AND_DELETE)
-    text = beside_page(reason, facts)
+    text = short_sentence(reason, facts)
     assert len(text) <= 120
     assert any(step in text.partition(";")[2] for step in ("ask", "use", "apply"))
-    assert len(beside_page(reason, EXTREME)) <= 200
+    assert len(short_sentence(reason, EXTREME)) <= 200
 
 
 def test_where_no_page_says_more_there_is_no_sentence_beside_it() -> None:
-    assert beside_page(Reason.NOT_FOUND, EXTREME) == ""
-    assert beside_page(Reason.LEVEL_TOO_LOW, replace(EXTREME, anonymous=True)) == ""
+    assert short_sentence(Reason.NOT_FOUND, EXTREME) == ""
+    assert short_sentence(Reason.LEVEL_TOO_LOW, replace(EXTREME, is_anonymous=True)) == ""

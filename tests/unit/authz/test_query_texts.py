@@ -6,7 +6,7 @@ import pytest
 
 from berth.api.sharing import SubjectKind
 from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, Snapshot, Subject, User
-from berth.authz.queries import ImageName, UnknownSubjectError, parse_image, subject_named
+from berth.authz.queries import ImageName, UnknownSubjectError, parse_image, parse_subject
 
 USER, ROBOT, ACCOUNT, GROUP = (
     SubjectKind.USER,
@@ -56,7 +56,7 @@ def test_an_image_is_taken_apart_as_clients_write_it(text: str, parts: tuple[str
     ],
 )
 def test_somebody_is_found_under_each_form(text: str, subject: Subject) -> None:
-    assert subject_named(text, SNAPSHOT) == subject
+    assert parse_subject(text, SNAPSHOT) == subject
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_somebody_is_found_under_each_form(text: str, subject: Subject) -> None:
 )
 def test_nobody_goes_by_anything_else_and_the_sentence_says_what_to_write(text: str, words: str) -> None:
     with pytest.raises(UnknownSubjectError) as raised:
-        subject_named(text, SNAPSHOT)
+        parse_subject(text, SNAPSHOT)
     assert words in raised.value.sentence
     assert len(raised.value.sentence) <= 200

@@ -12,7 +12,7 @@ from berth.api.sharing import SubjectKind
 from berth.authz.actor import actor_of
 from berth.authz.decide import decide, depends_on_content, is_allowed, visible_repositories
 from berth.authz.grant import grant
-from berth.authz.messages import WORDINGS
+from berth.authz.messages import REASON_TEXTS
 from berth.authz.model import ALL_SCOPES, AccessRequest, CredentialKind, Rule, Snapshot
 from berth.oci.scope import Scope
 from tests.kit.authz.evaluator import expected
@@ -54,7 +54,7 @@ def test_the_chain_agrees_with_a_second_evaluator_and_tells_the_first_reason() -
         told[first] += 1
         if decision.allowed and decision.effective_level is not None:
             allowed_by[decision.effective_level.rule.kind if decision.effective_level.rule else None] += 1
-    assert set(told) == {None, *WORDINGS} - MADE_ELSEWHERE
+    assert set(told) == {None, *REASON_TEXTS} - MADE_ELSEWHERE
     assert min(told.values()) >= 100, told
     assert set(allowed_by) == {None, *SubjectKind}
     assert min(allowed_by.values()) >= 100, allowed_by
@@ -204,7 +204,7 @@ def test_a_grant_is_the_part_of_what_was_asked_that_is_allowed() -> None:
                 and not expected(case.snapshot, case.identity, AccessRequest(Action(action), project, path), NOW)
             ]
             assert list(by_name.get(scope.name, ())) == wanted
-            assert list(granted.asked[scope.name]) == spelt_out(scope)
+            assert list(granted.requested[scope.name]) == spelt_out(scope)
 
 
 def spelt_out(scope: Scope) -> list[str]:

@@ -120,8 +120,8 @@ def test_a_query_is_read_and_kept_as_it_was_sent() -> None:
 def test_a_mount_names_its_blob_and_its_source() -> None:
     request = parse_request("POST", f"/v2/p/r/blobs/uploads/?mount={SHA.replace(':', '%3A')}&from=p%2Fa%2Fb")
     assert (request.mount_digest, request.mount_from) == (SHA, ("p", "a/b"))
-    assert request.asks_mount
-    assert request.mountable
+    assert request.is_mount_requested
+    assert request.can_mount
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_a_mount_names_its_blob_and_its_source() -> None:
 )
 def test_what_can_not_be_mounted_is_an_upload_that_asked_for_a_mount(query: str) -> None:
     request = parse_request("POST", f"/v2/p/r/blobs/uploads/?{query}")
-    assert request.asks_mount
-    assert not request.mountable
+    assert request.is_mount_requested
+    assert not request.can_mount
 
 
 def test_a_mount_is_read_only_where_an_upload_begins() -> None:
     request = parse_request("PUT", f"/v2/p/r/blobs/uploads/id?mount={SHA}&from=p/a")
-    assert not request.asks_mount
+    assert not request.is_mount_requested
     assert request.mount_from is None
 
 

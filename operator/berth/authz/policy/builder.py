@@ -14,7 +14,7 @@ from berth.api.names import PROJECT_POLICY_NAME, claim_rank, project_namespace
 from berth.api.policy import PolicyState
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot
 from berth.authz.policy.facts import PolicyFacts, ProjectFacts, RepositoryFacts
-from berth.authz.policy.people import PeopleState
+from berth.authz.policy.people import PeopleBuilder
 
 _STRICTNESS: Final = {PolicyState.ACTIVE: 0, PolicyState.SUSPENDED: 1, PolicyState.TRASHED: 2}
 _NAMESPACE_PREFIX: Final = project_namespace("")
@@ -53,7 +53,7 @@ class PolicyBuilder:
     """
 
     def __init__(self, *, layer_size_limit: int | None, public_allowed: bool = False) -> None:
-        self.people = PeopleState()
+        self.people = PeopleBuilder()
         self._layer_size_limit = layer_size_limit
         self._public_allowed = public_allowed
         self._parts: dict[str, _ProjectParts] = {}
@@ -61,14 +61,14 @@ class PolicyBuilder:
         self._changed_paths: set[tuple[str, str]] = set()
         self._snapshot = Snapshot(generation=0, public_allowed=public_allowed)
 
-    def take_project(self, name: str, facts: ProjectFacts | None) -> None:
+    def update_project(self, name: str, facts: ProjectFacts | None) -> None:
         """A Project appeared, changed or went."""
         parts = self._parts.setdefault(name, _ProjectParts())
         if parts.project != facts:
             parts.project = facts
             self._changed_projects.add(name)
 
-    def take_repository(self, namespace: str, name: str, facts: RepositoryFacts | None) -> None:
+    def update_repository(self, namespace: str, name: str, facts: RepositoryFacts | None) -> None:
         """A DockerRepository appeared, changed or went. Outside a project's namespace it means nothing."""
         project = project_of(namespace)
         if project is None:
@@ -86,7 +86,7 @@ class PolicyBuilder:
             parts.paths.setdefault(facts.path, _Path()).repositories[name] = facts
             self._changed_paths.add((project, facts.path))
 
-    def take_policy(self, namespace: str, name: str, facts: PolicyFacts | None) -> None:
+    def update_policy(self, namespace: str, name: str, facts: PolicyFacts | None) -> None:
         """An AccessPolicy appeared, changed or went. One that speaks of another namespace's project means nothing."""
         project = project_of(namespace)
         if project is None:
@@ -119,7 +119,7 @@ class PolicyBuilder:
 
     def snapshot(self) -> Snapshot:
         """The present policy: the same object until something changed, then a new one of the next generation."""
-        if not (self._changed_projects or self._changed_paths or self.people.changed):
+        if not (self._changed_projects or self._changed_paths or self.people.has_changes):
             return self._snapshot
         people = self.people
         self._snapshot = Snapshot(

@@ -262,7 +262,7 @@ def secret_facts(manifest: Manifest) -> SecretFacts | None:
     return SecretFacts(hashes) if hashes else None
 
 
-def with_hashes_alone(secret: Manifest) -> dict[str, Any]:
+def password_hashes_only(secret: Manifest) -> dict[str, Any]:
     """A Secret without the values that are no password hash (keys, certificates): those do not stay in memory."""
     data = secret.get("data")
     kept = {key: value for key, value in data.items() if _hash(value)} if isinstance(data, Mapping) else {}

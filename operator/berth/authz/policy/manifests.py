@@ -95,31 +95,33 @@ def read_policy(
             robots |= _pull_robots(kind, manifest)
     for robot in robots:
         if ("RegistryUser", "", robot) not in seen:
-            state.people.take_user(robot, facts.UserFacts(robot=True))
+            state.people.update_user(robot, facts.UserFacts(robot=True))
     return PolicyFiles(state.snapshot(), tuple(tests), tuple(problems))
 
 
 def _takers(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Take]:
     people = state.people
 
-    def take_project(_namespace: str, name: str, manifest: Manifest) -> None:
-        state.take_project(name, facts.project_facts(manifest))
+    def update_project(_namespace: str, name: str, manifest: Manifest) -> None:
+        state.update_project(name, facts.project_facts(manifest))
         sharing = facts.sharing_facts(manifest, allow_public=public_allowed)
-        state.take_policy(project_namespace(name), PROJECT_POLICY_NAME, sharing)
+        state.update_policy(project_namespace(name), PROJECT_POLICY_NAME, sharing)
 
-    def take_repository(namespace: str, name: str, manifest: Manifest) -> None:
-        state.take_repository(namespace, name, facts.repository_facts(manifest))
+    def update_repository(namespace: str, name: str, manifest: Manifest) -> None:
+        state.update_repository(namespace, name, facts.repository_facts(manifest))
         project = project_of(namespace) or ""
         local = facts.local_sharing_facts(manifest, project, allow_public=public_allowed)
-        state.take_policy(namespace, f"{name}/", local)  # no object has that name, so it is not the project's own
+        state.update_policy(namespace, f"{name}/", local)  # no object has that name, so it is not the project's own
 
     return {
-        "Project": take_project,
-        "DockerRepository": take_repository,
-        "RegistryUser": lambda _, name, manifest: people.take_user(name, facts.user_facts(manifest)),
-        "RegistryTeam": lambda _, name, manifest: people.take_team(name, facts.team_facts(manifest)),
-        "Certification": lambda _, name, manifest: people.take_certification(name, facts.certification_facts(manifest)),
-        "AccessToken": lambda _, name, manifest: people.take_token(name, facts.token_facts(manifest)),
+        "Project": update_project,
+        "DockerRepository": update_repository,
+        "RegistryUser": lambda _, name, manifest: people.update_user(name, facts.user_facts(manifest)),
+        "RegistryTeam": lambda _, name, manifest: people.update_team(name, facts.team_facts(manifest)),
+        "Certification": lambda _, name, manifest: people.update_certification(
+            name, facts.certification_facts(manifest)
+        ),
+        "AccessToken": lambda _, name, manifest: people.update_token(name, facts.token_facts(manifest)),
     }
 
 

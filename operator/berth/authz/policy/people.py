@@ -29,7 +29,7 @@ class _Index(Generic[_Key, _Value]):
         self._given: Mapping[_Key, _Value] = {}
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         return bool(self._touched)
 
     def move(self, name: str, before: Iterable[_Key], after: Iterable[_Key]) -> None:
@@ -54,7 +54,7 @@ class _Index(Generic[_Key, _Value]):
         return self._given
 
 
-class PeopleState:
+class PeopleBuilder:
     """Takes facts one object at a time and gives mappings for a snapshot. None as facts: the object is gone."""
 
     def __init__(self) -> None:
@@ -71,14 +71,14 @@ class PeopleState:
         self._certification_index: _Index[Subject, datetime | None] = _Index(self._latest_end)
 
     @property
-    def changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether anything changed since the mappings were last asked for."""
         return (
-            self._user_index.changed
-            or self._team_index.changed
-            or self._alias_index.changed
-            or self._token_index.changed
-            or self._certification_index.changed
+            self._user_index.has_changes
+            or self._team_index.has_changes
+            or self._alias_index.has_changes
+            or self._token_index.has_changes
+            or self._certification_index.has_changes
         )
 
     def users(self) -> Mapping[str, User]:
@@ -101,7 +101,7 @@ class PeopleState:
         """The latest end for each subject; None: until withdrawn."""
         return self._certification_index.mapping()
 
-    def take_user(self, name: str, facts: UserFacts | None) -> None:
+    def update_user(self, name: str, facts: UserFacts | None) -> None:
         """A RegistryUser appeared, changed or went."""
         before = _replace(self._users, name, facts)
         if before == facts:
@@ -113,26 +113,26 @@ class PeopleState:
         if facts is not None and facts.secret is not None:
             self._users_of_secret.setdefault(facts.secret[0], set()).add(name)
 
-    def take_secret(self, name: str, facts: SecretFacts | None) -> None:
+    def update_secret(self, name: str, facts: SecretFacts | None) -> None:
         """A Secret of Berth's own namespace appeared, changed or went."""
         if _replace(self._secrets, name, facts) != facts:
             for user in self._users_of_secret.get(name, ()):
                 self._user_index.move(user, (user,), (user,))
 
-    def take_team(self, name: str, facts: TeamFacts | None) -> None:
+    def update_team(self, name: str, facts: TeamFacts | None) -> None:
         """A RegistryTeam appeared, changed or went."""
         before = _replace(self._teams, name, facts)
         old = before.members if before else frozenset()
         new = facts.members if facts else frozenset()
         self._team_index.move(name, old - new, new - old)
 
-    def take_token(self, name: str, facts: TokenFacts | None) -> None:
+    def update_token(self, name: str, facts: TokenFacts | None) -> None:
         """An AccessToken appeared, changed or was revoked."""
         before = _replace(self._tokens, name, facts)
         if before != facts:
             self._token_index.move(name, (before.sha256,) if before else (), (facts.sha256,) if facts else ())
 
-    def take_certification(self, name: str, facts: CertificationFacts | None) -> None:
+    def update_certification(self, name: str, facts: CertificationFacts | None) -> None:
         """A Certification appeared, changed or was withdrawn."""
         before = _replace(self._certifications, name, facts)
         if before != facts:

@@ -127,7 +127,7 @@ class Application:
             return malformed(invalid.sentence).answer
         if asked.route is Route.MANIFEST and asked.method in ("PUT", "DELETE"):
             return await self._writes.answer(request, asked)
-        if asked.cancels_upload:
+        if asked.is_upload_cancel:
             return await self._uploads.answer(request, asked)
         if asked.route in (Route.BASE, Route.CATALOG, Route.REFERRERS):
             return await self._listings.answer(request, asked)

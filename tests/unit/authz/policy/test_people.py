@@ -73,8 +73,8 @@ def test_no_hash_stands_in_a_representation() -> None:
 def test_of_a_secret_only_its_password_hashes_stay_in_memory() -> None:
     whole = secret("$2b$12$x")
     assert set(whole["data"]) == {"passwordHash", "other"}
-    assert facts.with_hashes_alone(whole) == {**whole, "data": {"passwordHash": whole["data"]["passwordHash"]}}
-    assert facts.with_hashes_alone({"metadata": {}, "data": None}) == {"metadata": {}, "data": {}}
+    assert facts.password_hashes_only(whole) == {**whole, "data": {"passwordHash": whole["data"]["passwordHash"]}}
+    assert facts.password_hashes_only({"metadata": {}, "data": None}) == {"metadata": {}, "data": {}}
 
 
 @pytest.mark.parametrize("manifest", [user(disabled=True), user(meta=DELETED)])

@@ -58,7 +58,7 @@ async def read_world(client: KubeClient, project: str, *, tokens: bool = False) 
     # Public rules that the installation does not allow stand in no AccessPolicy.
     state = PolicyBuilder(layer_size_limit=None, public_allowed=True)
     for manifest in found:
-        state.take_project(project, facts.project_facts(manifest))
+        state.update_project(project, facts.project_facts(manifest))
     _take(state, by_resource)
     host = str((found[0].get("status") or {}).get("address") or "").partition("/")[0] if found else ""
     return World(state.snapshot(), host, tuple(sorted(reader.unread)))
@@ -70,17 +70,17 @@ def _take(state: PolicyBuilder, manifests: dict[Resource, list[Manifest]]) -> No
         metadata = each["metadata"]
         name, namespace = metadata["name"], metadata.get("namespace", "")
         if resource is REGISTRY_USERS:
-            people.take_user(name, facts.user_facts(each))
+            people.update_user(name, facts.user_facts(each))
         elif resource is REGISTRY_TEAMS:
-            people.take_team(name, facts.team_facts(each))
+            people.update_team(name, facts.team_facts(each))
         elif resource is CERTIFICATIONS:
-            people.take_certification(name, facts.certification_facts(each))
+            people.update_certification(name, facts.certification_facts(each))
         elif resource is ACCESS_TOKENS:
-            people.take_token(name, facts.token_facts(each))
+            people.update_token(name, facts.token_facts(each))
         elif resource is DOCKER_REPOSITORIES:
-            state.take_repository(namespace, name, facts.repository_facts(each))
+            state.update_repository(namespace, name, facts.repository_facts(each))
         else:
-            state.take_policy(namespace, name, facts.policy_facts(each))
+            state.update_policy(namespace, name, facts.policy_facts(each))
 
 
 def _pairs(manifests: dict[Resource, list[Manifest]]) -> Iterable[tuple[Resource, Manifest]]:

@@ -16,12 +16,12 @@ from berth.authz.decide import decide
 from berth.authz.explain import decision_document, explain
 from berth.authz.model import AccessRequest, AccessTokenRecord, CredentialKind, Decision, Identity, Snapshot
 from berth.authz.queries import (
-    Entitled,
+    AllowedSubject,
     ImageName,
     UnknownSubjectError,
     identity_of,
     parse_image,
-    subject_named,
+    parse_subject,
     who_can,
 )
 from berth.cli.kubectl.access.policy_reader import World, read_world
@@ -105,7 +105,7 @@ class Listed:
 
     action: str
     name: str
-    entitled: tuple[Entitled, ...]
+    entitled: tuple[AllowedSubject, ...]
     unread: tuple[str, ...]
 
     @property
@@ -158,7 +158,7 @@ def own_name(user: str, snapshot: Snapshot) -> str:
     if user.startswith(_KUBERNETES_ACCOUNT):
         return user
     try:
-        subject_named(user, snapshot)
+        parse_subject(user, snapshot)
     except UnknownSubjectError:
         raise UnknownSubjectError(
             phrase(
@@ -176,7 +176,7 @@ def identity_for(somebody: Somebody, snapshot: Snapshot) -> Identity:
         return _with_token(somebody, snapshot)
     if not somebody.subject:
         return Identity(CredentialKind.OIDC, groups=frozenset(somebody.groups))
-    identity = identity_of(snapshot, subject_named(somebody.subject, snapshot))
+    identity = identity_of(snapshot, parse_subject(somebody.subject, snapshot))
     if not somebody.groups:
         return identity
     if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE_ACCOUNT):
@@ -212,7 +212,7 @@ def _with_token(somebody: Somebody, snapshot: Snapshot) -> Identity:
 
 
 def _owns(subject: str, token: AccessTokenRecord, snapshot: Snapshot) -> bool:
-    return subject_named(subject, snapshot) == token.owner
+    return parse_subject(subject, snapshot) == token.owner
 
 
 def identity_text(identity: Identity) -> str:
@@ -255,7 +255,7 @@ def _check_host(named: ImageName, world: World) -> None:
         )
 
 
-def _row(entitled: Entitled) -> tuple[str, ...]:
+def _row(entitled: AllowedSubject) -> tuple[str, ...]:
     effective = entitled.effective_level
     kind, name = entitled.subject
     note = f"certified until {rfc3339(entitled.until)}" if entitled.until else ""

@@ -149,7 +149,7 @@ class Authorizer:
 
         Only within one project, and only from what the bearer may pull now and holds a grant for.
         """
-        if not request.mountable or request.mount_from is None:
+        if not request.can_mount or request.mount_from is None:
             return False
         if not judged.token.grants("/".join(request.mount_from), ("pull",)):
             return False
@@ -239,7 +239,7 @@ def access_request(request: RegistryRequest, largest_layer: int | None = None) -
 
 
 def _told(host: str, request: RegistryRequest, decision: Decision) -> str:
-    return with_page(host, request, decision.sentence, decision.beside_page)
+    return with_page(host, request, decision.sentence, decision.short_sentence)
 
 
 def bearer_token(authorization: str) -> str:

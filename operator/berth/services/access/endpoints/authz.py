@@ -71,10 +71,10 @@ class AuthzEndpoint:
 
     def _upstream(self, asked: RegistryRequest, judged: Authorized) -> str:
         writes = asked.route is Route.MANIFEST and asked.method in _WRITES
-        if asked.route in _OWN_ROUTES or writes or asked.cancels_upload:
+        if asked.route in _OWN_ROUTES or writes or asked.is_upload_cancel:
             return self._deps.upstream_self + asked.target
         target = asked.target
-        if asked.asks_mount and not self._judge.may_mount(asked, judged):
+        if asked.is_mount_requested and not self._judge.may_mount(asked, judged):
             # Without its query the registry opens an ordinary upload, and the client sends the bytes.
             target = target.partition("?")[0]
         return self._deps.registry_base(asked.project) + target

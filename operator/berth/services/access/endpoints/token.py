@@ -182,7 +182,7 @@ class TokenEndpoint:
         )
         return CachedGrant(
             identity=actor.identity,
-            claims=claims_of(actor.identity, found.asked, [asdict(entry) for entry in found.access], projects),
+            claims=claims_of(actor.identity, found.requested, [asdict(entry) for entry in found.access], projects),
             failure=actor.failure,
             line=line,
             generation=snapshot.generation,

@@ -25,7 +25,7 @@ from berth.authz.decide import decide
 from berth.authz.explain import decision_document
 from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import AccessRequest, CredentialKind, Decision, Identity, Snapshot
-from berth.authz.queries import ImageName, UnknownSubjectError, identity_of, parse_image, subject_named
+from berth.authz.queries import ImageName, UnknownSubjectError, identity_of, parse_image, parse_subject
 from berth.identity.credentials import MalformedCredentialsError, parse_basic
 from berth.identity.gateway_caller import Caller
 from berth.services.access.authorize.existence import informed
@@ -124,7 +124,7 @@ class WhyPage:
             refused = await self._may_not_ask(snapshot, asker, wish)
             if refused is not None:
                 return self._complaint(*refused, asked, html)
-            identity = identity_of(snapshot, subject_named(asked.subject, snapshot))
+            identity = identity_of(snapshot, parse_subject(asked.subject, snapshot))
         wish = await informed(self._deps.catalog, snapshot, identity, wish, now)
         decision = decide(snapshot, identity, wish, now)
         self._note(caller, asker, wish, decision, snapshot)

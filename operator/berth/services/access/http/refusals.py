@@ -79,21 +79,21 @@ def _scope(request: RegistryRequest) -> str:
     if not request.token_actions:
         return ""
     scopes = [f"repository:{request.name}:{','.join(request.token_actions)}"]
-    if request.mountable and request.mount_from is not None:
+    if request.can_mount and request.mount_from is not None:
         source = "/".join(request.mount_from)
         if source != request.name:
             scopes.append(f"repository:{source}:pull")
     return " ".join(scopes)
 
 
-def with_page(host: str, request: RegistryRequest, sentence: str, beside_page: str) -> str:
-    """The sentence, with the address of the page that explains it; `beside_page` with it where the two have no room.
+def with_page(host: str, request: RegistryRequest, sentence: str, short_sentence: str) -> str:
+    """The sentence, with the address of the page that explains it; `short_sentence` with it where the two have no room.
 
-    Without `beside_page` the page could say no more: to somebody who is not known, about what they may not see, or
+    Without `short_sentence` the page could say no more: to somebody who is not known, about what they may not see, or
     about what only the request at hand knows. One parameter, so that no client has an `&` to escape.
     """
     address = f"See https://{host}/why?{request.action.value}={request.name}"
-    both = (f"{text} {address}" for text in (sentence, beside_page) if beside_page)
+    both = (f"{text} {address}" for text in (sentence, short_sentence) if short_sentence)
     return next((text for text in both if len(text) <= MAX_LENGTH), sentence)
 
 
