@@ -9,11 +9,13 @@ from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
 from berth.identity.service_account import NOBODY, Holder, ServiceAccountTokenError, ServiceAccountVerifier
+from berth.runtime.bounded_cache import BoundedCache
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
 _LONGEST_AGENT: Final = 200
 _LONGEST_REQUEST_ID: Final = 64  # nginx makes 32 hexadecimal digits
-_ADDRESSES_KEPT: Final = 1000
+_CACHED_ADDRESSES: Final = 1000
+_CACHED_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class GatewayAuthenticator:
         self._accounts = accounts
         self._trusted_hops = trusted_hops
         self._last = _Recognized("", NOBODY)
-        self._addresses: dict[str, str] = {}  # by X-Forwarded-For: to read one takes longer than to find it here
+        # By X-Forwarded-For: parsing one takes longer than finding it here.
+        self._addresses: BoundedCache[str, str] = BoundedCache(max_entries=_CACHED_ADDRESSES, max_bytes=_CACHED_BYTES)
 
     async def admit(self, headers: Mapping[str, str]) -> Caller:
         """Who is behind this call of the gateway. Raises NotServed, with one sentence, for anybody else's call."""
@@ -82,9 +85,7 @@ class GatewayAuthenticator:
         address = self._addresses.get(forwarded_for)
         if address is None:
             address = client_address(forwarded_for, self._trusted_hops)
-            if len(self._addresses) >= _ADDRESSES_KEPT:
-                self._addresses.clear()
-            self._addresses[forwarded_for] = address
+            self._addresses.put(forwarded_for, address)
         return Caller(
             address,
             headers.get("user-agent", "")[:_LONGEST_AGENT],

@@ -13,7 +13,6 @@ import hmac
 import os
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,9 +21,12 @@ from typing import Final
 import argon2
 import bcrypt
 
+from berth.runtime.bounded_cache import BoundedCache
+
 REMEMBERED_SECONDS: Final = 60.0
 _LOWEST_PRIORITY: Final = 19
-_MEMORY_SIZE: Final = 10_000
+_CACHED_MATCHES: Final = 10_000
+_CACHED_BYTES: Final = 2 * 1024 * 1024
 _BCRYPT_PREFIXES: Final = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_MAX_BYTES: Final = 72  # more than that bcrypt does not look at
 
@@ -64,7 +66,7 @@ class Passwords:
         self._hasher = hasher or argon2.PasswordHasher()
         # Verified for names that do not exist, so that they are as much work as those that do.
         self._nobody = self._hasher.hash(random_bytes(32).hex())
-        self._remembered: OrderedDict[bytes, float] = OrderedDict()
+        self._matches: BoundedCache[bytes, float] = BoundedCache(max_entries=_CACHED_MATCHES, max_bytes=_CACHED_BYTES)
         self._running: dict[bytes, asyncio.Future[Verification]] = {}
 
     def close(self) -> None:
@@ -78,7 +80,7 @@ class Passwords:
         """
         key = self._key(user, password, present_hash or "")
         now = self._monotonic()
-        if self._remembered.get(key, 0.0) > now:
+        if (self._matches.get(key) or 0.0) > now:
             return Verification(True, now)
         running = self._running.get(key)
         if running is None:
@@ -91,7 +93,7 @@ class Passwords:
         # A client that goes away must not cancel the verification that others wait for.
         found = await asyncio.shield(running)
         if found.fits:
-            self._remember(key)
+            self._matches.put(key, self._monotonic() + REMEMBERED_SECONDS)
         return found
 
     def _key(self, user: str, password: str, present_hash: str) -> bytes:
@@ -100,12 +102,6 @@ class Passwords:
             encoded = part.encode("utf-8", "surrogatepass")
             digest.update(len(encoded).to_bytes(8, "big") + encoded)
         return digest.digest()
-
-    def _remember(self, key: bytes) -> None:
-        self._remembered[key] = self._monotonic() + REMEMBERED_SECONDS
-        self._remembered.move_to_end(key)
-        while len(self._remembered) > _MEMORY_SIZE:
-            self._remembered.popitem(last=False)
 
     def _verify(self, password: str, present_hash: str | None) -> Verification:
         """In a thread."""

@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,12 +18,14 @@ from typing import Any, Final
 import jwt
 
 from berth.identity.jwks import FetchKeys, KeyRing, TooManyWaitersError, VerificationKey
+from berth.runtime.bounded_cache import BoundedCache
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
 _LONGEST_PAUSE: Final = 1.0  # seconds between two tries to read the keys: nobody is ready without them
 _CLOCK_SKEW: Final = 10.0  # seconds by which the clock of this node and the API server's may differ
-_CACHE_SIZE: Final = 1024
+_CACHED_TOKENS: Final = 1024
+_CACHED_BYTES: Final = 1024 * 1024  # keys are digests, so an entry has some 300 bytes
 
 
 def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
@@ -99,7 +100,9 @@ class ServiceAccountVerifier:
         self._configured_issuer = issuer
         self._ring = KeyRing(fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, sleep=sleep)
         self._clock = clock
-        self._cache: OrderedDict[tuple[bytes, str], Holder] = OrderedDict()
+        self._cache: BoundedCache[tuple[bytes, str], Holder] = BoundedCache(
+            max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES
+        )
 
     @property
     def issuer(self) -> str:
@@ -143,7 +146,7 @@ class ServiceAccountVerifier:
         if known is not None:
             return known
         verified = self._read(token, await self._key_of(token), audience)
-        self._remember(_cache_key(token, audience), verified)
+        self._cache.put(_cache_key(token, audience), verified)
         return verified
 
     def remembered(self, token: str, audience: str) -> Holder | None:
@@ -206,12 +209,6 @@ class ServiceAccountVerifier:
         if not expires + _CLOCK_SKEW > now:
             raise TokenExpiredError(account)
         return Holder(account, expires + _CLOCK_SKEW)
-
-    def _remember(self, key: tuple[bytes, str], verified: Holder) -> None:
-        self._cache[key] = verified
-        self._cache.move_to_end(key)
-        while len(self._cache) > _CACHE_SIZE:
-            self._cache.popitem(last=False)
 
 
 def _cache_key(token: str, audience: str) -> tuple[bytes, str]:

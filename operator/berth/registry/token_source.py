@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 import aiohttp
 
 from berth.registry.errors import RegistryRefusedError, RegistryUnavailableError
+from berth.runtime.bounded_cache import BoundedCache
 
 _RENEW_BEFORE: Final = 30.0  # seconds before its end at which a token is used no longer
-_CACHED: Final = 256  # tokens
+_CACHED_TOKENS: Final = 256
+_CACHED_BYTES: Final = 8 * 1024 * 1024
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
 _ANSWER_LIMIT: Final = 64 * 1024  # bytes
 _ACCOUNT: Final = "berth"  # the user name does not matter beside a ServiceAccount token
@@ -58,7 +60,9 @@ class AccessTokens:
         self._url = access_url.rstrip("/") + "/token"
         self._service_token = service_token
         self._monotonic = monotonic
-        self._held: dict[tuple[str, ...], _Held] = {}
+        self._held: BoundedCache[tuple[str, ...], _Held] = BoundedCache(
+            max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES
+        )
 
     async def token(self, scopes: tuple[str, ...]) -> str | None:
         """A token for these scopes. It may grant less than was asked; the registry tells then."""
@@ -72,15 +76,12 @@ class AccessTokens:
             raise RegistryUnavailableError(
                 "The access service answered a token request with something that is no token."
             )
-        self._held.pop(scopes, None)
-        while len(self._held) >= _CACHED:
-            del self._held[next(iter(self._held))]
-        self._held[scopes] = _Held(token, asked_at + life - _RENEW_BEFORE)
+        self._held.put(scopes, _Held(token, asked_at + life - _RENEW_BEFORE))
         return token
 
     def forget(self, scopes: tuple[str, ...]) -> None:
         """Ask anew next time."""
-        self._held.pop(scopes, None)
+        self._held.pop(scopes)
 
     async def _ask(self, scopes: tuple[str, ...]) -> dict[str, Any]:
         try:

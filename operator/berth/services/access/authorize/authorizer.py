@@ -21,7 +21,9 @@ from berth.services.access.tokens.claims import GrantedToken
 from berth.services.access.tokens.grant_cache import holds_until
 from berth.services.access.tokens.registry_tokens import InvalidTokenError
 
-_ALLOWED_KEPT: Final = 2_000
+_CACHED_DECISIONS: Final = 2_000
+_CACHED_BYTES: Final = 16 * 1024 * 1024
+_OBJECT_BYTES: Final = 1024  # of an entry besides its Authorization header
 _Question: TypeAlias = tuple[str, AccessRequest]  # an Authorization header, and what its bearer wants
 _NO_TOKEN: Final = GrantedToken(identity=ANONYMOUS, asked={}, granted={})
 
@@ -51,7 +53,9 @@ class Authorizer:
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
         self._endpoint = endpoint
-        self._allowed: BoundedCache[_Question, tuple[int, float]] = BoundedCache(_ALLOWED_KEPT)
+        self._allowed: BoundedCache[_Question, tuple[int, float]] = BoundedCache(
+            max_entries=_CACHED_DECISIONS, max_bytes=_CACHED_BYTES, size_of=_size_of_question
+        )
 
     async def judge(
         self,
@@ -246,3 +250,7 @@ def bearer_token(authorization: str) -> str:
     """The token of an `Authorization: Bearer …` header; empty for any other."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _size_of_question(question: _Question, _value: tuple[int, float]) -> int:
+    return len(question[0]) + _OBJECT_BYTES

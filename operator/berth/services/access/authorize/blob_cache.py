@@ -23,7 +23,9 @@ from berth.services.access.tokens.grant_cache import holds_until
 _READS: Final = frozenset({"GET", "HEAD"})
 _BLOBS: Final = "/blobs/sha256:"
 _BLOB: Final = re.compile(r"/blobs/sha256:[0-9a-f]{64}")  # the whole rest of a target: neither query nor upload
-_KEPT: Final = 10_000
+_CACHED_PASSES: Final = 10_000
+_CACHED_BYTES: Final = 64 * 1024 * 1024
+_OBJECT_BYTES: Final = 512  # of an entry besides its texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,9 @@ class BlobCache:
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
         self._endpoint = endpoint
-        self._passes: BoundedCache[tuple[str, str], _Pass] = BoundedCache(_KEPT)
+        self._passes: BoundedCache[tuple[str, str], _Pass] = BoundedCache(
+            max_entries=_CACHED_PASSES, max_bytes=_CACHED_BYTES, size_of=_size_of_pass
+        )
 
     def upstream(self, method: str, target: str, authorization: str, caller: Caller) -> str | None:
         """Where to forward this request, which is then noted as allowed; None when it has to be judged."""
@@ -82,3 +86,7 @@ class BlobCache:
                 until=min(judged.token.expires, holds_until(judged.snapshot, actor, now)),
             ),
         )
+
+
+def _size_of_pass(key: tuple[str, str], value: _Pass) -> int:
+    return sum(map(len, key)) + len(value.line) + _OBJECT_BYTES

@@ -6,7 +6,6 @@ Sources: OCI distribution specification 1.1 ("Listing Referrers"), Distribution 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
@@ -18,6 +17,7 @@ from berth.authz.model import CredentialKind, Identity
 from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
+from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.authorize.authorizer import Authorized, Authorizer
 from berth.services.access.deps import Deps
 from berth.services.access.http.messages import Request, Response, json_answer
@@ -26,7 +26,9 @@ from berth.services.access.upstream.ports import CatalogUnavailableError
 
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
-_REMEMBERED_LISTS: Final = 64
+_CACHED_LISTS: Final = 64
+_CACHED_BYTES: Final = 32 * 1024 * 1024
+_NAME_OVERHEAD: Final = 64  # bytes of a name in a tuple besides its characters
 
 
 class Listings:
@@ -35,7 +37,9 @@ class Listings:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._judge = Authorizer(deps, endpoint="listing")
-        self._lists: OrderedDict[tuple[int, Identity], tuple[str, ...]] = OrderedDict()
+        self._lists: BoundedCache[tuple[int, Identity], tuple[str, ...]] = BoundedCache(
+            max_entries=_CACHED_LISTS, max_bytes=_CACHED_BYTES, size_of=_size_of_listing
+        )
 
     async def answer(self, request: Request, asked: RegistryRequest) -> Response:
         """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
@@ -70,9 +74,7 @@ class Listings:
         known = self._lists.get(key)
         if known is None:
             known = visible_repositories(judged.snapshot, judged.token.identity, self._deps.now())
-            self._lists[key] = known
-            if len(self._lists) > _REMEMBERED_LISTS:
-                self._lists.popitem(last=False)
+            self._lists.put(key, known)
         return known
 
     async def _referrers(self, asked: RegistryRequest, judged: Authorized) -> Response:
@@ -90,3 +92,7 @@ class Listings:
         }
         answer = json_answer(200, index, headers)
         return Response(200, (("content-type", OCI_INDEX), *headers), answer.body)
+
+
+def _size_of_listing(_key: tuple[int, Identity], names: tuple[str, ...]) -> int:
+    return sum(map(len, names)) + _NAME_OVERHEAD * (len(names) + 1)

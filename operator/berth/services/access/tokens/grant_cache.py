@@ -28,8 +28,10 @@ REUSED_SECONDS: Final = 5.0
 KEPT: Final = frozenset({CredentialKind.NONE, CredentialKind.ACCESS_TOKEN, CredentialKind.SERVICE_ACCOUNT})
 """Credentials whose requests are kept: those that the policy and their own end say everything about. What an identity
 provider says of its tokens may change with its keys, and passwords are held against the limits each time."""
-_GRANTS: Final = 10_000
-_ANSWERS: Final = 2_000  # of about 4 KiB each
+_CACHED_GRANTS: Final = 10_000
+_CACHED_RESPONSES: Final = 2_000  # of about 4 KiB each
+_CACHED_BYTES: Final = 32 * 1024 * 1024  # of each of the two
+_OBJECT_BYTES: Final = 1024  # of an entry besides its texts
 
 
 def holds_until(snapshot: Snapshot, actor: Actor, now: datetime) -> float:
@@ -65,11 +67,23 @@ class GrantCache:
 
     def __init__(self, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._salt = random_bytes(32)
-        self.grants: BoundedCache[bytes, CachedGrant] = BoundedCache(_GRANTS)
-        self.answers: BoundedCache[bytes, CachedResponse] = BoundedCache(_ANSWERS)
+        self.grants: BoundedCache[bytes, CachedGrant] = BoundedCache(
+            max_entries=_CACHED_GRANTS, max_bytes=_CACHED_BYTES, size_of=_size_of_grant
+        )
+        self.answers: BoundedCache[bytes, CachedResponse] = BoundedCache(
+            max_entries=_CACHED_RESPONSES, max_bytes=_CACHED_BYTES, size_of=_size_of_response
+        )
 
     def key(self, authorization: str, asked: str) -> bytes:
         """The key of a credential, as its header says it, together with what is asked."""
         # No header holds a line feed, so the two can not run into each other.
         text = f"{authorization}\n{asked}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=16, key=self._salt).digest()
+
+
+def _size_of_grant(_key: bytes, grant: CachedGrant) -> int:
+    return len(grant.claims.rest) + len(grant.line) + _OBJECT_BYTES
+
+
+def _size_of_response(_key: bytes, response: CachedResponse) -> int:
+    return len(response.answer.body) + len(response.leaf) + _OBJECT_BYTES

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.utils import base64url_encode
 
+from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.tokens.claims import ISSUER, Claims, GrantedToken, granted_token
 from berth.services.access.tokens.signing_keys import (
     ALGORITHM,
@@ -36,7 +36,8 @@ from berth.services.access.tokens.signing_keys import (
 _ES256: Final = ec.ECDSA(hashes.SHA256())
 _CLOCK_SKEW: Final = 60  # seconds before `nbf`; the same leeway as Distribution's
 _LOOK_INTERVAL: Final = 2.0  # seconds between two looks at the key files
-_CACHE_SIZE: Final = 10_000
+_CACHED_TOKENS: Final = 10_000
+_CACHED_BYTES: Final = 64 * 1024 * 1024
 _MAX_TOKEN_LENGTH: Final = 16_384
 
 
@@ -68,7 +69,9 @@ class TokenService:
         self._next_look = 0.0
         self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # every leaf that was loaded here
         self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # of others, from the same authorities
-        self._verified: OrderedDict[str, GrantedToken] = OrderedDict()
+        self._verified: BoundedCache[str, GrantedToken] = BoundedCache(
+            max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES, size_of=_size_of_verified
+        )
         self._log = structlog.get_logger("berth.access.tokens")
 
     @property
@@ -103,11 +106,9 @@ class TokenService:
         known = self._verified.get(token)
         if known is None:
             known = self._read(token)
-            self._verified[token] = known
-            if len(self._verified) > _CACHE_SIZE:
-                self._verified.popitem(last=False)
+            self._verified.put(token, known)
         if known.expires <= self._clock():
-            self._verified.pop(token, None)
+            self._verified.pop(token)
             raise InvalidTokenError("The registry token has expired; the client must ask for a new one.")
         return known
 
@@ -191,3 +192,8 @@ class TokenService:
         self._leaves.clear()
         self._verified.clear()
         self._log.info("signing key loaded", directory=str(self._directory))
+
+
+def _size_of_verified(token: str, _granted: GrantedToken) -> int:
+    """Bytes of a token and, about twice as many, of what was read from it."""
+    return 3 * len(token)

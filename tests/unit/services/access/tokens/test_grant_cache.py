@@ -162,14 +162,14 @@ async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
     give_token(world)
     await ask(world)
     endpoint = world.app._token
-    kept = f"{list(endpoint._known.grants._values.items())}{list(endpoint._known.answers._values)}"
+    kept = f"{list(endpoint._known.grants._entries.items())}{list(endpoint._known.answers._entries)}"
     assert "ann-laptop" in kept
     assert LAPTOP not in kept
     assert basic("x", LAPTOP) not in kept
 
 
 def test_what_is_kept_is_bounded_and_the_first_is_forgotten_first() -> None:
-    kept: BoundedCache[bytes, int] = BoundedCache(2)
+    kept: BoundedCache[bytes, int] = BoundedCache(max_entries=2, max_bytes=1000)
     for number in range(3):
         kept.put(bytes([number]), number)
     assert [kept.get(bytes([number])) for number in range(3)] == [None, 1, 2]
