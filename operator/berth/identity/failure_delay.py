@@ -4,7 +4,7 @@ How long a password takes to verify says what it was verified against: the hash 
 and as many rounds as somebody chose, or the one that stands for users that do not exist. So no failure is told before a
 whole number of pauses has passed since the verification began, and a little more by chance: timers count whole
 milliseconds, and the odd part of one would tell. No thread is held meanwhile, and no turn of anybody.
-Why so: docs/adr/0007-failed-logins-take-equally-long.md.
+Why so: docs/adr/0007-constant-time-for-failed-logins.md.
 """
 
 from __future__ import annotations

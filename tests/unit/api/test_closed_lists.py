@@ -9,7 +9,7 @@ from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.policy import RuleSource
 from berth.api.reasons import Reason
 
-ADR = Path(__file__).parents[3] / "docs" / "adr" / "0009-words-added-to-the-closed-lists.md"
+ADR = Path(__file__).parents[3] / "docs" / "adr" / "0009-additions-to-the-closed-lists.md"
 FIRST = re.findall(
     r"\w+",
     """

@@ -3,7 +3,7 @@
 A status tells people that a right is gone, so it may be written only once no replica grants it any more. Each replica
 says how far its watches have come (`GET /policy-revision`), and that is compared with how far the operator's have.
 Resource versions are comparable numbers for one kind of object, so one request covers any number of changes and
-deletions (docs/adr/0012-statuses-wait-for-access.md).
+deletions (docs/adr/0012-policy-propagation-before-status.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A client reads each layer of an image with the same token, and what decides is the same for all of them. A pass holds
 for one generation of the policy, not beyond the first moment at which time alone may change it, and as long as the same
-keys are trusted: none delays a revocation. Each use is a line of the audit log. docs/adr/0011-answers-at-once.md.
+keys are trusted: none delays a revocation. Each use is a line of the audit log.
+See docs/adr/0011-fast-path-for-token-and-authz.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HTTP on the request path: what can be answered at once is, before a task and an ASGI exchange are made for it.
 
 That takes more than half of the time of such an answer. Everything else goes the way that uvicorn gives it, and
-so does whatever is unusual about a request. Why: docs/adr/0011-answers-at-once.md.
+so does whatever is unusual about a request. Why: docs/adr/0011-fast-path-for-token-and-authz.md.
 """
 
 from __future__ import annotations
