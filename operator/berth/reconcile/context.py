@@ -24,7 +24,7 @@ class Context:
     version: str  # of Berth, for the label app.kubernetes.io/version
     client: KubeClient
     caches: Caches
-    waker: Enqueuer
+    enqueuer: Enqueuer
     applier: Applier
     statuses: StatusWriter
     probes: Probes

@@ -1,56 +1,67 @@
-"""From a key to its reconciler, and from every way in which a pass can end to what the queue does next."""
+"""From a key to its reconciler, and from the outcome to the next reconcile of the key.
+
+What every kind has in common is done here, once: find the live object or forget one that is gone, decode it, report
+an object that cannot be decoded, report an unexpected error.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
+from berth.api.base import Resource as ApiResource
 from berth.api.conditions import ConditionReason
+from berth.api.project import Project
+from berth.api.repository import DockerRepository
 from berth.kube.errors import ConflictError, KubeError
-from berth.kube.resources import (
-    ACCESS_TOKENS,
-    CERTIFICATIONS,
-    DOCKER_REPOSITORIES,
-    PROJECTS,
-    REGISTRY_TEAMS,
-    REGISTRY_USERS,
-    Resource,
-)
+from berth.kube.resources import DOCKER_REPOSITORIES, PROJECTS, Manifest, ObjectKey, Resource
 from berth.reconcile.context import Context
-from berth.reconcile.kinds.certification import reconcile_certification
 from berth.reconcile.kinds.installation import reconcile_installation
-from berth.reconcile.kinds.project import reconcile_project
-from berth.reconcile.kinds.repository import reconcile_repository
-from berth.reconcile.kinds.team import reconcile_team
-from berth.reconcile.kinds.token import reconcile_token
-from berth.reconcile.kinds.user import reconcile_user
+from berth.reconcile.kinds.project import forget_project, reconcile_project
+from berth.reconcile.kinds.repository import forget_repository, reconcile_repository
+from berth.reconcile.kinds.status_only import STATUS_ONLY
+from berth.reconcile.observe.decode import DecodeError, decode
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
 from berth.reconcile.watch.enqueue import INSTALLATION
 from berth.reconcile.workqueue import Key
 from berth.reconcile.write.status import own_part
 from berth.status.conditions import failed_status
 
-Reconciler: TypeAlias = Callable[[Context, str], Awaitable[Outcome]]
+ObjectT = TypeVar("ObjectT", bound=ApiResource)
 
-CONFLICT_AGAIN: Final = 0.2  # seconds; the cache learns of the other write in the meantime
-
-RECONCILERS: Final[Mapping[str, tuple[Resource | None, Reconciler]]] = {
-    PROJECTS.kind: (PROJECTS, reconcile_project),
-    DOCKER_REPOSITORIES.kind: (DOCKER_REPOSITORIES, reconcile_repository),
-    REGISTRY_USERS.kind: (REGISTRY_USERS, reconcile_user),
-    REGISTRY_TEAMS.kind: (REGISTRY_TEAMS, reconcile_team),
-    ACCESS_TOKENS.kind: (ACCESS_TOKENS, reconcile_token),
-    CERTIFICATIONS.kind: (CERTIFICATIONS, reconcile_certification),
-    INSTALLATION.kind: (None, reconcile_installation),
-}
+CONFLICT_RETRY_SECONDS: Final = 0.2  # until then the cache has the write of the other client
 
 _log = structlog.get_logger(__name__)
 
 
+async def _nothing(_context: Context, _key: ObjectKey) -> None:
+    """Nothing is kept for a kind with a status alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler(Generic[ObjectT]):
+    """How objects of one kind are reconciled. `forget` cleans up after an object that is gone."""
+
+    resource: Resource
+    model: type[ObjectT]
+    reconcile: Callable[[Context, ObjectT, Manifest], Awaitable[Outcome]]
+    forget: Callable[[Context, ObjectKey], Awaitable[None]] = _nothing
+
+
+RECONCILERS: Final[Mapping[str, Reconciler[Any]]] = {
+    PROJECTS.kind: Reconciler(PROJECTS, Project, reconcile_project, forget_project),
+    DOCKER_REPOSITORIES.kind: Reconciler(
+        DOCKER_REPOSITORIES, DockerRepository, reconcile_repository, forget_repository
+    ),
+    **{row.resource.kind: Reconciler(row.resource, row.model, row.reconcile) for row in STATUS_ONLY},
+}
+
+
 class RequeueError(Exception):
-    """This pass did not succeed: come back after growing pauses."""
+    """A reconcile did not succeed: the key is requeued with backoff."""
 
 
 class Dispatcher:
@@ -60,45 +71,65 @@ class Dispatcher:
         self._context = context
 
     async def work(self, key: Key) -> float | None:
-        """One pass over one key: the seconds until the next, or None. Raises when it failed; that is logged here."""
-        resource, reconciler = RECONCILERS[key.kind]
+        """Reconcile one key; the seconds until the next time, or None. Logs a failure and raises."""
         log = _log.bind(kind=key.kind, name=key.name)
         try:
-            outcome = await reconciler(self._context, key.name)
+            outcome = await self._reconcile(key)
         except ConflictError:
-            return CONFLICT_AGAIN
+            return CONFLICT_RETRY_SECONDS
         except KubeError as error:
-            log.warning("a pass did not get through", error=error.sentence)
+            log.warning("reconcile failed", error=error.sentence)
             raise
         except Exception as error:
-            log.exception("an error in Berth")
-            if resource is not None:
-                await self._tell_error(resource, key, error)
+            log.exception("unexpected error while reconciling")
+            await self._report_internal_error(key, error)
             raise
-        return _next(outcome, log)
+        return _requeue_after(outcome, log)
 
-    async def _tell_error(self, resource: Resource, key: Key, error: Exception) -> None:
-        """Ready=Unknown, so that nobody takes the last good status for the present one."""
-        namespace, _, name = key.name.rpartition("/")
-        live = self._context.caches.live(resource, (namespace, name))
+    async def _reconcile(self, key: Key) -> Outcome:
+        if key == INSTALLATION:
+            return await reconcile_installation(self._context)
+        reconciler, object_key = RECONCILERS[key.kind], _object_key(key)
+        live = self._context.caches.live(reconciler.resource, object_key)
+        if live is None:
+            await reconciler.forget(self._context, object_key)
+            self._context.statuses.forget(key.kind, object_key)
+            return Done()
+        try:
+            decoded = decode(reconciler.model, live)
+        except DecodeError as error:
+            held_back = await self._write_failure(live, ConditionReason.INVALID_SPEC, str(error), needs_person=True)
+            return Stalled(str(error)) if held_back is None else Stalled(str(error), held_back)
+        return await reconciler.reconcile(self._context, decoded, live)
+
+    async def _report_internal_error(self, key: Key, error: Exception) -> None:
+        """Write Ready=Unknown, because the last status may no longer hold."""
+        reconciler = RECONCILERS.get(key.kind)
+        live = self._context.caches.live(reconciler.resource, _object_key(key)) if reconciler else None
         if live is None:
             return
         message = f"Berth made an error ({type(error).__name__}) and tries again; the operator's log has the details."
-        status = failed_status(
-            own_part(live),
-            live["metadata"]["generation"],
-            ConditionReason.INTERNAL_ERROR,
-            message,
-            self._context.now(),
-            needs_person=False,
-        )
         try:
-            await self._context.statuses.write(live, status)
+            await self._write_failure(live, ConditionReason.INTERNAL_ERROR, message, needs_person=False)
         except KubeError as problem:
-            _log.warning("the error could not be told in the status", error=problem.sentence)
+            _log.warning("the error could not be written to the status", error=problem.sentence)
+
+    async def _write_failure(
+        self, live: Manifest, reason: ConditionReason, message: str, *, needs_person: bool
+    ) -> float | None:
+        """Write a status for an object that was not reconciled: its summary says why, the rest stays."""
+        generation, now = live["metadata"]["generation"], self._context.now()
+        status = failed_status(own_part(live), generation, reason, message, now, needs_person=needs_person)
+        return await self._context.statuses.write(live, status)
 
 
-def _next(outcome: Outcome, log: structlog.typing.FilteringBoundLogger) -> float | None:
+def _object_key(key: Key) -> ObjectKey:
+    namespace, _, name = key.name.rpartition("/")
+    return namespace, name
+
+
+def _requeue_after(outcome: Outcome, log: structlog.typing.FilteringBoundLogger) -> float | None:
+    """Seconds until the next reconcile; None: only by an event. Raises RequeueError for backoff."""
     match outcome:
         case Done(resync_after):
             return resync_after

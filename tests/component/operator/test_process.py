@@ -39,7 +39,7 @@ async def test_an_error_in_berth_is_told_as_unknown_and_healed_by_the_next_pass(
         def bug(*_: object) -> None:
             raise ZeroDivisionError
 
-        broken.setattr("berth.reconcile.kinds.project.desired_project", bug)
+        broken.setattr("berth.reconcile.kinds.project_children.desired_project", bug)
         edit = {"spec": {"description": "wakes it"}}
         await cluster.admin.merge(PROJECTS, ("", unique), edit, field_manager="owner")
         live = await cluster.condition(PROJECTS, unique, Ready="Unknown")

@@ -36,7 +36,7 @@ REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor tha
 _log = structlog.get_logger(__name__)
 
 
-async def reconcile_installation(context: Context, _name: str) -> Outcome:
+async def reconcile_installation(context: Context) -> Outcome:
     """Make what is missing, renew what is due or asked for, keep everything else to the byte."""
     settings, now = context.settings, context.now()
     found = await _found(context)
@@ -47,7 +47,7 @@ async def reconcile_installation(context: Context, _name: str) -> Outcome:
     applied = await context.applier.apply_all(desired)
     changed = {reference.name for reference, change in applied.changes if change is not Change.UNCHANGED}
     if changed & {TOKEN_CA, SEED}:  # registries are made of nothing else here
-        context.waker.installation_changed()
+        context.enqueuer.installation_changed()
     if applied.refusals:
         return Retrying(applied.refusals[0].error.sentence)
     _tell(found, material)

@@ -11,14 +11,13 @@ from berth.api.project import InventoryEntry, Project
 from berth.desired.registry.secret import SECRET_NAME
 from berth.desired.sharing.access_policy import build_project_policy
 from berth.kube.resources import (
-    PROJECTS,
     SECRETS,
     Manifest,
+    ObjectKey,
 )
 from berth.reconcile.context import Context
 from berth.reconcile.kinds.project_children import Applied, apply_children, retain_volume
 from berth.reconcile.observe.children import observe_project_namespace
-from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
 from berth.reconcile.observe.inputs import project_inputs
 from berth.reconcile.observe.project import observe_project
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting, sooner
@@ -31,32 +30,24 @@ LOOK_AGAIN: Final = 10.0  # seconds; fallback while something is under way, for 
 STALLED_AGAIN: Final = 300.0  # seconds; for obstacles whose end no watch reports, such as somebody's webhook
 
 
-async def reconcile_project(context: Context, name: str) -> Outcome:
+async def reconcile_project(context: Context, project: Project, live: Manifest) -> Outcome:
     """Make the project as its spec says; write its status when it differs."""
-    caches = context.caches
-    live = caches.live(PROJECTS, ("", name))
-    if live is None:
-        return await _gone(context, name)
-    try:
-        project = read(Project, live)
-    except DecodeError as error:
-        return await tell_unreadable(context, live, error)
-    space = observe_project_namespace(context, project)
-    if project.metadata.being_deleted and (space is None or space.project != name):
-        await finalizer.release(context.client, caches, live)  # nothing is kept that it could stand for
+    space = observe_project_namespace(context.caches, project)
+    if project.metadata.being_deleted and (space is None or space.project != project.project_id):
+        await finalizer.release(context.client, context.caches, live)  # it holds no data
         return Done()
-    live = await finalizer.hold(context.client, caches, live)
+    live = await finalizer.hold(context.client, context.caches, live)
     applied = await apply_children(context, project, space)
     await retain_volume(context, project)
     return await _tell(context, project, live, applied, await _serve(context, project, applied))
 
 
-async def _gone(context: Context, name: str) -> Outcome:
+async def forget_project(context: Context, key: ObjectKey) -> None:
+    """Revoke the pull secrets of a project that is gone, and stop watching its Secrets."""
+    _, name = key
     await context.pull_secrets.forget(name)
     context.probes.forget(name)
-    context.statuses.forget(PROJECTS.kind, ("", name))
     context.caches.unfollow_secrets(names.project_namespace(name))
-    return Done()
 
 
 async def _serve(context: Context, project: Project, applied: Applied) -> Served:
@@ -86,7 +77,7 @@ async def _tell(context: Context, project: Project, live: Manifest, applied: App
     observed = await observe_project(
         context,
         project,
-        space=observe_project_namespace(context, project),
+        space=observe_project_namespace(context.caches, project),
         keys_ready=applied.keys_ready,
         policy_written=applied.policy,
         failure=applied.failure,

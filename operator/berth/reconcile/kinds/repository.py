@@ -12,11 +12,10 @@ from berth.desired.inputs import RepositoryInputs
 from berth.desired.repository import desired_repository
 from berth.desired.sharing.access_policy import repository_label, repository_policy_name
 from berth.kube.apply import Reference
-from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest
+from berth.kube.resources import ACCESS_POLICIES, DOCKER_REPOSITORIES, PROJECTS, Manifest, ObjectKey
 from berth.reconcile.context import Context
 from berth.reconcile.observe import children
 from berth.reconcile.observe.children import first_failure
-from berth.reconcile.observe.decode import DecodeError, read, tell_unreadable
 from berth.reconcile.observe.subjects import observe_people, sharing_subjects
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
 from berth.reconcile.write import finalizer
@@ -27,18 +26,9 @@ from berth.status.repository import compute_repository_status
 LOOK_AGAIN = 10.0  # seconds; fallback while something is under way
 
 
-async def reconcile_repository(context: Context, name: str) -> Outcome:
-    """Make the repository's policy as its spec says; write its status when it differs. `name` is `namespace/name`."""
-    namespace, _, object_name = name.partition("/")
-    live = context.caches.live(DOCKER_REPOSITORIES, (namespace, object_name))
-    if live is None:
-        context.statuses.forget(DOCKER_REPOSITORIES.kind, (namespace, object_name))
-        await context.applier.prune(_policies(context, namespace, object_name), ())
-        return Done()
-    try:
-        repository = read(DockerRepository, live)
-    except DecodeError as error:
-        return await tell_unreadable(context, live, error)
+async def reconcile_repository(context: Context, repository: DockerRepository, live: Manifest) -> Outcome:
+    """Make the repository's policy as its spec says; write its status when it differs."""
+    namespace = repository.metadata.namespace or ""
     space = children.observe_namespace(context.caches, namespace)
     claimed_by = _claimed_by(context, repository, namespace)
     if repository.metadata.being_deleted and not _keeps(space, claimed_by):
@@ -48,6 +38,11 @@ async def reconcile_repository(context: Context, name: str) -> Outcome:
         live = await finalizer.hold(context.client, context.caches, live)
     failure = await _apply(context, repository, space, claimed_by)
     return await _tell(context, repository, live, space, claimed_by, failure)
+
+
+async def forget_repository(context: Context, key: ObjectKey) -> None:
+    """Prune the policy of a repository that is gone."""
+    await context.applier.prune(_policies(context, *key), ())
 
 
 def _keeps(space: ObservedNamespace | None, claimed_by: str) -> bool:
@@ -62,7 +57,7 @@ def _keeps(space: ObservedNamespace | None, claimed_by: str) -> bool:
 def _claimed_by(context: Context, repository: DockerRepository, namespace: str) -> str:
     found = (
         context.caches.live(DOCKER_REPOSITORIES, (namespace, name))
-        for name in context.waker.claimants(namespace, repository.path)
+        for name in context.enqueuer.claimants(namespace, repository.path)
     )
     return children.older_claimant(repository, [other for other in found if other is not None])
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from berth.api import names
@@ -30,8 +29,6 @@ from berth.kube.resources import (
     STORAGE_CLASSES,
     Manifest,
 )
-from berth.reconcile.context import Context
-from berth.reconcile.observe import children
 from berth.reconcile.watch.caches import Caches
 from berth.status.observed import (
     ApplyFailure,
@@ -208,11 +205,6 @@ def observe_password(user: RegistryUser, caches: Caches, namespace: str) -> Obse
     return _scheme_of(encoded)
 
 
-def seconds_until(moment: datetime, now: datetime) -> float:
-    """Seconds until a moment, at least a twentieth: a pass just before it finds nothing changed and asks again."""
-    return max(0.05, (moment - now).total_seconds())
-
-
 def _scheme_of(encoded: str) -> ObservedPassword:
     text = base64.b64decode(encoded).decode(errors="replace").strip()
     if not text:
@@ -252,13 +244,13 @@ def _event_time(event: Mapping[str, Any]) -> str:
     return next((str(time) for time in times if time), "")
 
 
-def observe_project_namespace(context: Context, project: Project) -> ObservedNamespace | None:
+def observe_project_namespace(caches: Caches, project: Project) -> ObservedNamespace | None:
     """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
     name = names.project_namespace(project.project_id)
-    seen = children.observe_namespace(context.caches, name)
+    seen = observe_namespace(caches, name)
     if seen is None or seen.project:
         return seen
-    found = context.caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
+    found = caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
     made_here = names.ANNOTATION_DESIRED_HASH in (found["metadata"].get("annotations") or {})
     recorded = any(entry.kind == NAMESPACES.kind and entry.name == name for entry in project.status.inventory)
     return ObservedNamespace(name, seen.terminating, project.project_id) if made_here and recorded else seen

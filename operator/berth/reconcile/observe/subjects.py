@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from berth.api.certification import Certification
 from berth.api.sharing import Share, SubjectKind
 from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser, UserType
-from berth.kube.resources import REGISTRY_TEAMS, REGISTRY_USERS, Resource
-from berth.reconcile.observe.decode import DecodeError, ModelT, read
+from berth.kube.resources import CERTIFICATIONS, REGISTRY_TEAMS, REGISTRY_USERS, Resource
+from berth.reconcile.observe.decode import DecodeError, ModelT, decode
 from berth.reconcile.watch.caches import Caches
-from berth.status.observed import ObservedPeople, ObservedUser
+from berth.status.observed import ObservedCertification, ObservedPeople, ObservedUser
 
 _OF_USERS: Final = frozenset({"User", "Robot"})
 
@@ -55,6 +56,22 @@ def observe_user(kind: str, name: str, caches: Caches) -> ObservedUser | None:
     return user if user is not None and user.robot is (kind == "Robot") else None
 
 
+def user_certifications(
+    user: RegistryUser, naming_user: Iterable[str], caches: Caches
+) -> tuple[ObservedCertification, ...]:
+    """The certifications that hold for a user, of those that name it; one that cannot be decoded certifies no one.
+
+    A Person is certified as kind User and a Robot as kind Robot.
+    """
+    kind = "Robot" if user.spec.type is UserType.ROBOT else "User"
+    found = _found(Certification, CERTIFICATIONS, sorted(naming_user), caches)
+    return tuple(
+        ObservedCertification(name, certification.spec.valid_until)
+        for name, certification in found.items()
+        if certification.spec.subject.kind.value == kind
+    )
+
+
 def _found(model: type[ModelT], resource: Resource, names_wanted: Iterable[str], caches: Caches) -> dict[str, ModelT]:
     """Objects by name; one that does not exist or can not be read is left out."""
     found: dict[str, ModelT] = {}
@@ -63,5 +80,5 @@ def _found(model: type[ModelT], resource: Resource, names_wanted: Iterable[str],
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue
         with suppress(DecodeError):
-            found[name] = read(model, live)
+            found[name] = decode(model, live)
     return found

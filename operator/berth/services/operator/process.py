@@ -90,9 +90,9 @@ def _context(
     """What every reconciler works with; whatever changes puts its keys into the queue."""
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
-    waker = Enqueuer(settings.namespace, consent, queue.add)
-    presence = AccessReadiness(waker.installation_changed, asyncio.get_running_loop().call_later)
-    hears = (waker.changed, waker.learned, presence.changed)
+    enqueuer = Enqueuer(settings.namespace, consent, queue.add)
+    presence = AccessReadiness(enqueuer.installation_changed, asyncio.get_running_loop().call_later)
+    hears = (enqueuer.changed, enqueuer.learned, presence.changed)
     caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *hears)
     applier = Applier(client, caches)
     version = distribution_version("berth")
@@ -101,7 +101,7 @@ def _context(
         version=version,
         client=client,
         caches=caches,
-        waker=waker,
+        enqueuer=enqueuer,
         applier=applier,
         statuses=StatusWriter(client, caches, PolicyPropagation(caches, replicas).problem, now=_now),
         probes=Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval),
