@@ -1,8 +1,8 @@
-"""The last known policy on disk, so that a restarted process serves pulls while the API server is away.
+"""The last known policy on disk, so that a restarted process serves pulls while the API server is unavailable.
 
-One file: a line with the SHA-256 of what follows and the time of the last word of the API server, then the policy in
-JSON. It is replaced as a whole, readable by this process alone (password hashes stand in it, no password and no token
-does), and read back only if the sum fits and the form is the one of this version; otherwise there is none.
+One file: a line with the SHA-256 of the rest and the time of the last event, then the policy in JSON. It is replaced
+atomically and readable by this process alone: it holds password hashes, but no password and no token. It is loaded
+only when its checksum and its format match.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pydantic import TypeAdapter, ValidationError
 
 from berth.authz.model import AccessTokenRecord, ProjectPolicy, Snapshot, Subject, User
 
-FORMAT: Final = 2
-"""Grows when a file of an older version can no longer be read."""
+FORMAT: Final = 3
+"""Version of the file. A file of another version is ignored."""
 FILE_NAME: Final = "policy.json"
-PAUSE: Final = 5.0  # seconds between two savings of a policy that keeps changing
-HEARD_STEP: Final = 30.0  # seconds by which the time may be newer than what the file says
+SAVE_INTERVAL: Final = 5.0  # seconds between two writes of a policy that keeps changing
+TIME_STEP: Final = 30.0  # seconds by which the time of the last event may be newer than the one in the file
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPolicy:
-    """A policy, the cluster's public keys, and when the API server last said that it is so (epoch seconds)."""
+    """A policy, the time of its last event (seconds since the epoch), and the cluster's public keys."""
 
     snapshot: Snapshot
-    heard: float
+    last_event_at: float
     cluster_keys: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """A snapshot without keys that are no strings, which JSON does not have."""
+    """A snapshot in JSON: mappings whose keys are no strings become lists of pairs."""
 
     generation: int
     projects: dict[str, ProjectPolicy]
@@ -58,7 +58,7 @@ _ADAPTER: Final = TypeAdapter(_Document)
 
 
 class PolicyStore:
-    """The file in `directory`, which has to exist."""
+    """The policy file in `directory`, which must exist."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -66,23 +66,23 @@ class PolicyStore:
         self._log = structlog.get_logger("berth.access.store")
 
     def load(self) -> StoredPolicy | None:
-        """What was saved last; None when there is nothing, or nothing that can be trusted."""
+        """The policy that was saved last; None when there is no file, or no valid one."""
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._log.warning("the stored policy could not be read", error=type(error).__name__)
+            self._log.warning("cannot read the stored policy", error=type(error).__name__)
             return None
         try:
             return _decoded(content)
         except (ValueError, KeyError, TypeError) as error:
-            # The values stay out of the log: hashes are among them.
-            self._log.warning("the stored policy is damaged or of another version", error=type(error).__name__)
+            # The error's text stays out of the log, because it may contain password hashes.
+            self._log.warning("stored policy is damaged or of another version", error=type(error).__name__)
             return None
 
     def save(self, policy: StoredPolicy) -> None:
-        """Replace what was saved. Raises OSError; the former file is whole then."""
+        """Replace the file. Raises OSError, and then the former file is intact."""
         content = _encoded(policy)
         descriptor, name = tempfile.mkstemp(prefix=".policy-", dir=self._directory)  # mode 0600
         try:
@@ -97,10 +97,10 @@ class PolicyStore:
             raise
 
 
-class PolicyKeeper:
-    """Saves the present policy when it has changed, and its time when that has moved on. `run` it as a task.
+class PolicySaver:
+    """Saves the present policy when it or its time has changed. `run` it as a task.
 
-    `present` gives the policy, or None as long as there is none of the cluster's own.
+    `present` returns the policy, or None until one has been read from the cluster.
     """
 
     def __init__(
@@ -117,20 +117,20 @@ class PolicyKeeper:
         self._log = structlog.get_logger("berth.access.store")
 
     async def run(self) -> None:
-        """Look every few seconds, for ever. Ends by cancellation alone."""
+        """Save every few seconds, forever. Ends only by cancellation."""
         while True:
-            await self.keep()
-            await self._sleep(PAUSE)
+            await self.save_if_changed()
+            await self._sleep(SAVE_INTERVAL)
 
-    async def keep(self) -> None:
-        """Save the present policy unless what is saved says the same."""
+    async def save_if_changed(self) -> None:
+        """Save the present policy unless the saved one is equal."""
         present = self._present()
         if present is None or not self._differs(present):
             return
         try:
             await asyncio.to_thread(self._store.save, present)
         except OSError as error:
-            self._log.warning("the policy could not be stored", error=f"{type(error).__name__}: {error.strerror}")
+            self._log.warning("cannot store the policy", error=f"{type(error).__name__}: {error.strerror}")
             return
         self._saved = present
 
@@ -140,7 +140,7 @@ class PolicyKeeper:
             saved is None
             or saved.snapshot.generation != present.snapshot.generation
             or saved.cluster_keys != present.cluster_keys
-            or present.heard - saved.heard >= HEARD_STEP
+            or present.last_event_at - saved.last_event_at >= TIME_STEP
         )
 
 
@@ -158,19 +158,19 @@ def _encoded(policy: StoredPolicy) -> bytes:
             cluster_keys=dict(policy.cluster_keys),
         )
     )
-    head = {"format": FORMAT, "heard": policy.heard}
-    return json.dumps({**head, "sha256": _sum(head, body)}).encode("ascii") + b"\n" + body
+    head = {"format": FORMAT, "lastEventAt": policy.last_event_at}
+    return json.dumps({**head, "sha256": _checksum(head, body)}).encode("ascii") + b"\n" + body
 
 
 def _decoded(content: bytes) -> StoredPolicy:
     line, _, body = content.partition(b"\n")
     head = json.loads(line)
-    if head.pop("sha256") != _sum(head, body) or head["format"] != FORMAT:
-        raise ValueError("sum or format does not fit")
+    if head.pop("sha256") != _checksum(head, body) or head["format"] != FORMAT:
+        raise ValueError("checksum or format does not match")
     try:
         document = _ADAPTER.validate_json(body)
     except ValidationError as error:
-        raise ValueError("not the form of this version") from error
+        raise ValueError("document does not match this version") from error
     snapshot = Snapshot(
         generation=document.generation,
         projects=document.projects,
@@ -180,10 +180,10 @@ def _decoded(content: bytes) -> StoredPolicy:
         aliases=dict(document.aliases),
         certifications=dict(document.certifications),
     )
-    return StoredPolicy(snapshot, float(head["heard"]), document.cluster_keys)
+    return StoredPolicy(snapshot, float(head["lastEventAt"]), document.cluster_keys)
 
 
-def _sum(head: Mapping[str, Any], body: bytes) -> str:
+def _checksum(head: Mapping[str, Any], body: bytes) -> str:
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode("ascii") + b"\n")
     digest.update(body)
     return digest.hexdigest()

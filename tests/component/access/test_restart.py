@@ -57,7 +57,7 @@ async def test_pulls_are_served_for_ever_and_pushes_until_the_policy_is_too_old(
             assert await _outcomes(process, gateway) == [200, 200]
         saved = store.load()
         assert saved is not None
-        store.save(replace(saved, heard=saved.heard - 1000))
+        store.save(replace(saved, last_event_at=saved.last_event_at - 1000))
         async with started(plane, kubeconfig, tmp_path) as process:
             await ready(process)
             assert await _outcomes(process, gateway) == [200, 403]

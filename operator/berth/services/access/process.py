@@ -45,8 +45,8 @@ from berth.services.access.tokens.registry_tokens import TokenService
 from berth.services.access.upstream.catalog_client import CatalogClient
 from berth.services.access.upstream.registry_proxy import RegistryProxy
 from berth.settings import AccessSettings
-from berth.snapshot.store import PolicyKeeper, PolicyStore, StoredPolicy
-from berth.snapshot.watcher import SnapshotFeed
+from berth.snapshot.store import PolicySaver, PolicyStore, StoredPolicy
+from berth.snapshot.watcher import SnapshotWatcher
 
 _AUDIT_SECONDS: Final = 0.02  # for which lines of the audit log are gathered: a write costs as much as a decision
 _GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause
@@ -71,16 +71,16 @@ async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> boo
 class _Watched:
     """What runs beside the server and knows the cluster."""
 
-    feed: SnapshotFeed
+    feed: SnapshotWatcher
     verifier: ServiceAccountVerifier
-    keeper: PolicyKeeper
+    keeper: PolicySaver
     last_use: LastUse
 
 
 def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
     store = PolicyStore(settings.state_dir)
     stored = store.load()
-    feed = SnapshotFeed(
+    feed = SnapshotWatcher(
         kube,
         namespace=settings.namespace,
         layer_size_limit=settings.layer_size_limit,
@@ -94,12 +94,12 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
         verifier.take(stored.cluster_keys)
 
     def present() -> StoredPolicy | None:
-        return StoredPolicy(feed.snapshot, feed.heard, verifier.document) if feed.listed else None
+        return StoredPolicy(feed.snapshot, feed.last_event_at, verifier.document) if feed.listed else None
 
     return _Watched(
         feed=feed,
         verifier=verifier,
-        keeper=PolicyKeeper(store, present),
+        keeper=PolicySaver(store, present),
         last_use=LastUse(
             now=_now,
             present=feed.token_object,
@@ -170,7 +170,7 @@ def _deps(
             trusted_hops=settings.trusted_hops,
         ),
         policy=PolicyRevisions(
-            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), wait_for=feed.reach
+            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), wait_for=feed.wait_for
         ),
         catalog=_catalog(settings, to_catalog),
         registries=RegistryProxy(to_registries, base=base),
