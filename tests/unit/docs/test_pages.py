@@ -15,6 +15,7 @@ from berth.api.policy import AccessPolicy
 from berth.authz.policy.manifests import MODELS
 from berth.cli.kubectl.main import cli
 from tests.kit.docs.pages import DOCS, ROOT, anchors, code, links, manifests, pages, plugin_commands, target
+from tests.kit.docs.paths import is_module, is_path, named_modules, named_paths
 
 
 def _named(page: Path) -> str:
@@ -53,6 +54,17 @@ def test_every_make_target_that_is_named_exists() -> None:
     named = {name for page in pages() for name in re.findall(r"(?:^|`)make ([a-z-]+)", code(page), re.MULTILINE)}
     assert "demo" in named
     assert named - known == set()
+
+
+@pytest.mark.parametrize("page", pages(), ids=_named)
+def test_every_file_and_module_that_is_named_exists(page: Path) -> None:
+    assert [path for path in named_paths(page) if not is_path(page, path)] == []
+    assert [name for name in named_modules(page) if not is_module(name)] == []
+
+
+def test_files_and_modules_are_named_at_all() -> None:
+    assert len([path for page in pages() for path in named_paths(page)]) > 100
+    assert any(named_modules(page) for page in pages())
 
 
 KINDS: dict[str, type[BaseModel]] = {**MODELS, "AccessTest": AccessTest, "AccessPolicy": AccessPolicy}
