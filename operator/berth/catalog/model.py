@@ -1,4 +1,4 @@
-"""What the catalog takes and gives, as frozen data. No I/O. All times are aware (UTC); all sizes are bytes."""
+"""The catalog's data: writes, tags, moves and views. All times are aware (UTC); all sizes are bytes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enum import StrEnum
 
 
 class WriteKind(StrEnum):
-    """What a write does to its reference."""
+    """Effect of a write on its reference."""
 
     PUSH = "push"
     DELETE = "delete"
 
 
 class WriteState(StrEnum):
-    """Where a write stands. `OPEN`: announced, and nobody has said yet what the registry made of it."""
+    """State of a write. `OPEN`: announced, result unknown."""
 
     OPEN = "open"
     COMMITTED = "committed"
@@ -24,7 +24,7 @@ class WriteState(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a tag moved. `WALK`: the registry was found so, and nobody had announced it."""
+    """Cause of a tag move. `WALK`: found by a registry walk, without an announced write."""
 
     PUSH = "push"
     DELETE = "delete"
@@ -46,7 +46,7 @@ class RepositoryKey:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write that `access` is about to make. `reference` is a tag or a digest; a delete may not know its digest."""
+    """A write that `access` announces. `reference` is a tag or a digest; the digest of a delete may be unknown."""
 
     kind: WriteKind
     repository: RepositoryKey
@@ -58,24 +58,24 @@ class Intent:
 
     @property
     def tag(self) -> str | None:
-        """The tag that is written, or None when the reference is a digest."""
+        """The written tag; None when the reference is a digest."""
         return None if is_digest(self.reference) else self.reference
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """An intent as the catalog keeps it."""
+    """A recorded intent and its state."""
 
     id: str
     intent: Intent
     created_at: datetime
     state: WriteState
-    doubtful: bool = False  # another write of the same reference ran at the same time; only the registry knows who won
+    doubtful: bool = False  # overlapped with another write of the same reference: read the result from the registry
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A tag that is present. `media_type` and `size` are those of what it points to; an index counts its children."""
+    """A present tag. `media_type` and `size` are those of its manifest; the size of an index includes its children."""
 
     name: str
     digest: str
@@ -88,7 +88,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class TagMove:
-    """One move of a tag: appeared (`from_digest` None), moved, or went (`to_digest` None). `id` grows with time."""
+    """One move of a tag: created (`from_digest` None), moved, or deleted (`to_digest` None). `id` grows with time."""
 
     id: int
     tag: str
@@ -102,7 +102,7 @@ class TagMove:
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """A manifest whose `subject` is another one. `size` is that of the manifest itself (OCI descriptor)."""
+    """A manifest with a `subject`. `size` is that of the manifest itself (OCI descriptor)."""
 
     media_type: str
     digest: str
@@ -123,7 +123,7 @@ class LastPush:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """What the latest healing walk found. `in_sync` is None until the first one."""
+    """Result of the latest registry walk. `in_sync` is None until the first one."""
 
     in_sync: bool | None = None
     reason: str = ""
@@ -133,7 +133,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryView:
-    """Everything that a repository's object shows."""
+    """Everything that the status of a repository's object shows."""
 
     key: RepositoryKey
     tags: tuple[Tag, ...]  # the newest, newest first
@@ -141,7 +141,7 @@ class RepositoryView:
     digest_count: int
     last_push: LastPush | None
     sync: Sync
-    object_due: bool  # a push was recorded that no object has shown yet
+    object_due: bool  # a push was recorded and the repository's object was not created since
 
 
 def is_digest(reference: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from berth.catalog.db.database import Database, open_database
-from tests.kit.catalog.contents import Ledger
+from tests.kit.catalog.contents import Catalog
 from tests.kit.catalog.postgres import Postgres, running_postgres
 from tests.kit.catalog.registries import Registry, registry_with_client
 
@@ -52,8 +52,8 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def ledger(database: Database) -> Ledger:
-    return Ledger(database)
+def catalog(database: Database) -> Catalog:
+    return Catalog(database)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from berth.oci import manifest as manifests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.metrics import CatalogMetrics
 from berth.services.catalog.process import server_config
-from tests.kit.catalog.contents import Ledger, digest, image
+from tests.kit.catalog.contents import Catalog, digest, image
 from tests.kit.control_plane import free_ports
 
 ISSUER = "https://kubernetes.default.svc"
@@ -51,7 +51,7 @@ class Api:
 
     url: str
     session: aiohttp.ClientSession
-    ledger: Ledger
+    catalog: Catalog
     metrics: CatalogMetrics
     ended: dict[str, str] = field(default_factory=dict)
     migrated: bool = True
@@ -89,16 +89,16 @@ class Api:
 
 @asynccontextmanager
 async def running_api(database: Database) -> AsyncIterator[Api]:
-    ledger = Ledger(database)
+    catalog = Catalog(database)
     verifier = ServiceAccountVerifier(issuer=ISSUER, fetch_keys=keys)
     await verifier.load()
     metrics = CatalogMetrics()
     (port,) = free_ports(1)
     async with aiohttp.ClientSession() as session:
-        api = Api(f"http://127.0.0.1:{port}", session, ledger, metrics)
+        api = Api(f"http://127.0.0.1:{port}", session, catalog, metrics)
         deps = Deps(
             database=database,
-            store=ledger.store,
+            write_log=catalog.write_log,
             verifier=verifier,
             accounts=frozenset({"berth-system/berth-access"}),
             metrics=metrics,
@@ -314,10 +314,10 @@ async def test_probes_need_no_token_and_tell_what_is_missing(api: Api) -> None:
 
 
 async def test_a_database_that_fails_is_told_without_its_details(api: Api) -> None:
-    async with api.ledger.database.engine.begin() as connection:
+    async with api.catalog.database.engine.begin() as connection:
         await connection.exec_driver_sql("DROP TABLE writes")
     status, answer = await api.announce(image())
-    assert (status, answer["error"]) == (503, "The catalog's database does not answer at the moment; try again.")
+    assert (status, answer["error"]) == (503, "The catalog's database is unavailable at the moment; try again.")
 
 
 async def test_calls_are_counted_by_endpoint_and_status(api: Api) -> None:

@@ -55,7 +55,7 @@ async def test_replicas_that_start_together_migrate_once(database_url: str) -> N
     async def start() -> bool:
         async with open_database(database_url) as opened:
             await opened.migrate()
-            return await opened.reachable()
+            return await opened.is_reachable()
 
     async with asyncio.timeout(60):
         assert await asyncio.gather(*(start() for _ in range(4))) == [True] * 4
@@ -109,4 +109,4 @@ async def test_a_url_of_another_kind_is_refused_without_its_password() -> None:
 
 async def test_a_database_that_is_away_is_not_reachable(tmp_path: Any) -> None:
     async with open_database(f"postgresql+psycopg://berth@/berth?host={tmp_path}") as away:
-        assert not await away.reachable()
+        assert not await away.is_reachable()

@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 import uvloop
 from berth.services.catalog.process import serve
-from berth.services.logs import configure_logs
+from berth.runtime.logs import configure_logs
 from berth.settings import CatalogSettings
 configure_logs("catalog")
 uvloop.run(serve(CatalogSettings(), Path(sys.argv[1])))
@@ -190,7 +190,7 @@ async def test_a_restarted_catalog_writes_nothing_to_the_cluster(catalog: Catalo
 
     catalog.start()
     await catalog.ready()
-    looked = 'berth_catalog_published_total{outcome="unchanged"}'
+    looked = 'berth_catalog_publish_total{outcome="unchanged"}'
 
     async def metrics() -> str:
         async with (

@@ -17,7 +17,7 @@ from berth.catalog.model import RepositoryKey
 from berth.catalog.publish.publisher import Publisher
 from berth.kube.client import KubeClient
 from tests.component.chart.test_chart import CHART, render
-from tests.kit.catalog.contents import Ledger, digest, image
+from tests.kit.catalog.contents import Catalog, digest, image
 from tests.kit.catalog.postgres import Postgres
 from tests.kit.control_plane import AuditEvent, ControlPlane
 
@@ -82,14 +82,16 @@ def cluster(berth_crds: ControlPlane, unique: str) -> Cluster:
 
 
 @asynccontextmanager
-async def publishing(cluster: Cluster, ledger: Ledger, *, interval: float = 0.0) -> AsyncIterator[Publisher]:
+async def publishing(cluster: Cluster, catalog: Catalog, *, interval: float = 0.0) -> AsyncIterator[Publisher]:
     """A running publisher that hears of every commit, as in the process."""
     async with KubeClient.connect(cluster.kubeconfig) as client:
-        publisher = Publisher(ledger.database, ledger.store, client, now=lambda: ledger.now, interval=interval)
-        ledger.on_change = publisher.enqueue
+        publisher = Publisher(
+            catalog.database, catalog.write_log, client, now=lambda: catalog.now, interval_seconds=interval
+        )
+        catalog.on_change = publisher.enqueue
         task = asyncio.create_task(publisher.run())
         try:
-            await eventually(lambda: publisher.idle)
+            await eventually(lambda: publisher.is_idle)
             yield publisher
         finally:
             task.cancel()
@@ -116,17 +118,17 @@ def shown(cluster: Cluster, name: str) -> Callable[[], dict[str, Any] | None]:
 
 
 @pytest.fixture
-def ledger(sqlite: Database) -> Ledger:
-    return Ledger(sqlite)
+def catalog(sqlite: Database) -> Catalog:
+    return Catalog(sqlite)
 
 
-async def test_the_first_push_makes_the_object_with_two_writes(cluster: Cluster, ledger: Ledger) -> None:
-    async with publishing(cluster, ledger) as publisher:
+async def test_the_first_push_makes_the_object_with_two_writes(cluster: Cluster, catalog: Catalog) -> None:
+    async with publishing(cluster, catalog) as publisher:
         mark = cluster.plane.audit_position()
-        await ledger.push(image(), "v1", key=cluster.key("tools/aligner"))
+        await catalog.push(image(), "v1", key=cluster.key("tools/aligner"))
         name = names.repository_object_name("tools/aligner")
         status = await eventually(shown(cluster, name))
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
 
         made = cluster.repositories()[name]
         assert made["spec"] == {"repository": "tools/aligner"}
@@ -151,49 +153,49 @@ async def test_the_first_push_makes_the_object_with_two_writes(cluster: Cluster,
         (condition,) = status["conditions"]
         assert (condition["type"], condition["status"], condition["reason"]) == ("CatalogInSync", "True", "InSync")
         assert [(write.subresource, write.code) for write in cluster.writes(mark)] == [("", 201), ("status", 200)]
-        assert not (await ledger.view(cluster.key("tools/aligner"))).object_due
+        assert not (await catalog.view(cluster.key("tools/aligner"))).object_due
 
 
-async def test_a_moved_tag_is_one_write(cluster: Cluster, ledger: Ledger) -> None:
-    async with publishing(cluster, ledger) as publisher:
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+async def test_a_moved_tag_is_one_write(cluster: Cluster, catalog: Catalog) -> None:
+    async with publishing(cluster, catalog) as publisher:
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(shown(cluster, "aligner"))
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
         mark = cluster.plane.audit_position()
-        await ledger.push(image(salt="2"), "v1", key=cluster.key("aligner"))
+        await catalog.push(image(salt="2"), "v1", key=cluster.key("aligner"))
         await eventually(
             lambda: cluster.repositories()["aligner"]["status"]["tags"][0]["digest"] == digest(image(salt="2"))
         )
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
         assert [write.subresource for write in cluster.writes(mark)] == ["status"]
 
 
-async def test_a_restart_writes_nothing(cluster: Cluster, ledger: Ledger) -> None:
+async def test_a_restart_writes_nothing(cluster: Cluster, catalog: Catalog) -> None:
     cluster.declare("declared")
-    async with publishing(cluster, ledger) as publisher:
+    async with publishing(cluster, catalog) as publisher:
         for n in range(3):
-            await ledger.push(image(), "v1", key=cluster.key(f"tools/r{n}"))
+            await catalog.push(image(), "v1", key=cluster.key(f"tools/r{n}"))
         await eventually(lambda: len(cluster.repositories()) == 4)
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
     mark = cluster.plane.audit_position()
-    async with publishing(cluster, ledger) as publisher:
-        await eventually(lambda: publisher.idle)
+    async with publishing(cluster, catalog) as publisher:
+        await eventually(lambda: publisher.is_idle)
     assert cluster.writes(mark) == []
 
 
-async def test_a_restart_shows_what_was_recorded_while_nobody_published(cluster: Cluster, ledger: Ledger) -> None:
-    await ledger.push(image(), "v1", key=cluster.key("aligner"))
-    async with publishing(cluster, ledger):
+async def test_a_restart_shows_what_was_recorded_while_nobody_published(cluster: Cluster, catalog: Catalog) -> None:
+    await catalog.push(image(), "v1", key=cluster.key("aligner"))
+    async with publishing(cluster, catalog):
         status = await eventually(shown(cluster, "aligner"))
     assert status["tagCount"] == 1
 
 
 async def test_a_declared_repository_is_found_by_its_path_and_its_spec_is_left_alone(
-    cluster: Cluster, ledger: Ledger
+    cluster: Cluster, catalog: Catalog
 ) -> None:
     cluster.declare("my-tool", repository="tools/aligner", description="Short-read aligner")
-    async with publishing(cluster, ledger):
-        await ledger.push(image(), "v1", key=cluster.key("tools/aligner"))
+    async with publishing(cluster, catalog):
+        await catalog.push(image(), "v1", key=cluster.key("tools/aligner"))
         await eventually(lambda: (shown(cluster, "my-tool")() or {}).get("tagCount") == 1)
 
     (only,) = cluster.repositories().values()
@@ -202,7 +204,7 @@ async def test_a_declared_repository_is_found_by_its_path_and_its_spec_is_left_a
 
 
 async def test_an_object_that_somebody_makes_at_the_same_moment_stays_as_they_made_it(
-    cluster: Cluster, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = KubeClient.create
 
@@ -212,8 +214,8 @@ async def test_an_object_that_somebody_makes_at_the_same_moment_stays_as_they_ma
         return await create(client, *arguments, **options)
 
     monkeypatch.setattr(KubeClient, "create", a_moment_later)
-    async with publishing(cluster, ledger):
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+    async with publishing(cluster, catalog):
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(lambda: (shown(cluster, "aligner")() or {}).get("tagCount") == 1)
     (only,) = cluster.repositories().values()
     assert only["spec"] == {"description": "Short-read aligner"}
@@ -226,19 +228,19 @@ def test_the_catalog_may_change_no_object_that_exists(cluster: Cluster, verb: st
     assert cluster.plane.kubectl(*asked, f"--kubeconfig={cluster.kubeconfig}").stdout.strip() == "no"
 
 
-async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, ledger: Ledger) -> None:
+async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, catalog: Catalog) -> None:
     cluster.declare("aligner")
-    async with publishing(cluster, ledger):
+    async with publishing(cluster, catalog):
         status = await eventually(shown(cluster, "aligner"))
     assert (status["tagCount"], status["digestCount"]) == (0, 0)
     assert status["conditions"][0]["reason"] == "NeverPushed"
     assert "lastPush" not in status
 
 
-async def test_a_name_that_stands_for_another_path_is_not_taken(cluster: Cluster, ledger: Ledger) -> None:
+async def test_a_name_that_stands_for_another_path_is_not_taken(cluster: Cluster, catalog: Catalog) -> None:
     cluster.declare("aligner", repository="tools/aligner")
-    async with publishing(cluster, ledger):
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+    async with publishing(cluster, catalog):
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(lambda: len(cluster.repositories()) == 2)
 
     (made,) = (item for name, item in cluster.repositories().items() if name != "aligner")
@@ -246,30 +248,30 @@ async def test_a_name_that_stands_for_another_path_is_not_taken(cluster: Cluster
     assert made["metadata"]["name"].startswith("aligner-")
 
 
-async def test_a_deleted_object_stays_deleted_until_the_next_push(cluster: Cluster, ledger: Ledger) -> None:
+async def test_a_deleted_object_stays_deleted_until_the_next_push(cluster: Cluster, catalog: Catalog) -> None:
     key = cluster.key("aligner")
-    async with publishing(cluster, ledger) as publisher:
-        await ledger.push(image(), "v1", key=key)
+    async with publishing(cluster, catalog) as publisher:
+        await catalog.push(image(), "v1", key=key)
         await eventually(shown(cluster, "aligner"))
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
         cluster.plane.kubectl("delete", "dockerrepository", "aligner", "-n", cluster.namespace, check=True)
         publisher.enqueue(key)
-        await eventually(lambda: publisher.idle)
-    async with publishing(cluster, ledger) as publisher:
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
+    async with publishing(cluster, catalog) as publisher:
+        await eventually(lambda: publisher.is_idle)
         assert cluster.repositories() == {}
-        await ledger.push(image(salt="2"), "v1", key=key)
+        await catalog.push(image(salt="2"), "v1", key=key)
         status = await eventually(shown(cluster, "aligner"))
     assert status["tags"][0]["digest"] == digest(image(salt="2"))
 
 
-async def test_where_repositories_must_be_declared_none_is_made(cluster: Cluster, ledger: Ledger) -> None:
+async def test_where_repositories_must_be_declared_none_is_made(cluster: Cluster, catalog: Catalog) -> None:
     declared = '{"spec":{"repositoryCreation":"Declared"}}'
     cluster.plane.kubectl("patch", "project", cluster.project, "--type=merge", "-p", declared, check=True)
-    async with publishing(cluster, ledger) as publisher:
+    async with publishing(cluster, catalog) as publisher:
         mark = cluster.plane.audit_position()
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
-        await eventually(lambda: publisher.idle)
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
+        await eventually(lambda: publisher.is_idle)
         assert cluster.writes(mark) == []
 
         on_push = '{"spec":{"repositoryCreation":"OnPush"}}'
@@ -277,9 +279,9 @@ async def test_where_repositories_must_be_declared_none_is_made(cluster: Cluster
         await eventually(shown(cluster, "aligner"))
 
 
-async def test_a_status_that_somebody_changed_is_put_back(cluster: Cluster, ledger: Ledger) -> None:
-    async with publishing(cluster, ledger):
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+async def test_a_status_that_somebody_changed_is_put_back(cluster: Cluster, catalog: Catalog) -> None:
+    async with publishing(cluster, catalog):
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(shown(cluster, "aligner"))
         cluster.plane.kubectl(
             "patch", "dockerrepository", "aligner", "-n", cluster.namespace, "--subresource=status", "--type=merge",
@@ -288,9 +290,9 @@ async def test_a_status_that_somebody_changed_is_put_back(cluster: Cluster, ledg
         await eventually(lambda: cluster.repositories()["aligner"]["status"]["tagCount"] == 1)
 
 
-async def test_what_others_write_into_the_status_stays(cluster: Cluster, ledger: Ledger) -> None:
-    async with publishing(cluster, ledger):
-        await ledger.push(image(), "v1", key=cluster.key("aligner"))
+async def test_what_others_write_into_the_status_stays(cluster: Cluster, catalog: Catalog) -> None:
+    async with publishing(cluster, catalog):
+        await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(shown(cluster, "aligner"))
         ready = {
             "type": "Ready",
@@ -309,23 +311,25 @@ async def test_what_others_write_into_the_status_stays(cluster: Cluster, ledger:
             },
             check=True,
         )  # fmt: skip
-        await ledger.push(image(salt="2"), "v2", key=cluster.key("aligner"))
+        await catalog.push(image(salt="2"), "v2", key=cluster.key("aligner"))
         await eventually(lambda: cluster.repositories()["aligner"]["status"]["tagCount"] == 2)
         status = cluster.repositories()["aligner"]["status"]
     assert {condition["type"] for condition in status["conditions"]} == {"CatalogInSync", "Ready"}
     assert status["observedGeneration"] == 1
 
 
-async def test_a_hundred_pushes_at_once_are_few_writes_and_the_last_one_shows(cluster: Cluster, ledger: Ledger) -> None:
-    async with publishing(cluster, ledger, interval=1.0) as publisher:
+async def test_a_hundred_pushes_at_once_are_few_writes_and_the_last_one_shows(
+    cluster: Cluster, catalog: Catalog
+) -> None:
+    async with publishing(cluster, catalog, interval=1.0) as publisher:
         mark = cluster.plane.audit_position()
         for n in range(100):
-            await ledger.push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
+            await catalog.push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
         last = digest(image(salt="99"))
         await eventually(
             lambda: (shown(cluster, "aligner")() or {"tags": [{"digest": ""}]})["tags"][0]["digest"] == last
         )
-        await eventually(lambda: publisher.idle)
+        await eventually(lambda: publisher.is_idle)
         statuses = [write for write in cluster.writes(mark) if write.subresource == "status"]
     elapsed_intervals = 1 + DEADLINE
     assert len(statuses) < elapsed_intervals
@@ -336,15 +340,15 @@ async def test_two_replicas_on_one_database_show_the_last_push_in_the_end(
 ) -> None:
     async with open_database(postgres.create(unique)) as one, open_database(postgres.url(unique)) as other:
         await one.migrate()
-        ledgers = (Ledger(one), Ledger(other, ids=itertools.count(1000)))
+        catalogs = (Catalog(one), Catalog(other, ids=itertools.count(1000)))
         async with (
-            publishing(cluster, ledgers[0]) as first,
-            publishing(cluster, ledgers[1]) as second,
+            publishing(cluster, catalogs[0]) as first,
+            publishing(cluster, catalogs[1]) as second,
         ):
             for n in range(20):
-                ledgers[n % 2].now = ledgers[(n + 1) % 2].now
-                await ledgers[n % 2].push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
-            await eventually(lambda: first.idle and second.idle)
+                catalogs[n % 2].now = catalogs[(n + 1) % 2].now
+                await catalogs[n % 2].push(image(salt=str(n)), "v1", key=cluster.key("aligner"))
+            await eventually(lambda: first.is_idle and second.is_idle)
             status = cluster.repositories()["aligner"]["status"]
     assert status["digestCount"] == 20
     assert status["tags"][0]["digest"] == digest(image(salt="19"))

@@ -1,4 +1,4 @@
-"""Manifests to push, and a catalog whose clock and ids the test holds."""
+"""Manifests to push, and a catalog with a clock and ids that the test controls."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from berth.catalog.db.database import Database
 from berth.catalog.index import queries
-from berth.catalog.index.write_log import Store
+from berth.catalog.index.write_log import WriteLog
 from berth.catalog.model import Intent, RepositoryKey, RepositoryView, Tag, TagMove, WriteKind
 from berth.catalog.sync.align import SyncDeps
 from berth.oci import manifest as manifests
@@ -58,8 +58,8 @@ def digest(body: bytes) -> str:
 
 
 @dataclass
-class Ledger:
-    """A store on a database, the questions that tests ask of it, a clock that moves when told, and what changed."""
+class Catalog:
+    """A write log on a database, queries on it, a clock that the test moves, and the repositories that changed."""
 
     database: Database
     now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -68,19 +68,19 @@ class Ledger:
     on_change: Callable[[RepositoryKey], None] | None = None
 
     def __post_init__(self) -> None:
-        self.store = Store(
+        self.write_log = WriteLog(
             self.database,
             now=lambda: self.now,
             new_id=lambda: f"write-{next(self.ids)}",
-            changed=self._note,
+            on_change=self._changed,
         )
 
-    def _note(self, key: RepositoryKey) -> None:
+    def _changed(self, key: RepositoryKey) -> None:
         self.changed.append(key)
         if self.on_change is not None:
             self.on_change(key)
 
-    def later(self, **by: float) -> None:
+    def advance(self, **by: float) -> None:
         self.now += timedelta(**by)
 
     async def announce(
@@ -93,7 +93,7 @@ class Ledger:
         kind: WriteKind = WriteKind.PUSH,
     ) -> str:
         media_type = json.loads(body)["mediaType"]
-        return await self.store.announce(
+        return await self.write_log.announce(
             Intent(kind, key, reference or digest(body), digest(body), media_type, by, "docker/29.0")
         )
 
@@ -101,14 +101,14 @@ class Ledger:
         self, body: bytes, reference: str | None = None, *, key: RepositoryKey = ALIGNER, by: str = "curator"
     ) -> None:
         """A push as it goes when all is well, a second after the one before."""
-        self.later(seconds=1)
-        await self.store.commit(await self.announce(body, reference, key=key, by=by), body)
+        self.advance(seconds=1)
+        await self.write_log.commit(await self.announce(body, reference, key=key, by=by), body)
 
     async def delete(self, reference: str, *, key: RepositoryKey = ALIGNER, by: str = "curator") -> None:
-        self.later(seconds=1)
+        self.advance(seconds=1)
         known = reference if ":" in reference else None
-        await self.store.commit(
-            await self.store.announce(Intent(WriteKind.DELETE, key, reference, known, "", by, "crane"))
+        await self.write_log.commit(
+            await self.write_log.announce(Intent(WriteKind.DELETE, key, reference, known, "", by, "crane"))
         )
 
     async def view(self, key: RepositoryKey = ALIGNER) -> RepositoryView:
@@ -128,12 +128,12 @@ class Ledger:
             return await queries.history(session, row, tag) if row is not None else []
 
 
-def means(ledger: Ledger, client: RegistryClient) -> SyncDeps:
-    """By what a test's catalog is brought into line with the registry of that client; writes are dead after 60 s."""
+def sync_deps(catalog: Catalog, client: RegistryClient) -> SyncDeps:
+    """What a sync run needs, with the registry of that client; writes are overdue after 60 s."""
     return SyncDeps(
-        ledger.database,
+        catalog.database,
         lambda _project: client,
-        now=lambda: ledger.now,
+        now=lambda: catalog.now,
         timeout=timedelta(seconds=60),
-        changed=ledger.changed.append,
+        on_change=catalog.changed.append,
     )

@@ -19,13 +19,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-BUSY_TIMEOUT: Final = 5.0  # seconds for which a transaction waits for another one, or for a connection
+BUSY_TIMEOUT_SECONDS: Final = 5.0
+"""How long a transaction waits for another one, or for a connection."""
 _READ_ONLY: Final = "berth_read_only"
 _MIGRATIONS: Final = "berth.catalog:migrations"
 
 
 class Database:
-    """One pool of connections. Make it with `open_database`."""
+    """One pool of connections, created by `open_database`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -40,25 +41,25 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A consistent look. Nothing that is changed in it is kept."""
+        """A read-only transaction: one consistent snapshot, and changes are discarded."""
         async with self._read() as session:
             yield session
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
-        """A transaction: kept as a whole when the block ends well, else dropped as a whole."""
+        """A transaction: committed when the block succeeds, else rolled back."""
         async with self._write() as session, session.begin():
             yield session
 
     async def migrate(self) -> None:
-        """Bring the schema up to this version, whole or not at all. Replicas that start together take turns."""
+        """Migrate the schema to this version in one transaction. Replicas that start together take turns."""
         async with self.engine.begin() as connection:
             if self.is_postgresql:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key("migrate")})
             await connection.run_sync(_upgrade)
 
-    async def reachable(self) -> bool:
-        """Whether the database answers."""
+    async def is_reachable(self) -> bool:
+        """Whether the database responds."""
         try:
             async with self.reading() as session:
                 await session.execute(text("SELECT 1"))
@@ -68,9 +69,9 @@ class Database:
 
     @asynccontextmanager
     async def exclusive(self, name: str) -> AsyncIterator[bool]:
-        """True for one holder of `name` among all replicas, False at once for everybody else while it is held.
+        """Try to take the lock `name` among all replicas; yields at once whether it was acquired.
 
-        On PostgreSQL the lock belongs to a connection, so that it ends with the process that held it.
+        On PostgreSQL the lock belongs to a connection, so it ends with its process.
         """
         lock = self._locks.setdefault(name, asyncio.Lock())
         if lock.locked():
@@ -93,17 +94,17 @@ class Database:
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Open the database at a SQLAlchemy URL (`sqlite+aiosqlite:///…` or `postgresql+psycopg://…`) and close it after.
+    """Open the database at a SQLAlchemy URL: `sqlite+aiosqlite:///…` or `postgresql+psycopg://…`.
 
-    Raises ValueError, without the URL's password, for any other kind.
+    Raises ValueError for any other driver; the message does not contain the URL's password.
     """
     parsed = make_url(url)
     if parsed.drivername == "sqlite+aiosqlite":
-        engine = create_async_engine(parsed, pool_timeout=BUSY_TIMEOUT)
+        engine = create_async_engine(parsed, pool_timeout=BUSY_TIMEOUT_SECONDS)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
     elif parsed.drivername == "postgresql+psycopg":
-        engine = create_async_engine(parsed, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT)
+        engine = create_async_engine(parsed, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_SECONDS)
     else:
         raise ValueError(
             f"The database URL starts with {parsed.drivername!r}; use sqlite+aiosqlite or postgresql+psycopg."
@@ -115,7 +116,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 def migration_config(connection: Connection) -> Config:
-    """Alembic's configuration for the migrations in this package, on an open connection."""
+    """Alembic configuration for this package's migrations on an open connection."""
     config = Config()
     config.set_main_option("script_location", _MIGRATIONS)
     config.attributes["connection"] = connection
@@ -127,15 +128,15 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _lock_key(name: str) -> int:
-    """PostgreSQL's locks are numbers of 64 bits."""
+    """The 64-bit number of a PostgreSQL advisory lock."""
     return int.from_bytes(hashlib.sha256(f"berth-catalog/{name}".encode()).digest()[:8], "big", signed=True)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver behind our back
+    connection.isolation_level = None  # `_begin_sqlite` starts transactions, not the driver
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout={int(BUSY_TIMEOUT * 1000)}",
+        f"busy_timeout={int(BUSY_TIMEOUT_SECONDS * 1000)}",
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
@@ -145,6 +146,6 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later can not wait its turn in SQLite, so writers queue from the start.
+    # SQLite cannot upgrade a reading transaction to a writing one while another writes, so writers lock at the start.
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -38,21 +38,21 @@ CLIENT_LENGTH: Final = 256
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """An aware time, kept in UTC. SQLite keeps no zone, so it is put back on reading."""
+    """An aware time in UTC. SQLite stores no time zone, so it is added on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuses a naive time, which would mean another moment on another machine."""
+        """Convert to UTC. Raises ValueError for a naive time."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a time without a zone can not be recorded")
+            raise ValueError("a time without a time zone cannot be recorded")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The same moment, aware."""
+        """The same time, aware."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
@@ -65,25 +65,25 @@ def text(length: int) -> String:
 
 
 def person() -> String:
-    """The name of somebody who pushed.
+    """The name of a person or account.
 
-    SQLite keeps any length, whatever is declared, so what is declared there stays: to change it would copy every table.
+    SQLite ignores the declared length. The old one stays declared there, because changing it would copy every table.
     """
     return text(PERSON_LENGTH).with_variant(String(_PERSON_LENGTH_ON_SQLITE), "sqlite")
 
 
 def word(kind: type[StrEnum]) -> Enum:
-    """One word of a closed list, kept as its text."""
+    """One value of an enum, stored as text."""
     return Enum(
         kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members]
     )
 
 
-NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up in an INTEGER key alone
+NUMBER: Final = BigInteger().with_variant(Integer, "sqlite")  # SQLite auto-increments INTEGER keys only
 
 
 class Base(DeclarativeBase):
-    """All tables; constraints have names, so that migrations can speak of them."""
+    """Base of all tables. Constraints have names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={
@@ -96,7 +96,7 @@ class Base(DeclarativeBase):
 
 
 class ProjectRow(Base):
-    """A project that anything was ever recorded of, and what its latest walk found."""
+    """A project with recorded content, and the result of its latest walk."""
 
     __tablename__ = "projects"
 
@@ -108,7 +108,7 @@ class ProjectRow(Base):
 
 
 class RepositoryRow(Base):
-    """A repository. `object_due`: a push was recorded and no object in the cluster has shown it yet."""
+    """A repository. `object_due`: a push was recorded and the repository's object was not created since."""
 
     __tablename__ = "repositories"
     __table_args__ = (UniqueConstraint("project", "path"),)
@@ -125,7 +125,7 @@ class RepositoryRow(Base):
 
 
 class ManifestRow(Base):
-    """A manifest that the registry holds. `size` is that of everything it names, `manifest_size` its own bytes."""
+    """A manifest in the registry. `size` includes everything it references, `manifest_size` is its own."""
 
     __tablename__ = "manifests"
     __table_args__ = (UniqueConstraint("repository_id", "digest"), Index(None, "repository_id", "subject"))
@@ -144,7 +144,7 @@ class ManifestRow(Base):
 
 
 class TagRow(Base):
-    """A tag that is present."""
+    """A present tag."""
 
     __tablename__ = "tags"
     __table_args__ = (Index(None, "repository_id", "digest"), Index(None, "repository_id", "pushed_at"))
@@ -157,7 +157,7 @@ class TagRow(Base):
 
 
 class TagEventRow(Base):
-    """One move of a tag. Rows are only ever added."""
+    """One move of a tag. Append-only."""
 
     __tablename__ = "tag_events"
     __table_args__ = (Index(None, "repository_id", "tag", "id"),)
@@ -174,7 +174,7 @@ class TagEventRow(Base):
 
 
 class WriteRow(Base):
-    """An intent: what somebody is about to do, is doing or has lately done to one reference."""
+    """An announced write of one reference, open or recently settled."""
 
     __tablename__ = "writes"
     __table_args__ = (Index(None, "project", "repository", "reference"), Index(None, "state", "created_at"))

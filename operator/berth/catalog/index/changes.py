@@ -1,7 +1,7 @@
-"""How the tables change: pushes, deletes, and what a look into the registry corrects. Each inside one transaction.
+"""Changes to the index: pushes, deletes and corrections.
 
 Every function takes the session of a transaction that the caller opened. The row of a repository is locked first, so
-that changes of one repository happen one after another, in every replica.
+that changes of one repository happen one after another in all replicas.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from berth.catalog.model import Cause, RepositoryKey
 from berth.oci.manifest import Manifest
 
 ANNOTATIONS_LIMIT: Final = 8 * 1024
-"""Bytes of JSON that are kept of a manifest's annotations; the rest is left out, by order of their names."""
+"""Bytes of JSON stored of a manifest's annotations, in the order of their names; the rest is dropped."""
 
-_MOST_VARIABLES: Final = 1000  # in one statement; SQLite takes 32766, an index of 4 MiB may name more
+_MAX_VARIABLES: Final = 1000  # in one statement; SQLite accepts 32766, an index of 4 MiB may name more
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """When, by whom and with what something was done. `cause` says how the catalog learned of it."""
+    """Time, person, client and cause of a change."""
 
     at: datetime
     by: str
@@ -35,8 +35,8 @@ class Origin:
     cause: Cause
 
 
-async def hold_repository(session: AsyncSession, key: RepositoryKey) -> RepositoryRow | None:
-    """The repository's row, locked until the transaction ends; None when nothing was ever recorded of it."""
+async def lock_repository(session: AsyncSession, key: RepositoryKey) -> RepositoryRow | None:
+    """The repository's row, locked until the transaction ends; None when it was never recorded."""
     found: RepositoryRow | None = await session.scalar(
         select(RepositoryRow)
         .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
@@ -46,28 +46,28 @@ async def hold_repository(session: AsyncSession, key: RepositoryKey) -> Reposito
 
 
 async def ensure_repository(session: AsyncSession, key: RepositoryKey, at: datetime) -> RepositoryRow:
-    """The repository's row, locked; made, together with its project's, when it is the first time."""
-    held = await hold_repository(session, key)
-    if held is not None:
-        return held
+    """The repository's row, locked; created together with its project's row if missing."""
+    locked = await lock_repository(session, key)
+    if locked is not None:
+        return locked
     await ensure_project(session, key.project)
     await _insert_missing(
         session, RepositoryRow, {"project": key.project, "path": key.path, "created_at": at, "object_due": True}
     )
-    made = await hold_repository(session, key)
-    assert made is not None, "a row that was just made is there"
-    return made
+    created = await lock_repository(session, key)
+    assert created is not None, "the row was just created"
+    return created
 
 
 async def ensure_project(session: AsyncSession, project: str) -> None:
-    """Make the project's row if it is missing."""
+    """Create the project's row if it is missing."""
     await _insert_missing(session, ProjectRow, {"id": project, "sync_reason": "", "sync_message": ""})
 
 
 async def record_manifest(
     session: AsyncSession, repository: RepositoryRow, digest: str, manifest: Manifest, origin: Origin
 ) -> None:
-    """Keep a manifest; a known one is left as it is, for its digest says that nothing in it can have changed."""
+    """Record a manifest. A recorded one stays unchanged: content under one digest never changes."""
     await _insert_missing(
         session,
         ManifestRow,
@@ -94,13 +94,13 @@ async def record_push(
     tag: str | None,
     origin: Origin,
 ) -> None:
-    """Keep what was pushed, move its tag, and note it as the repository's last push."""
+    """Record the manifest, move its tag, and update the repository's last push."""
     await record_manifest(session, repository, digest, manifest, origin)
     if tag is not None:
         await move_tag(session, repository, tag, digest, origin)
     repository.object_due = True
     if repository.last_push_at is not None and repository.last_push_at > origin.at:
-        return  # learned late of it
+        return  # a later push is already recorded
     repository.last_push_tag = tag
     repository.last_push_digest = digest
     repository.last_push_at = origin.at
@@ -108,33 +108,33 @@ async def record_push(
 
 
 async def move_tag(session: AsyncSession, repository: RepositoryRow, tag: str, digest: str, origin: Origin) -> None:
-    """Let a tag point to a digest. Pushed again to the same one it shows the new time and person, but did not move."""
+    """Point a tag to a digest. The same digest again updates time and person and records no move."""
     row = await session.get(TagRow, (repository.id, tag))
     before = row.digest if row else None
     if row is None:
         row = TagRow(repository_id=repository.id, name=tag)
         session.add(row)
     elif before == digest and row.pushed_at > origin.at:
-        return  # learned late of a push that a later one has repeated
+        return  # a later push of the same digest is already recorded
     row.digest, row.pushed_at, row.pushed_by = digest, origin.at, origin.by
     if before != digest:
-        _note_move(session, repository, tag, before, digest, origin)
+        _record_move(session, repository, tag, before, digest, origin)
     await session.flush()
 
 
 async def drop_tag(session: AsyncSession, repository: RepositoryRow, tag: str, origin: Origin) -> bool:
-    """Forget a tag, but not its history. False when it was not there."""
+    """Remove a tag and keep its history. Returns False when there was none."""
     row = await session.get(TagRow, (repository.id, tag))
     if row is None:
         return False
-    _note_move(session, repository, tag, row.digest, None, origin)
+    _record_move(session, repository, tag, row.digest, None, origin)
     await session.delete(row)
     await session.flush()
     return True
 
 
 async def drop_manifest(session: AsyncSession, repository: RepositoryRow, digest: str, origin: Origin) -> bool:
-    """Forget a manifest and, as the registry does, every tag that points to it. False when nothing was there."""
+    """Remove a manifest and, as the registry does, all tags that point to it. Returns False when there was none."""
     tags = await session.scalars(
         select(TagRow.name).where(TagRow.repository_id == repository.id, TagRow.digest == digest)
     )
@@ -148,7 +148,7 @@ async def drop_manifest(session: AsyncSession, repository: RepositoryRow, digest
 
 
 async def clear_object_due(session: AsyncSession, key: RepositoryKey) -> None:
-    """Note that an object in the cluster shows the repository."""
+    """Record that the repository's object exists in the cluster."""
     await session.execute(
         update(RepositoryRow)
         .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
@@ -157,7 +157,7 @@ async def clear_object_due(session: AsyncSession, key: RepositoryKey) -> None:
 
 
 def bounded_annotations(annotations: dict[str, str]) -> dict[str, str]:
-    """As many annotations, in the order of their names, as fit into ANNOTATIONS_LIMIT bytes of JSON."""
+    """The annotations that fit into ANNOTATIONS_LIMIT bytes of JSON, in the order of their names."""
     kept: dict[str, str] = {}
     room = ANNOTATIONS_LIMIT - 2
     for name in sorted(annotations):
@@ -168,7 +168,7 @@ def bounded_annotations(annotations: dict[str, str]) -> dict[str, str]:
     return kept
 
 
-def _note_move(
+def _record_move(
     session: AsyncSession,
     repository: RepositoryRow,
     tag: str,
@@ -191,11 +191,11 @@ def _note_move(
 
 
 async def _size_of_children(session: AsyncSession, repository: RepositoryRow, manifest: Manifest) -> int:
-    """What the children of an index hold. Registries take an index after its children, so they are known by then."""
+    """Total size of an index's children. A registry accepts an index after its children, so they are recorded."""
     digests = sorted({child.digest for child in manifest.children})
     total = 0
-    for start in range(0, len(digests), _MOST_VARIABLES):
-        part = digests[start : start + _MOST_VARIABLES]
+    for start in range(0, len(digests), _MAX_VARIABLES):
+        part = digests[start : start + _MAX_VARIABLES]
         size = await session.scalar(
             select(func.sum(ManifestRow.size)).where(
                 ManifestRow.repository_id == repository.id, ManifestRow.digest.in_(part)
@@ -206,6 +206,6 @@ async def _size_of_children(session: AsyncSession, repository: RepositoryRow, ma
 
 
 async def _insert_missing(session: AsyncSession, table: type[Base], values: dict[str, Any]) -> None:
-    """Insert, unless a row with the same unique key is there already (perhaps made a moment ago by another replica)."""
+    """Insert a row unless its unique key exists (another replica may have just created it)."""
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     await session.execute(insert(table).values(**values).on_conflict_do_nothing())

@@ -1,4 +1,4 @@
-"""Reading the catalog. Nothing here changes a row."""
+"""Read the index. No query changes a row."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from berth.catalog.index.write_log import write_of
 from berth.catalog.model import LastPush, Referrer, RepositoryKey, RepositoryView, Sync, Tag, TagMove, Write, WriteState
 
 NEWEST_TAGS: Final = 30
-"""How many tags an object's status carries."""
+"""Number of tags in an object's status."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What the catalog knows of one repository: tags with their digests, and all digests."""
+class RepositoryContent:
+    """Recorded content of one repository: the digest of each tag, and all digests."""
 
     tags: dict[str, str]
     digests: frozenset[str]
 
 
 async def repositories(session: AsyncSession, project: str, after: str = "", limit: int | None = 100) -> Sequence[str]:
-    """Paths of a project's repositories in byte order, those behind `after`, at most `limit` (None: all)."""
+    """Paths of a project's repositories in byte order, after `after`, at most `limit` (None: all)."""
     found = await session.scalars(
         select(RepositoryRow.path)
         .where(RepositoryRow.project == project, RepositoryRow.path > after)
@@ -38,7 +38,7 @@ async def repositories(session: AsyncSession, project: str, after: str = "", lim
 
 
 async def repository_id(session: AsyncSession, key: RepositoryKey) -> int | None:
-    """The row of a repository; None when nothing was ever recorded of it."""
+    """The id of a repository's row; None when it was never recorded."""
     found: int | None = await session.scalar(
         select(RepositoryRow.id).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
     )
@@ -46,7 +46,7 @@ async def repository_id(session: AsyncSession, key: RepositoryKey) -> int | None
 
 
 async def tags(session: AsyncSession, repository: int, after: str = "", limit: int = 1000) -> Sequence[Tag]:
-    """Present tags in byte order of their names, those behind `after`, at most `limit`."""
+    """Present tags in byte order of their names, after `after`, at most `limit`."""
     rows = await session.execute(_tags(repository).where(TagRow.name > after).order_by(TagRow.name).limit(limit))
     return [_tag(tag, manifest) for tag, manifest in rows]
 
@@ -54,13 +54,13 @@ async def tags(session: AsyncSession, repository: int, after: str = "", limit: i
 async def history(
     session: AsyncSession, repository: int, tag: str | None = None, before: int | None = None, limit: int = 100
 ) -> Sequence[TagMove]:
-    """Moves, newest first: of one tag or of all, those with a smaller id than `before`, at most `limit`."""
-    chosen = select(TagEventRow).where(TagEventRow.repository_id == repository)
+    """Tag moves, newest first: of one tag or of all, with an id below `before`, at most `limit`."""
+    query = select(TagEventRow).where(TagEventRow.repository_id == repository)
     if tag is not None:
-        chosen = chosen.where(TagEventRow.tag == tag)
+        query = query.where(TagEventRow.tag == tag)
     if before is not None:
-        chosen = chosen.where(TagEventRow.id < before)
-    rows = await session.scalars(chosen.order_by(TagEventRow.id.desc()).limit(limit))
+        query = query.where(TagEventRow.id < before)
+    rows = await session.scalars(query.order_by(TagEventRow.id.desc()).limit(limit))
     return [
         TagMove(row.id, row.tag, row.at, row.by, row.client, row.from_digest, row.to_digest, row.cause) for row in rows
     ]
@@ -69,8 +69,8 @@ async def history(
 async def referrers(
     session: AsyncSession, key: RepositoryKey, digest: str, artifact_type: str | None = None, limit: int = 1000
 ) -> Sequence[Referrer]:
-    """Manifests of the repository whose `subject` is `digest`, oldest first; of one artifact type or of all."""
-    chosen = (
+    """Manifests whose `subject` is `digest`, oldest first; of one artifact type or of all."""
+    query = (
         select(ManifestRow)
         .join(RepositoryRow, RepositoryRow.id == ManifestRow.repository_id)
         .where(
@@ -80,8 +80,8 @@ async def referrers(
         )
     )
     if artifact_type is not None:
-        chosen = chosen.where(ManifestRow.artifact_type == artifact_type)
-    rows = await session.scalars(chosen.order_by(ManifestRow.id).limit(limit))
+        query = query.where(ManifestRow.artifact_type == artifact_type)
+    rows = await session.scalars(query.order_by(ManifestRow.id).limit(limit))
     return [Referrer(row.media_type, row.digest, row.manifest_size, row.artifact_type, row.annotations) for row in rows]
 
 
@@ -97,7 +97,7 @@ async def has_content(session: AsyncSession, key: RepositoryKey) -> bool:
 
 
 async def repository_view(session: AsyncSession, key: RepositoryKey) -> RepositoryView | None:
-    """What a repository's object shows; None when nothing was ever recorded of it."""
+    """The content of a repository's object; None when it was never recorded."""
     row = await session.scalar(
         select(RepositoryRow).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
     )
@@ -118,29 +118,29 @@ async def repository_view(session: AsyncSession, key: RepositoryKey) -> Reposito
 
 
 async def project_sync(session: AsyncSession, project: str) -> Sync:
-    """What the latest walk of the project's registry found."""
+    """The result of the latest walk of the project's registry."""
     row = await session.get(ProjectRow, project)
     return Sync(row.in_sync, row.sync_reason, row.sync_message, row.walked_at) if row else Sync()
 
 
 async def walk_times(session: AsyncSession) -> dict[str, datetime]:
-    """When each project's registry was last walked; projects without a walk are left out."""
+    """Time of the last walk of each project's registry; projects without a walk are omitted."""
     rows = await session.execute(select(ProjectRow.id, ProjectRow.walked_at).where(ProjectRow.walked_at.is_not(None)))
     return {project: at for project, at in rows if at is not None}
 
 
-async def known(session: AsyncSession, key: RepositoryKey) -> Known:
-    """What the catalog knows of one repository."""
+async def repository_content(session: AsyncSession, key: RepositoryKey) -> RepositoryContent:
+    """The recorded tags and digests of one repository; empty when it was never recorded."""
     repository = await repository_id(session, key)
     if repository is None:
-        return Known({}, frozenset())
+        return RepositoryContent({}, frozenset())
     names = await session.execute(select(TagRow.name, TagRow.digest).where(TagRow.repository_id == repository))
     digests = await session.scalars(select(ManifestRow.digest).where(ManifestRow.repository_id == repository))
-    return Known(dict(iter(names)), frozenset(digests.all()))
+    return RepositoryContent(dict(iter(names)), frozenset(digests.all()))
 
 
 async def repositories_with_content(session: AsyncSession, project: str) -> frozenset[str]:
-    """Paths of the repositories that hold at least one manifest, as far as the catalog knows."""
+    """Paths of the repositories with at least one recorded manifest."""
     found = await session.scalars(
         select(RepositoryRow.path)
         .where(RepositoryRow.project == project)
@@ -150,7 +150,7 @@ async def repositories_with_content(session: AsyncSession, project: str) -> froz
 
 
 async def writes_of(session: AsyncSession, key: RepositoryKey) -> Sequence[Write]:
-    """The writes of a repository that are open or lately settled, oldest first."""
+    """The open and recently settled writes of a repository, oldest first."""
     rows = await session.scalars(
         select(WriteRow)
         .where(WriteRow.project == key.project, WriteRow.repository == key.path)
@@ -160,7 +160,7 @@ async def writes_of(session: AsyncSession, key: RepositoryKey) -> Sequence[Write
 
 
 async def unsettled(session: AsyncSession, announced_before: datetime) -> Sequence[Write]:
-    """Writes that nobody settled in time, and those of which only the registry knows how they ended; oldest first."""
+    """Writes that are open since before `announced_before`, and doubtful ones; oldest first, at most 500."""
     overdue = (WriteRow.state == WriteState.OPEN) & (WriteRow.created_at < announced_before)
     rows = await session.scalars(
         select(WriteRow).where(overdue | WriteRow.doubtful.is_(True)).order_by(WriteRow.created_at).limit(500)

@@ -1,4 +1,4 @@
-"""The DockerRepository objects of the cluster, found by the repository that they stand for."""
+"""A cache of the cluster's DockerRepository objects, indexed by repository."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_o
 from berth.kube.trim import with_sum_of_tags
 
 
-class RepositoryObjects:
-    """A live copy of all DockerRepository objects, with a checksum in the place of their tags.
+class RepositoryCache:
+    """All DockerRepository objects, with a checksum instead of their tags.
 
-    `changed` is told whenever one appears, changes or goes.
+    `enqueue` is called with the repository of each object that is added, changed or deleted.
     """
 
-    def __init__(self, client: KubeClient, changed: Callable[[RepositoryKey], None]) -> None:
+    def __init__(self, client: KubeClient, enqueue: Callable[[RepositoryKey], None]) -> None:
         self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change, keep=with_sum_of_tags)
-        self._changed = changed
+        self._enqueue = enqueue
         self._by_repository: dict[RepositoryKey, set[ObjectKey]] = {}
 
     def find(self, key: RepositoryKey) -> Manifest | None:
-        """The object that stands for a repository, whatever its name; the oldest when people made several."""
+        """The object of a repository, whatever its name; the one that claims the path when there are several."""
         objects = self.reflector.objects
         found = [objects[name] for name in self._by_repository.get(key, ()) if name in objects]
         return min(found, key=partial(_rank, key), default=None)
 
-    def named(self, namespace: str, name: str) -> Manifest | None:
-        """The object of a name."""
+    def get(self, namespace: str, name: str) -> Manifest | None:
+        """The object with this name."""
         return self.reflector.objects.get((namespace, name))
 
     def observe(self, written: Manifest) -> None:
-        """Take the answer to one's own write at once."""
+        """Add the result of an own write without waiting for its watch event."""
         self.reflector.observe(written)
         self._index(written)
 
@@ -53,7 +53,7 @@ class RepositoryObjects:
             names.discard(key_of(present))
             if not names:
                 self._by_repository.pop(key, None)
-        self._changed(key)
+        self._enqueue(key)
 
     def _index(self, manifest: Manifest) -> None:
         key = key_of_object(manifest)

@@ -1,4 +1,4 @@
-"""A queue of keys, each handed out at once the first time and then no more often than its interval allows."""
+"""A work queue that limits the rate of each key."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Key = TypeVar("Key", bound=Hashable)
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     due: float
-    timer: asyncio.TimerHandle | None  # None: stands in the queue already
+    timer: asyncio.TimerHandle | None  # None: already in the queue
 
 
 class DebouncedQueue(Generic[Key]):
-    """Keys to work on. A key is never worked on twice at the same time; adding one that waits changes nothing.
+    """A work queue. A key is never processed twice at the same time; adding a waiting key has no effect.
 
-    `interval` is in seconds, between two times that work on a key had an effect.
+    `interval_seconds` is the shortest time between two runs with an effect on the same key.
     """
 
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._waiting: dict[Key, _Waiting] = {}
         self._running: set[Key] = set()
@@ -31,28 +31,28 @@ class DebouncedQueue(Generic[Key]):
         self._not_before: dict[Key, float] = {}
 
     def __len__(self) -> int:
-        """Keys that wait or are worked on."""
+        """Number of keys that wait or are being processed."""
         return len(self._waiting) + len(self._running)
 
     def add(self, key: Key) -> None:
-        """Work on a key: at once, or as soon as its interval has passed."""
+        """Enqueue a key: at once, or as soon as its interval is over."""
         if key in self._running:
             self._again.add(key)
             return
         self._schedule(key, 0)
 
     async def take(self) -> Key:
-        """The next key; call `done` with it afterwards, whatever happened."""
+        """Wait for the next key. Always call `done` with it afterwards."""
         key = await self._ready.get()
         del self._waiting[key]
         self._running.add(key)
         return key
 
     def done(self, key: Key, *, effect: bool, retry_in: float | None = None) -> None:
-        """Work on a key has ended. `effect`: its interval starts now. `retry_in`: seconds until it is tried again."""
+        """Finish a key. `effect`: its interval starts now. `retry_in`: seconds until the next try."""
         self._running.discard(key)
         if effect:
-            self._not_before[key] = self._now() + self._interval
+            self._not_before[key] = self._now() + self._interval_seconds
         if key in self._again:
             self._again.discard(key)
             self._schedule(key, 0)

@@ -1,4 +1,4 @@
-"""What a repository's object in the cluster says, from what the catalog knows. Pure."""
+"""Build a repository's object and status from the catalog's data. Pure."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def path_of(manifest: Mapping[str, Any]) -> str:
 
 
 def key_of_object(manifest: Mapping[str, Any]) -> RepositoryKey | None:
-    """The repository that an object stands for; None when it does not stand in the namespace of a project."""
+    """The repository of an object; None outside a project's namespace."""
     namespace = str(manifest["metadata"]["namespace"])
     project = namespace.removeprefix(_NAMESPACE_PREFIX)
     return RepositoryKey(project, path_of(manifest)) if project != namespace else None
 
 
 def object_name(path: str, taken: bool) -> str:
-    """The name of a generated object. `taken`: an object of the usual name stands for another path."""
+    """The name of a generated object. `taken`: the usual name belongs to the object of another path."""
     usual = names.repository_object_name(path)
     return f"{usual[:52].rstrip('-')}-{hashlib.sha256(path.encode()).hexdigest()[:8]}" if taken else usual
 
 
 def build_object(key: RepositoryKey, name: str) -> dict[str, Any]:
-    """The object that the first push makes. Its spec is written this once and belongs to people afterwards."""
+    """The object created at the first push. Berth never changes its spec afterwards."""
     return {
         "apiVersion": names.API_VERSION,
         "kind": "DockerRepository",
@@ -54,7 +54,7 @@ def build_object(key: RepositoryKey, name: str) -> dict[str, Any]:
 
 
 def build_status(view: RepositoryView, live: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The catalog's part of the status of `live` (the object as it is)."""
+    """The catalog's part of the status of `live`, the present object."""
     status: dict[str, Any] = {
         "tags": [_tag(tag) for tag in view.tags],
         "tagCount": view.tag_count,
@@ -68,14 +68,14 @@ def build_status(view: RepositoryView, live: Mapping[str, Any], now: datetime) -
 
 
 def differs(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """Whether writing `status` would change anything in the object, of whose tags only a checksum may be known."""
+    """Whether writing `status` would change the object, which may carry a checksum instead of its tags."""
     present = with_sum_of_tags(dict(live)).get("status") or {}
-    planned = with_sum_of_tags({"status": dict(status)})["status"]
-    if any(present.get(field) != planned.get(field) for field in _FIELDS):
+    desired = with_sum_of_tags({"status": dict(status)})["status"]
+    if any(present.get(field) != desired.get(field) for field in _FIELDS):
         return True
-    (wanted,) = status["conditions"]
-    found = _present(live)
-    return any(found.get(part) != wanted[part] for part in ("status", "reason", "message"))
+    (condition,) = status["conditions"]
+    found = _present_condition(live)
+    return any(found.get(field) != condition[field] for field in ("status", "reason", "message"))
 
 
 def _tag(tag: Tag) -> dict[str, Any]:
@@ -90,8 +90,9 @@ def _tag(tag: Tag) -> dict[str, Any]:
 
 
 def _in_sync(view: RepositoryView, live: Mapping[str, Any], now: datetime) -> Condition:
-    status, reason, message = _judgement(view.sync, pushed=view.digest_count > 0 or view.last_push is not None)
-    present = _present(live)
+    is_empty = view.digest_count == 0 and view.last_push is None
+    status, reason, message = _compute_in_sync(view.sync, is_empty=is_empty)
+    present = _present_condition(live)
     unchanged = present.get("status") == status
     return Condition.model_validate(
         {
@@ -104,14 +105,14 @@ def _in_sync(view: RepositoryView, live: Mapping[str, Any], now: datetime) -> Co
     )
 
 
-def _judgement(sync: Sync, *, pushed: bool) -> tuple[str, str, str]:
+def _compute_in_sync(sync: Sync, *, is_empty: bool) -> tuple[str, str, str]:
     if sync.in_sync is False:
         return "False", sync.reason, sync.message
-    if not pushed:
+    if is_empty:
         return "True", ConditionReason.NEVER_PUSHED.value, "Nothing was pushed to this repository yet."
     return "True", ConditionReason.IN_SYNC.value, "Tags and counts are those of the registry."
 
 
-def _present(live: Mapping[str, Any]) -> Mapping[str, Any]:
+def _present_condition(live: Mapping[str, Any]) -> Mapping[str, Any]:
     conditions = (live.get("status") or {}).get("conditions") or ()
-    return next((found for found in conditions if found["type"] == ConditionType.CATALOG_IN_SYNC.value), {})
+    return next((entry for entry in conditions if entry["type"] == ConditionType.CATALOG_IN_SYNC.value), {})

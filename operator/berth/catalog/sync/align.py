@@ -1,7 +1,7 @@
-"""Bringing the catalog into line with what was seen in a registry.
+"""Bring the catalog in line with what a registry holds.
 
-Looking takes time, and pushes go on meanwhile. So a look begins by noting the repository's writes, and what was seen is
-believed only about references that no write has touched since.
+Reading a registry takes time, and pushes go on meanwhile. So a reader first takes a `WriteMark` of the repository's
+writes, and `align` corrects only references that no write has changed since.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from berth.catalog.model import Cause, Intent, RepositoryKey, Write, WriteKind, 
 from berth.oci.manifest import InvalidManifestError, Manifest, parse_manifest
 from berth.registry.client import ManifestHead, RegistryClient
 
-_MOST_CHILDREN: Final = 500  # of one index that are fetched; the rest is found when somebody pulls or tags it
+_MAX_CHILDREN: Final = 500  # fetched of one index; the rest is found when it is pulled or tagged
 
 
 @dataclass(frozen=True, slots=True)
 class SyncDeps:
-    """By what the catalog is brought into line: `registry` gives the client of a project's registry, `timeout` is how
-    long an announced write may stay open, and `changed` is told each repository that was corrected.
+    """What a sync run needs: the database, a client for each project's registry, and the clock.
+
+    `timeout` is how long an announced write may stay open. `on_change` is called with each corrected repository.
     """
 
     database: Database
     registry: Callable[[str], RegistryClient]
     now: Callable[[], datetime]
     timeout: timedelta
-    changed: Callable[[RepositoryKey], None]
+    on_change: Callable[[RepositoryKey], None]
 
-    def overdue(self) -> datetime:
-        """Writes that were announced before that time and are still open are dead."""
+    def overdue_before(self) -> datetime:
+        """Writes announced before this time that are still open have failed."""
         return self.now() - self.timeout
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryState:
-    """What a registry said about some references of one repository.
+    """What a registry holds of the requested references of one repository.
 
-    `tags` and `digests` hold what was asked for: where a tag points to (None: not there), whether a digest is there.
-    `manifests` are the parsed manifests of digests that the catalog did not know.
+    `tags`: the digest of each requested tag, None for a missing one. `digests`: whether each requested digest exists.
+    `manifests`: the parsed manifests of digests that the catalog did not have.
     """
 
     tags: Mapping[str, str | None] = field(default_factory=dict)
@@ -56,52 +57,53 @@ class RegistryState:
 
 @dataclass(frozen=True, slots=True)
 class WriteMark:
-    """The writes of a repository when a look into its registry began."""
+    """The state of a repository's writes just before its registry is read."""
 
     states: Mapping[str, WriteState]
 
     @classmethod
     def of(cls, writes: Iterable[Write]) -> WriteMark:
-        """Note them."""
+        """Take the mark from the present writes."""
         return cls({write.id: write.state for write in writes})
 
-    def writes_since(self, writes: Iterable[Write], overdue: datetime, settling: str | None = None) -> list[Intent]:
-        """What was announced or settled since, or is still under way.
+    def writes_since(
+        self, writes: Iterable[Write], overdue_before: datetime, settling: str | None = None
+    ) -> list[Intent]:
+        """The writes that were announced or settled since the mark, or are still in progress.
 
-        A write that was open already and was announced before `overdue` is taken for dead; `settling` is the one that
-        is being settled.
+        An open write from before `overdue_before` counts as failed. `settling` is the id of the write being settled.
         """
 
-        def touches(write: Write) -> bool:
+        def is_recent(write: Write) -> bool:
             if write.id == settling:
                 return False
             changed = self.states.get(write.id) is not write.state
-            return changed or (write.state is WriteState.OPEN and write.created_at >= overdue)
+            return changed or (write.state is WriteState.OPEN and write.created_at >= overdue_before)
 
-        return [write.intent for write in writes if touches(write)]
+        return [write.intent for write in writes if is_recent(write)]
 
 
-async def fetch(
-    client: RegistryClient, name: str, digests: Iterable[str], known: frozenset[str]
+async def fetch_manifests(
+    client: RegistryClient, name: str, digests: Iterable[str], indexed: frozenset[str]
 ) -> dict[str, Manifest]:
-    """The manifests of digests that are not `known`, those of an index after its children's."""
-    found: dict[str, Manifest] = {}
+    """Fetch the manifests that are not in `indexed`, the children of an index before the index."""
+    fetched: dict[str, Manifest] = {}
     for digest in digests:
-        if digest in known or digest in found:
+        if digest in indexed or digest in fetched:
             continue
-        body = await client.get_manifest(name, digest)
-        if body is None:
+        response = await client.get_manifest(name, digest)
+        if response is None:
             continue
-        manifest = parsed(body.body, body.media_type)
-        children = [child.digest for child in manifest.children[:_MOST_CHILDREN]]
+        manifest = parse_stored(response.body, response.media_type)
+        children = [child.digest for child in manifest.children[:_MAX_CHILDREN]]
         if children:
-            found |= await fetch(client, name, children, known | found.keys())
-        found[digest] = manifest
-    return found
+            fetched |= await fetch_manifests(client, name, children, indexed | fetched.keys())
+        fetched[digest] = manifest
+    return fetched
 
 
-def parsed(body: bytes, media_type: str) -> Manifest:
-    """A manifest that the registry holds; of one that Berth would not take today, its type and size alone."""
+def parse_stored(body: bytes, media_type: str) -> Manifest:
+    """Parse a manifest from the registry; one that Berth would refuse today keeps its media type and size only."""
     try:
         return parse_manifest(body, media_type)
     except InvalidManifestError:
@@ -111,35 +113,38 @@ def parsed(body: bytes, media_type: str) -> Manifest:
 async def align(
     session: AsyncSession,
     repository: RepositoryRow,
-    seen: RegistryState,
+    state: RegistryState,
     writes: Sequence[Write],
-    touched: Sequence[Intent],
+    recent: Sequence[Intent],
     now: datetime,
 ) -> bool:
-    """Correct what differs from what was seen, except where a write came between. True when anything was corrected."""
-    before = await queries.known(session, RepositoryKey(repository.project, repository.path))
-    busy = {intent.reference for intent in touched} | {intent.digest for intent in touched if intent.digest}
+    """Correct the catalog where it differs from the registry, except references of `recent` writes.
+
+    Returns True when something was corrected.
+    """
+    before = await queries.repository_content(session, RepositoryKey(repository.project, repository.path))
+    busy = {intent.reference for intent in recent} | {intent.digest for intent in recent if intent.digest}
     correction = _Correction(session, repository, writes, now)
     changed = False
-    for found, manifest in seen.manifests.items():
-        if found not in before.digests and found not in busy:
-            await correction.add_manifest(found, manifest)
+    for digest, manifest in state.manifests.items():
+        if digest not in before.digests and digest not in busy:
+            await correction.add_manifest(digest, manifest)
             changed = True
-    for tag, digest in seen.tags.items():
-        present = before.tags.get(tag)
-        if digest != present and busy.isdisjoint({tag, digest, present}):
-            await correction.set_tag(tag, present, digest)
+    for tag, found in state.tags.items():
+        recorded = before.tags.get(tag)
+        if found != recorded and busy.isdisjoint({tag, found, recorded}):
+            await correction.set_tag(tag, recorded, found)
             changed = True
-    for asked, there in seen.digests.items():
-        if not there and asked in before.digests and asked not in busy:
-            await correction.drop_manifest(asked)
+    for digest, exists in state.digests.items():
+        if not exists and digest in before.digests and digest not in busy:
+            await correction.drop_manifest(digest)
             changed = True
     return changed
 
 
 @dataclass(frozen=True, slots=True)
 class _Correction:
-    """Corrections of one repository, each ascribed to the announced write that explains it, if there is one."""
+    """Corrections of one repository, attributed to the announced write that explains each, if there is one."""
 
     session: AsyncSession
     repository: RepositoryRow
@@ -150,12 +155,12 @@ class _Correction:
         origin = self._origin(WriteKind.PUSH, lambda intent: intent.digest == digest)
         await changes.record_manifest(self.session, self.repository, digest, manifest, origin)
 
-    async def set_tag(self, tag: str, present: str | None, digest: str | None) -> None:
+    async def set_tag(self, tag: str, recorded: str | None, digest: str | None) -> None:
         if digest is not None:
             origin = self._origin(WriteKind.PUSH, lambda intent: (intent.tag, intent.digest) == (tag, digest))
             await changes.move_tag(self.session, self.repository, tag, digest, origin)
             return
-        origin = self._origin(WriteKind.DELETE, lambda intent: intent.tag == tag or intent.digest == present)
+        origin = self._origin(WriteKind.DELETE, lambda intent: intent.tag == tag or intent.digest == recorded)
         await changes.drop_tag(self.session, self.repository, tag, origin)
 
     async def drop_manifest(self, digest: str) -> None:
@@ -171,5 +176,5 @@ class _Correction:
 
 
 def digest_of_head(head: ManifestHead | None) -> str | None:
-    """Where a tag points to."""
+    """The digest in a response to HEAD; None when the reference does not exist."""
     return head.digest if head is not None else None

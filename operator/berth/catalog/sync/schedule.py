@@ -1,6 +1,6 @@
-"""The catalog's regular work: settling writes and walking registries, over and over.
+"""Run the settler and the registry walks at their intervals.
 
-What can fail from outside (registry, database) is logged and tried in the next round; anything else ends the task.
+Errors of a registry or of the database are logged and retried in the next round; any other error ends the task.
 """
 
 from __future__ import annotations
@@ -16,65 +16,68 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from berth.catalog.db.database import Database
 from berth.catalog.index import queries
-from berth.catalog.index.write_log import Store
+from berth.catalog.index.write_log import WriteLog
 from berth.catalog.sync.settle import Settler
-from berth.catalog.sync.walk import Healer
+from berth.catalog.sync.walk import RegistryWalker
 from berth.registry.errors import RegistryError
 
-SETTLE_PAUSE: Final = 2.0  # seconds
-HEAL_PAUSE: Final = 10.0  # seconds between two looks at which walks are due
-RETRY_WALK: Final = timedelta(minutes=1)  # after a registry did not answer
-_FORGET_EVERY: Final = 150  # rounds of settling
+SETTLE_SECONDS: Final = 2.0
+WALK_CHECK_SECONDS: Final = 10.0
+"""Seconds between two checks for due walks."""
+WALK_RETRY: Final = timedelta(minutes=1)  # after a registry did not respond
+_DELETE_ROUNDS: Final = 150  # rounds of settling between two deletions of old writes
 
 _log = structlog.get_logger(__name__)
 
 
-async def keep_settling(settler: Settler, store: Store, *, settled: Callable[[int], None], pause: float) -> None:
-    """Settle writes for ever. `settled` is told how many in each round; `pause` is in seconds."""
+async def run_settler(
+    settler: Settler, write_log: WriteLog, *, on_settled: Callable[[int], None], interval_seconds: float
+) -> None:
+    """Settle writes forever. `on_settled` is called with the number of writes settled in each round."""
     for count in itertools.count(1):
         try:
-            settled(await settler.settle())
-            if count % _FORGET_EVERY == 0:
-                await store.forget_settled()
+            on_settled(await settler.settle())
+            if count % _DELETE_ROUNDS == 0:
+                await write_log.delete_settled()
         except (SQLAlchemyError, OSError) as error:
-            _log.warning("no writes could be settled", error=type(error).__name__)
-        await asyncio.sleep(pause)
+            _log.warning("settling writes failed", error=type(error).__name__)
+        await asyncio.sleep(interval_seconds)
 
 
-class Walks:
-    """Walks every project's registry once in an interval. The time of a walk is kept, so a restart repeats none."""
+class WalkSchedule:
+    """Walks every project's registry once per interval. The last walk is stored, so a restart repeats none."""
 
     def __init__(
         self,
-        healer: Healer,
+        walker: RegistryWalker,
         database: Database,
         projects: Callable[[], Iterable[Mapping[str, Any]]],
         *,
         interval: timedelta,
         now: Callable[[], datetime],
-        walked: Callable[[str], None],
+        on_walk: Callable[[str], None],
     ) -> None:
-        """`projects` gives the present Project objects; `walked` is told how each walk ended."""
-        self._healer = healer
+        """`projects` returns the present Project objects; `on_walk` is called with the outcome of each walk."""
+        self._walker = walker
         self._database = database
         self._projects = projects
         self._interval = interval
         self._now = now
-        self._walked = walked
+        self._on_walk = on_walk
         self._failed: dict[str, datetime] = {}
 
-    async def run(self, pause: float) -> None:
-        """Walk what is due, for ever; `pause` is in seconds."""
+    async def run(self, check_seconds: float) -> None:
+        """Check for due walks and run them, forever."""
         while True:
             try:
                 for project in await self.due():
                     await self._walk(project)
             except (SQLAlchemyError, OSError) as error:
-                _log.warning("no registry could be walked", error=type(error).__name__)
-            await asyncio.sleep(pause)
+                _log.warning("walking registries failed", error=type(error).__name__)
+            await asyncio.sleep(check_seconds)
 
     async def due(self) -> list[str]:
-        """Projects whose walk is due: running, not walked within the interval, not tried a moment ago."""
+        """Running projects that were not walked within the interval and did not just fail."""
         now = self._now()
         running = [str(project["metadata"]["name"]) for project in self._projects() if is_running(project)]
         async with self._database.reading() as session:
@@ -83,22 +86,22 @@ class Walks:
             project
             for project in running
             if walked.get(project, datetime.min.replace(tzinfo=now.tzinfo)) <= now - self._interval
-            and self._failed.get(project, now - RETRY_WALK) <= now - RETRY_WALK
+            and self._failed.get(project, now - WALK_RETRY) <= now - WALK_RETRY
         ]
 
     async def _walk(self, project: str) -> None:
         try:
-            sync = await self._healer.heal(project)
+            sync = await self._walker.walk(project)
         except RegistryError as error:
             self._failed[project] = self._now()
-            self._walked("unreachable")
-            _log.warning("a registry could not be walked", project=project, error=error.sentence)
+            self._on_walk("unreachable")
+            _log.warning("registry walk failed", project=project, error=error.sentence)
             return
         self._failed.pop(project, None)
         if sync is not None:
-            self._walked("in-sync" if sync.in_sync else "content-missing")
+            self._on_walk("in-sync" if sync.in_sync else "content-missing")
 
 
 def is_running(project: Mapping[str, Any]) -> bool:
-    """Whether a project has a registry that answers: it is neither suspended nor being deleted."""
+    """Whether a project has a running registry: it is neither suspended nor being deleted."""
     return not project["metadata"].get("deletionTimestamp") and not project["spec"].get("suspend", False)

@@ -1,7 +1,7 @@
-"""The healing walk: reads a registry and corrects the catalog where it differs.
+"""The registry walk: list what a registry holds and correct the catalog where it differs.
 
-The registry, walked, is the truth; but a registry whose volume is gone answers as if it had never held anything. So a
-walk that misses most of what is known corrects nothing and says so in the condition `CatalogInSync`.
+The registry is the source of truth, but a registry whose volume is lost answers like an empty one. So a walk in which
+most of the recorded content is missing corrects nothing and reports it in the condition `CatalogInSync`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import structlog
 from berth.api.conditions import ConditionReason
 from berth.catalog.db.schema import ProjectRow
 from berth.catalog.index import changes, queries
+from berth.catalog.index.queries import RepositoryContent
 from berth.catalog.model import RepositoryKey, Sync
-from berth.catalog.sync.align import RegistryState, SyncDeps, WriteMark, align, digest_of_head, fetch
+from berth.catalog.sync.align import RegistryState, SyncDeps, WriteMark, align, digest_of_head, fetch_manifests
 from berth.registry.client import RegistryClient
 from berth.registry.walk import inspect, survey
 
 FEW_TAGS: Final = 10
-"""So many tags may be missing before their share counts: a handful is corrected, even if that is all there are."""
+"""Up to this many missing tags are always corrected, even when they are all tags of the project."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """How much of what the catalog knows a registry did not list."""
+    """How much of a project's recorded content its registry did not list."""
 
     repositories: int
     repositories_missing: int
@@ -36,8 +37,8 @@ class Loss:
     tags_missing: int
 
     @property
-    def too_much(self) -> bool:
-        """Whether the registry's answer must not be believed: most repositories, or most of many tags, are missing."""
+    def is_excessive(self) -> bool:
+        """Whether to correct nothing: most repositories, or most of more than a few tags, are missing."""
         most_repositories = 2 * self.repositories_missing > self.repositories
         most_tags = self.tags_missing > FEW_TAGS and 2 * self.tags_missing > self.tags
         return most_repositories or most_tags
@@ -46,90 +47,101 @@ class Loss:
         """What happened and what to do."""
         return (
             f"The registry of project {project} lacks {self.repositories_missing} of {self.repositories} repositories "
-            f"and {self.tags_missing} of {self.tags} tags that the catalog knows, so nothing was removed from the "
-            "catalog. Look at the project's volume: restore it, or push the images again."
+            f"and {self.tags_missing} of {self.tags} tags that the catalog has recorded, so nothing was removed from "
+            "the catalog. Check the project's volume: restore it, or push the images again."
         )
 
 
-class Healer:
+class RegistryWalker:
     """Walks one project's registry at a time."""
 
-    def __init__(self, means: SyncDeps) -> None:
-        self._means = means
-        self._database = means.database
+    def __init__(self, deps: SyncDeps) -> None:
+        self._deps = deps
+        self._database = deps.database
 
-    async def heal(self, project: str) -> Sync | None:
-        """Walk one project's registry and correct the catalog; what was found, or None when another replica is at it.
+    async def walk(self, project: str) -> Sync | None:
+        """Walk one project's registry, correct the catalog and return the result; None while another replica does it.
 
-        Raises RegistryError when the registry does not answer; the catalog stays as it was.
+        Raises RegistryError when the registry does not respond.
         """
-        async with self._database.exclusive(f"walk/{project}") as mine:
-            if not mine:
+        async with self._database.exclusive(f"walk/{project}") as acquired:
+            if not acquired:
                 return None
-            client = self._means.registry(project)
+            client = self._deps.registry(project)
             async with self._database.reading() as session:
-                known = await queries.repositories_with_content(session, project)
-            found = await survey(client, project)
-            loss = await self._loss(project, known, found)
-            if loss.too_much:
-                sync = Sync(False, ConditionReason.CONTENT_MISSING.value, loss.sentence(project), self._means.now())
-                _log.error("a registry lacks most of what it held; nothing was corrected", project=project)
+                recorded = await queries.repositories_with_content(session, project)
+            listed = await survey(client, project)
+            loss = await self._loss(project, recorded, listed)
+            if loss.is_excessive:
+                sync = Sync(False, ConditionReason.CONTENT_MISSING.value, loss.sentence(project), self._deps.now())
+                _log.error("registry lacks most recorded content; nothing was corrected", project=project)
             else:
-                for path in sorted(known | found.keys()):
-                    await self._correct(client, RepositoryKey(project, path), found.get(path, ()))
-                sync = Sync(True, ConditionReason.IN_SYNC.value, "", self._means.now())
-            await self._remember(project, sync)
+                for path in sorted(recorded | listed.keys()):
+                    await self._correct(client, RepositoryKey(project, path), listed.get(path, ()))
+                sync = Sync(True, ConditionReason.IN_SYNC.value, "", self._deps.now())
+            await self._save(project, sync)
             return sync
 
-    async def _loss(self, project: str, known: frozenset[str], found: Mapping[str, Sequence[str]]) -> Loss:
+    async def _loss(self, project: str, recorded: frozenset[str], listed: Mapping[str, Sequence[str]]) -> Loss:
         tags = missing = 0
         async with self._database.reading() as session:
-            for path in known:
-                names = (await queries.known(session, RepositoryKey(project, path))).tags.keys()
+            for path in recorded:
+                names = (await queries.repository_content(session, RepositoryKey(project, path))).tags.keys()
                 tags += len(names)
-                missing += len(names - set(found.get(path, ())))
-        return Loss(len(known), len(known - found.keys()), tags, missing)
+                missing += len(names - set(listed.get(path, ())))
+        return Loss(len(recorded), len(recorded - listed.keys()), tags, missing)
 
     async def _correct(self, client: RegistryClient, key: RepositoryKey, tags: Sequence[str]) -> None:
         """Correct one repository. `tags` are the names that the survey listed."""
         async with self._database.reading() as session:
-            moment = WriteMark.of(await queries.writes_of(session, key))
-            known = await queries.known(session, key)
-        # Asked again by name, not taken from the survey: it may be minutes old, and may lack what was pushed since.
-        asked = sorted({*tags, *known.tags})
-        pointed = {found.reference: digest_of_head(found.head) async for found in inspect(client, key.name, asked)}
-        untagged = sorted(known.digests - {digest for digest in pointed.values() if digest})
-        there = {found.reference: found.head is not None async for found in inspect(client, key.name, untagged)}
-        present = [digest for digest in pointed.values() if digest]
-        manifests = await fetch(client, key.name, present, known.digests)
-        same = not manifests and all(there.values())
-        if same and all(known.tags.get(tag) == digest for tag, digest in pointed.items()):
+            mark = WriteMark.of(await queries.writes_of(session, key))
+            content = await queries.repository_content(session, key)
+        state = await _read_repository(client, key, tags, content)
+        if not _differs(content, state):
             return
         async with self._database.writing() as session:
-            if manifests:
-                repository = await changes.ensure_repository(session, key, self._means.now())
+            if state.manifests:
+                repository = await changes.ensure_repository(session, key, self._deps.now())
             else:
-                held = await changes.hold_repository(session, key)
-                if held is None:
+                locked = await changes.lock_repository(session, key)
+                if locked is None:
                     return
-                repository = held
+                repository = locked
             writes = await queries.writes_of(session, key)
-            touched = moment.writes_since(writes, self._means.overdue())
-            seen = RegistryState(tags=pointed, digests=there, manifests=manifests)
-            corrected = await align(session, repository, seen, writes, touched, self._means.now())
+            recent = mark.writes_since(writes, self._deps.overdue_before())
+            corrected = await align(session, repository, state, writes, recent, self._deps.now())
         if corrected:
-            _log.warning("the catalog was corrected from the registry", repository=key.name)
-            self._means.changed(key)
+            _log.warning("corrected the catalog from the registry", repository=key.name)
+            self._deps.on_change(key)
 
-    async def _remember(self, project: str, sync: Sync) -> None:
+    async def _save(self, project: str, sync: Sync) -> None:
         async with self._database.writing() as session:
             await changes.ensure_project(session, project)
             row = await session.get(ProjectRow, project)
-            assert row is not None, "a row that was just made is there"
-            shown = (row.in_sync is False, row.sync_message if row.in_sync is False else "")
+            assert row is not None, "the row was just created"
+            published = (row.in_sync is False, row.sync_message if row.in_sync is False else "")
             row.in_sync, row.sync_reason, row.sync_message = sync.in_sync, sync.reason, sync.message
             row.walked_at = sync.walked_at
             paths = await queries.repositories(session, project, limit=None)
-        if shown != (sync.in_sync is False, sync.message):
+        if published != (sync.in_sync is False, sync.message):
             for path in paths:
-                self._means.changed(RepositoryKey(project, path))
+                self._deps.on_change(RepositoryKey(project, path))
+
+
+async def _read_repository(
+    client: RegistryClient, key: RepositoryKey, tags: Sequence[str], content: RepositoryContent
+) -> RegistryState:
+    """Read all listed and recorded references again: the survey may be minutes old and miss what was pushed since."""
+    names = sorted({*tags, *content.tags})
+    found = {item.reference: digest_of_head(item.head) async for item in inspect(client, key.name, names)}
+    tagged = [digest for digest in found.values() if digest]
+    untagged = sorted(content.digests - set(tagged))
+    exists = {item.reference: item.head is not None async for item in inspect(client, key.name, untagged)}
+    manifests = await fetch_manifests(client, key.name, tagged, content.digests)
+    return RegistryState(tags=found, digests=exists, manifests=manifests)
+
+
+def _differs(content: RepositoryContent, state: RegistryState) -> bool:
+    if state.manifests or not all(state.digests.values()):
+        return True
+    return any(content.tags.get(tag) != digest for tag, digest in state.tags.items())

@@ -1,4 +1,4 @@
-"""The catalog's API (docs/architecture.md, "Catalog API"): callers are checked first, each refusal is one sentence."""
+"""The catalog's API (docs/architecture.md, "Catalog API"). Callers are authenticated; each error is one sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from berth.services.catalog.deps import Deps
 from berth.services.catalog.requests import InvalidRequestError, read_json, read_query
 
 BODY_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of a call's body: a manifest of 4 MiB in base64, and some."""
+"""Bytes of a request body: a manifest of 4 MiB in base64, and the rest of the document."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,12 +30,12 @@ _log = structlog.get_logger(__name__)
 
 
 def create_app(deps: Deps) -> Starlette:
-    """The application. It starts and stops nothing: whoever makes `deps` does."""
+    """The application. The caller starts and stops the parts in `deps`."""
     api = _Api(deps)
     repository = "/v1/projects/{project}/repositories/{repository:path}"
 
     def route(path: str, name: str, handler: Handler, method: str = "GET") -> Route:
-        return Route(path, api.served(name, handler), methods=[method])
+        return Route(path, api.endpoint(name, handler), methods=[method])
 
     return Starlette(
         routes=[
@@ -50,7 +50,7 @@ def create_app(deps: Deps) -> Starlette:
             Route("/healthz", api.healthz),
             Route("/readyz", api.readyz),
         ],
-        exception_handlers={404: _no_such_call, 405: _no_such_call},
+        exception_handlers={404: _no_such_endpoint, 405: _no_such_endpoint},
     )
 
 
@@ -58,20 +58,20 @@ class _Api:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 
-    def served(self, name: str, handler: Handler) -> Handler:
-        """The handler, for callers who prove who they are, with its errors told and its calls counted."""
+    def endpoint(self, name: str, handler: Handler) -> Handler:
+        """Wrap a handler with authentication, error responses and metrics."""
 
-        async def endpoint(request: Request) -> Response:
-            began = self._deps.monotonic()
-            response = await self._answer(request, handler)
-            self._deps.metrics.answered(name, response.status_code, self._deps.monotonic() - began)
+        async def respond(request: Request) -> Response:
+            start = self._deps.monotonic()
+            response = await self._respond(request, handler)
+            self._deps.metrics.count_request(name, response.status_code, self._deps.monotonic() - start)
             return response
 
-        return endpoint
+        return respond
 
-    async def _answer(self, request: Request, handler: Handler) -> Response:
+    async def _respond(self, request: Request, handler: Handler) -> Response:
         try:
-            await self._check_caller(request)
+            await self._authenticate(request)
             return await handler(request)
         except ServiceAccountTokenError as refusal:
             return _error(401, refusal.sentence, {"WWW-Authenticate": "Bearer"})
@@ -82,31 +82,31 @@ class _Api:
         except WriteRefusedError as refused:
             return _error(409, str(refused))
         except ClientDisconnect:
-            return _error(400, "The call ended before its body was complete.")
+            return _error(400, "The request ended before its body was complete.")
         except (SQLAlchemyError, OSError) as error:
-            _log.error("the database did not do what it was asked for", error=type(error).__name__)
-            return _error(503, "The catalog's database does not answer at the moment; try again.")
+            _log.error("database request failed", error=type(error).__name__)
+            return _error(503, "The catalog's database is unavailable at the moment; try again.")
 
-    async def _check_caller(self, request: Request) -> None:
+    async def _authenticate(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise ServiceAccountTokenError("This call needs a ServiceAccount token of one of Berth's processes.")
+            raise ServiceAccountTokenError("This request needs a ServiceAccount token of one of Berth's processes.")
         account = await self._deps.verifier.verify(token.strip(), AUDIENCE_CATALOG)
         if account not in self._deps.accounts:
             raise ServiceAccountTokenError(f"The ServiceAccount {account} may not call the catalog.")
 
     async def announce(self, request: Request) -> Response:
         announcement = read_json(requests.Announcement, await _body(request))
-        write_id = await self._deps.store.announce(announcement.intent())
+        write_id = await self._deps.write_log.announce(announcement.intent())
         return JSONResponse({"id": write_id}, status_code=201)
 
     async def commit(self, request: Request) -> Response:
         commit = read_json(requests.Commit, await _body(request))
-        await self._deps.store.commit(request.path_params["id"], commit.manifest)
+        await self._deps.write_log.commit(request.path_params["id"], commit.manifest)
         return JSONResponse({})
 
     async def abandon(self, request: Request) -> Response:
-        await self._deps.store.abandon(request.path_params["id"])
+        await self._deps.write_log.abandon(request.path_params["id"])
         return JSONResponse({})
 
     async def repositories(self, request: Request) -> Response:
@@ -118,27 +118,27 @@ class _Api:
     async def content(self, request: Request) -> Response:
         query = read_query(requests.ContentQuery, _values(request))
         async with self._deps.database.reading() as session:
-            there = await queries.has_content(session, RepositoryKey(query.project, query.repository))
-        return JSONResponse({"content": there})
+            has_content = await queries.has_content(session, RepositoryKey(query.project, query.repository))
+        return JSONResponse({"content": has_content})
 
     async def tags(self, request: Request) -> Response:
         page = read_query(requests.TagPage, _values(request))
         key = RepositoryKey(page.project, page.repository)
         async with self._deps.database.reading() as session:
-            found = await queries.repository_id(session, key)
-            if found is None:
-                return _unknown(key)
-            tags = await queries.tags(session, found, page.after, page.limit)
+            repository = await queries.repository_id(session, key)
+            if repository is None:
+                return _never_pushed(key)
+            tags = await queries.tags(session, repository, page.after, page.limit)
         return JSONResponse(documents.tags_document(tags, page.limit))
 
     async def history(self, request: Request) -> Response:
         page = read_query(requests.HistoryPage, _values(request))
         key = RepositoryKey(page.project, page.repository)
         async with self._deps.database.reading() as session:
-            found = await queries.repository_id(session, key)
-            if found is None:
-                return _unknown(key)
-            moves = await queries.history(session, found, page.tag, page.before, page.limit)
+            repository = await queries.repository_id(session, key)
+            if repository is None:
+                return _never_pushed(key)
+            moves = await queries.history(session, repository, page.tag, page.before, page.limit)
         return JSONResponse(documents.history_document(moves, page.limit))
 
     async def referrers(self, request: Request) -> Response:
@@ -151,20 +151,20 @@ class _Api:
     async def healthz(self, _request: Request) -> Response:
         ended = self._deps.ended()
         if ended:
-            told = "; ".join(f"{name}: {why}" for name, why in ended.items())
-            return PlainTextResponse(f"A background task has ended ({told}).\n", status_code=503)
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in ended.items())
+            return PlainTextResponse(f"A background task has ended ({reasons}).\n", status_code=503)
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _request: Request) -> Response:
         missing = [
-            what
-            for what, there in (
+            reason
+            for reason, is_ready in (
                 ("the database is not migrated yet", self._deps.migrated()),
                 ("the cluster's ServiceAccount keys are not known yet", self._deps.verifier.ready),
             )
-            if not there
+            if not is_ready
         ]
-        if not missing and not await self._deps.database.reachable():
+        if not missing and not await self._deps.database.is_reachable():
             missing.append("the database does not answer")
         if missing:
             return PlainTextResponse(f"Not ready: {', '.join(missing)}.\n", status_code=503)
@@ -176,17 +176,17 @@ async def _body(request: Request) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > BODY_LIMIT:
-            raise InvalidRequestError(f"The call's body is larger than {BODY_LIMIT} bytes.")
+            raise InvalidRequestError(f"The request body is larger than {BODY_LIMIT} bytes.")
         parts.append(part)
     return b"".join(parts)
 
 
 def _values(request: Request) -> dict[str, str]:
-    """Path and query in one; what the path says counts."""
+    """Query and path parameters; the path wins."""
     return {**request.query_params, **request.path_params}
 
 
-def _unknown(key: RepositoryKey) -> Response:
+def _never_pushed(key: RepositoryKey) -> Response:
     return _error(404, f"Nothing was ever pushed to {key.name}.")
 
 
@@ -194,5 +194,7 @@ def _error(status: int, sentence: str, headers: dict[str, str] | None = None) ->
     return JSONResponse({"error": sentence}, status_code=status, headers=headers)
 
 
-async def _no_such_call(_request: Request, error: Any) -> Response:
-    return _error(error.status_code, "The catalog has no such call; docs/architecture.md lists them.", error.headers)
+async def _no_such_endpoint(_request: Request, error: Any) -> Response:
+    return _error(
+        error.status_code, "The catalog has no such endpoint; docs/architecture.md lists them.", error.headers
+    )

@@ -1,4 +1,4 @@
-"""What the application is made of. Built once by the process, and by tests with their own parts."""
+"""The application's dependencies, built once by the process."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from berth.catalog.db.database import Database
-from berth.catalog.index.write_log import Store
+from berth.catalog.index.write_log import WriteLog
 from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.catalog.metrics import CatalogMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """The parts of the application.
+    """The application's dependencies.
 
-    `accounts` are the ServiceAccounts (`namespace/name`) that may call; `migrated` says whether the schema is this
-    version's; `ended` names the background tasks that have ended, which none of them may.
+    `accounts`: ServiceAccounts (`namespace/name`) that may call. `migrated`: whether the schema is up to date.
+    `ended`: background tasks that have ended, with the reason; none should.
     """
 
     database: Database
-    store: Store
+    write_log: WriteLog
     verifier: ServiceAccountVerifier
     accounts: frozenset[str]
     metrics: CatalogMetrics

@@ -1,4 +1,4 @@
-"""What the catalog answers, as JSON documents (docs/architecture.md, "Catalog API")."""
+"""The catalog's responses as JSON documents (docs/architecture.md, "Catalog API")."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from berth.catalog.model import Referrer, Tag, TagMove
 
 
 def repositories_document(paths: Sequence[str], limit: int) -> dict[str, Any]:
-    """Paths below the project; `next` is there when there may be more: pass it as `after`."""
+    """A page of repository paths. `next` is present when there may be more: pass it as `after`."""
     return {"repositories": list(paths), **({"next": paths[-1]} if len(paths) == limit else {})}
 
 
 def tags_document(tags: Sequence[Tag], limit: int) -> dict[str, Any]:
-    """Present tags; `next` as for repositories."""
-    found = [
+    """A page of present tags; `next` as for repositories."""
+    items = [
         {
             "name": tag.name,
             "digest": tag.digest,
@@ -28,12 +28,12 @@ def tags_document(tags: Sequence[Tag], limit: int) -> dict[str, Any]:
         }
         for tag in tags
     ]
-    return {"tags": found, **({"next": tags[-1].name} if len(tags) == limit else {})}
+    return {"tags": items, **({"next": tags[-1].name} if len(tags) == limit else {})}
 
 
 def history_document(moves: Sequence[TagMove], limit: int) -> dict[str, Any]:
-    """Moves, newest first; `next` is there when there may be more: pass it as `before`."""
-    found = [
+    """A page of tag moves, newest first. `next` is present when there may be more: pass it as `before`."""
+    items = [
         {
             "id": move.id,
             "tag": move.tag,
@@ -46,11 +46,11 @@ def history_document(moves: Sequence[TagMove], limit: int) -> dict[str, Any]:
         }
         for move in moves
     ]
-    return {"history": found, **({"next": moves[-1].id} if len(moves) == limit else {})}
+    return {"history": items, **({"next": moves[-1].id} if len(moves) == limit else {})}
 
 
 def referrers_document(referrers: Sequence[Referrer]) -> dict[str, Any]:
-    """Descriptors as an OCI index lists them (OCI distribution spec 1.1, "Listing Referrers")."""
+    """Descriptors of referrers (OCI distribution spec 1.1, "Listing Referrers")."""
     return {"referrers": [_descriptor(referrer) for referrer in referrers]}
 
 

@@ -1,4 +1,4 @@
-"""What the catalog counts for Prometheus. No label holds a name of a person, project or repository."""
+"""The catalog's Prometheus metrics. No label value is the name of a person, project or repository."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ class CatalogMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
-            "berth_catalog_requests", "Calls answered.", ("endpoint", "status"), registry=self.registry
+            "berth_catalog_requests", "Requests by endpoint and status.", ("endpoint", "status"), registry=self.registry
         )
         self._seconds = Histogram(
-            "berth_catalog_request_seconds", "Time to answer.", ("endpoint",), buckets=_SECONDS, registry=self.registry
-        )
-        self._published = Counter(
-            "berth_catalog_published",
-            "Looks at objects, by outcome.",
-            ("outcome",),
+            "berth_catalog_request_duration_seconds",
+            "Duration of a request.",
+            ("endpoint",),
+            buckets=_SECONDS,
             registry=self.registry,
         )
-        self._settled = Counter("berth_catalog_settled", "Writes settled from the registry.", registry=self.registry)
-        self._walks = Counter("berth_catalog_walks", "Healing walks, by outcome.", ("outcome",), registry=self.registry)
-        self._backlog = Gauge(
-            "berth_catalog_publish_backlog", "Repositories whose object waits to be looked at.", registry=self.registry
+        self._publish = Counter(
+            "berth_catalog_publish", "Repositories published, by outcome.", ("outcome",), registry=self.registry
+        )
+        self._settled = Counter(
+            "berth_catalog_writes_settled", "Writes settled from the registry.", registry=self.registry
+        )
+        self._walks = Counter(
+            "berth_catalog_walks", "Registry walks, by outcome.", ("outcome",), registry=self.registry
+        )
+        self._queue_depth = Gauge(
+            "berth_catalog_publish_queue_depth", "Repositories that wait to be published.", registry=self.registry
         )
 
-    def answered(self, endpoint: str, status: int, seconds: float) -> None:
-        """One call was answered."""
+    def count_request(self, endpoint: str, status: int, seconds: float) -> None:
+        """Count one request and its duration."""
         self._requests.labels(endpoint, str(status)).inc()
         self._seconds.labels(endpoint).observe(seconds)
 
-    def published(self, outcome: str) -> None:
-        """One repository's object was looked at."""
-        self._published.labels(outcome).inc()
+    def count_publish(self, outcome: str) -> None:
+        """Count one published repository."""
+        self._publish.labels(outcome).inc()
 
-    def settled(self, count: int) -> None:
-        """So many writes were settled from the registry."""
+    def count_settled(self, count: int) -> None:
+        """Count writes settled from the registry."""
         self._settled.inc(count)
 
-    def walked(self, outcome: str) -> None:
-        """One healing walk has ended: `in-sync`, `content-missing` or `unreachable`."""
+    def count_walk(self, outcome: str) -> None:
+        """Count one registry walk: `in-sync`, `content-missing` or `unreachable`."""
         self._walks.labels(outcome).inc()
 
-    def watch_backlog(self, read: Callable[[], int]) -> None:
-        """Read the backlog whenever the metrics are."""
-        self._backlog.set_function(read)
+    def watch_queue_depth(self, read: Callable[[], int]) -> None:
+        """Read the queue depth at each scrape."""
+        self._queue_depth.set_function(read)

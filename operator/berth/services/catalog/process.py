@@ -22,13 +22,13 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from berth.api.names import registry_host
 from berth.catalog.db.database import Database, open_database
-from berth.catalog.index.write_log import Store
+from berth.catalog.index.write_log import WriteLog
 from berth.catalog.model import RepositoryKey
 from berth.catalog.publish.publisher import Publisher
 from berth.catalog.sync.align import SyncDeps
-from berth.catalog.sync.schedule import HEAL_PAUSE, SETTLE_PAUSE, Walks, keep_settling
+from berth.catalog.sync.schedule import SETTLE_SECONDS, WALK_CHECK_SECONDS, WalkSchedule, run_settler
 from berth.catalog.sync.settle import Settler
-from berth.catalog.sync.walk import Healer
+from berth.catalog.sync.walk import RegistryWalker
 from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
@@ -82,9 +82,9 @@ class _Process:
         self._migration: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
-        self._store = Store(database, now=_now, new_id=lambda: uuid.uuid4().hex, changed=self._changed)
-        self._publisher = Publisher(database, self._store, kube, now=_now, published=self._metrics.published)
-        self._metrics.watch_backlog(lambda: self._publisher.backlog)
+        self._write_log = WriteLog(database, now=_now, new_id=lambda: uuid.uuid4().hex, on_change=self._changed)
+        self._publisher = Publisher(database, self._write_log, kube, now=_now, on_outcome=self._metrics.count_publish)
+        self._metrics.watch_queue_depth(lambda: self._publisher.queue_depth)
 
     def _changed(self, key: RepositoryKey) -> None:
         self._publisher.enqueue(key)
@@ -110,7 +110,7 @@ class _Process:
         accounts = (name.strip() for name in self._settings.client_accounts.split(","))
         return Deps(
             database=self._database,
-            store=self._store,
+            write_log=self._write_log,
             verifier=self._verifier,
             accounts=frozenset(f"{self._settings.namespace}/{name}" for name in accounts if name),
             metrics=self._metrics,
@@ -123,24 +123,30 @@ class _Process:
     async def background(self) -> AsyncIterator[None]:
         """Everything that goes on besides answering calls, for as long as the block runs."""
         timeout = timedelta(seconds=self._settings.intent_timeout)
-        means = SyncDeps(self._database, self._registry, now=_now, timeout=timeout, changed=self._changed)
-        settler, healer = Settler(means), Healer(means)
-        walks = Walks(
-            healer,
+        deps = SyncDeps(self._database, self._registry, now=_now, timeout=timeout, on_change=self._changed)
+        settler, walker = Settler(deps), RegistryWalker(deps)
+        walks = WalkSchedule(
+            walker,
             self._database,
             lambda: list(self._publisher.projects.objects.values()),
             interval=timedelta(seconds=self._settings.walk_interval),
             now=_now,
-            walked=self._metrics.walked,
+            on_walk=self._metrics.count_walk,
         )
-        settling = partial(keep_settling, settler, self._store, settled=self._metrics.settled, pause=SETTLE_PAUSE)
+        settling = partial(
+            run_settler,
+            settler,
+            self._write_log,
+            on_settled=self._metrics.count_settled,
+            interval_seconds=SETTLE_SECONDS,
+        )
         keys = self._start("cluster keys", self._verifier.keep)
         self._migration = self._start("migration", self._migrate)
         starts = (keys, self._migration)
         self._tasks = {
             "publisher": self._start("publisher", self._once_migrated(self._publisher.run)),
             "settling": self._start("settling", self._once_migrated(settling)),
-            "walks": self._start("walks", self._once_migrated(partial(walks.run, HEAL_PAUSE))),
+            "walks": self._start("walks", self._once_migrated(partial(walks.run, WALK_CHECK_SECONDS))),
         }
         try:
             yield

@@ -1,4 +1,4 @@
-"""What callers of the catalog send, as pydantic models: the edge at which everything is checked."""
+"""The catalog's requests as pydantic models, validated here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class InvalidRequestError(ValueError):
-    """A call that does not mean anything; the message is one sentence."""
+    """An invalid request; the message is one sentence."""
 
 
 def _from_base64(value: Any) -> Any:
@@ -37,11 +37,11 @@ def _from_base64(value: Any) -> Any:
         raise ValueError("is not base64") from error
 
 
-class _Call(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_by_alias=True)
 
 
-class Announcement(_Call):
+class Announcement(_Request):
     """`POST /v1/writes`."""
 
     kind: WriteKind
@@ -54,7 +54,7 @@ class Announcement(_Call):
     client: Annotated[str, StringConstraints(max_length=CLIENT_LENGTH)] = ""
 
     def intent(self) -> Intent:
-        """The intent that is announced. Raises InvalidCall for a push of no known digest."""
+        """The announced intent. Raises InvalidRequestError for a push without a digest."""
         digest = self.reference if is_digest(self.reference) else self.digest
         if self.kind is WriteKind.PUSH and digest is None:
             raise InvalidRequestError("The field digest is missing: a push announces the digest of its manifest.")
@@ -62,29 +62,29 @@ class Announcement(_Call):
         return Intent(self.kind, key, self.reference, digest, self.media_type, self.by, self.client)
 
 
-class Commit(_Call):
-    """`POST /v1/writes/{id}/commit`; a push brings the bytes of its manifest."""
+class Commit(_Request):
+    """`POST /v1/writes/{id}/commit`; for a push with the bytes of its manifest."""
 
     manifest: Annotated[bytes | None, BeforeValidator(_from_base64)] = None
 
 
-class RepositoryPage(_Call):
-    """Query of a list of repositories."""
+class RepositoryPage(_Request):
+    """Query of `GET /v1/projects/{project}/repositories`."""
 
     project: Project
     after: Annotated[str, StringConstraints(max_length=names.REPOSITORY_MAX_LENGTH)] = ""
     limit: Limit = 100
 
 
-class ContentQuery(_Call):
-    """Query of whether a repository holds anything."""
+class ContentQuery(_Request):
+    """Query of `GET …/content`."""
 
     project: Project
     repository: Repository
 
 
-class TagPage(_Call):
-    """Query of a list of tags."""
+class TagPage(_Request):
+    """Query of `GET …/tags`."""
 
     project: Project
     repository: Repository
@@ -92,8 +92,8 @@ class TagPage(_Call):
     limit: Limit = 1000
 
 
-class HistoryPage(_Call):
-    """Query of a list of moves."""
+class HistoryPage(_Request):
+    """Query of `GET …/history`."""
 
     project: Project
     repository: Repository
@@ -102,8 +102,8 @@ class HistoryPage(_Call):
     limit: Limit = 100
 
 
-class ReferrersQuery(_Call):
-    """Query of a list of referrers."""
+class ReferrersQuery(_Request):
+    """Query of `GET …/referrers/{digest}`."""
 
     project: Project
     repository: Repository
@@ -111,19 +111,19 @@ class ReferrersQuery(_Call):
     artifact_type: Annotated[str, StringConstraints(max_length=MEDIA_TYPE_LENGTH)] | None = None
 
 
-CallT = TypeVar("CallT", bound=_Call)
+RequestT = TypeVar("RequestT", bound=_Request)
 
 
-def read_json(model: type[CallT], body: bytes) -> CallT:
-    """A body as its model. Raises InvalidCall with one sentence that repeats nothing of the body."""
+def read_json(model: type[RequestT], body: bytes) -> RequestT:
+    """Validate a body. Raises InvalidRequestError; its message repeats nothing of the body."""
     try:
         return model.model_validate_json(body or b"{}")
     except ValidationError as error:
         raise InvalidRequestError(_sentence(error)) from None
 
 
-def read_query(model: type[CallT], values: dict[str, str]) -> CallT:
-    """Path and query as their model. Raises InvalidCall with one sentence."""
+def read_query(model: type[RequestT], values: dict[str, str]) -> RequestT:
+    """Validate path and query parameters. Raises InvalidRequestError."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -132,6 +132,6 @@ def read_query(model: type[CallT], values: dict[str, str]) -> CallT:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = re.sub(r"[^A-Za-z0-9._]", "?", ".".join(str(step) for step in first["loc"]))[:100]
-    what = first["msg"].removeprefix("Value error, ")
-    return f"The field {where} is wrong: {what}." if where else f"The call can not be read: {what}."
+    field = re.sub(r"[^A-Za-z0-9._]", "?", ".".join(str(step) for step in first["loc"]))[:100]
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"The field {field} is wrong: {problem}." if field else f"The request cannot be read: {problem}."

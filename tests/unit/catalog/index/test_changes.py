@@ -20,7 +20,7 @@ def test_many_annotations_are_cut_below_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "too_much"),
+    ("loss", "is_excessive"),
     [
         (Loss(0, 0, 0, 0), False),
         (Loss(1, 1, 1, 1), True),
@@ -32,5 +32,5 @@ def test_many_annotations_are_cut_below_the_limit() -> None:
         (Loss(10, 0, 100, 51), True),
     ],
 )
-def test_a_walk_that_misses_most_is_not_believed(loss: Loss, too_much: bool) -> None:
-    assert loss.too_much is too_much
+def test_a_walk_that_misses_most_is_not_believed(loss: Loss, is_excessive: bool) -> None:
+    assert loss.is_excessive is is_excessive
