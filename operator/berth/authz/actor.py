@@ -1,6 +1,6 @@
-"""Who somebody is on the present policy: every subject that speaks of them, and whether their credential holds. Pure.
+"""An identity resolved against the current policy: its subjects, scopes and the state of its credential. Pure.
 
-Worked out once for each credential and snapshot; a decision then only looks its rules up.
+Resolved once for each credential and snapshot; a decision then only looks up rules.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from berth.authz.model import (
 )
 
 SERVICE_LEVEL: Final = SharingLevel.EDIT
-"""What Berth's own processes have everywhere, as far as their scopes go: the operator probes whether a registry takes
-writes, the catalog reads. None of them deletes or administers."""
+"""The level of Berth's own processes in every project, limited by their scopes. The operator probes whether a registry
+accepts writes and the catalog reads; none of them deletes or administers."""
 PUBLIC_LIMIT: Final = SharingLevel.DOWNLOAD
-"""What a rule for Public gives at most, whatever it says."""
+"""The highest level that a rule for Public gives."""
 
 _FAILURES: Final = frozenset(
     {
@@ -45,38 +45,38 @@ _FAILURES: Final = frozenset(
         Reason.ISSUER_UNAVAILABLE,
     }
 )
-_OF_A_USER: Final = frozenset({CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN})
+_USER_CREDENTIALS: Final = frozenset({CredentialKind.PASSWORD, CredentialKind.ACCESS_TOKEN})
 _NO_RULES: Final[Mapping[Subject, Rule]] = MappingProxyType({})
-_PARTICULARITY: Final = {kind: position for position, kind in enumerate(SubjectKind)}
+_SPECIFICITY: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An identity on one snapshot."""
+    """An identity resolved against one snapshot."""
 
     identity: Identity
-    failure: Reason | None = None  # why it may nothing at all
+    failure: Reason | None = None  # why every request is refused
     failed_name: str = ""  # the name that the failure is about
     scopes: frozenset[TokenScope] = frozenset()
     principals: tuple[Subject, ...] = ()
-    """Itself, and the users that it acts as: what a certification may name."""
+    """The identity itself and the users that it acts as: the subjects that a certification may name."""
     subjects: frozenset[Subject] = frozenset()
-    """Everything that a rule may name to mean it."""
-    teams: tuple[tuple[Subject, Subject], ...] = ()  # team, and the member of it that the actor is
+    """Every subject by which a rule applies to the actor."""
+    teams: tuple[tuple[Subject, Subject], ...] = ()  # each team, with the member by which the actor belongs to it
 
     @property
     def is_service(self) -> bool:
-        """Whether this is one of Berth's own processes."""
+        """Whether the actor is one of Berth's own processes."""
         return self.identity.credential is CredentialKind.SERVICE
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether nobody is logged in."""
+        """Whether the request came without credentials."""
         return self.identity.credential is CredentialKind.NONE
 
 
 def actor_of(snapshot: Snapshot, identity: Identity, now: datetime) -> Actor:
-    """Who this identity is under `snapshot` at `now`. An actor with a failure has no subjects and so no rights."""
+    """Resolve an identity under `snapshot` at `now`. An actor with a failure has no subjects and so no rights."""
     public = frozenset({PUBLIC}) if snapshot.public_allowed else frozenset()
     if identity.credential is CredentialKind.NONE:
         return Actor(identity, scopes=identity.scopes, subjects=public)
@@ -99,13 +99,13 @@ def actor_of(snapshot: Snapshot, identity: Identity, now: datetime) -> Actor:
 
 
 def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
-    """The `RegistryUser`s that the identity is or acts as, by name.
+    """The `RegistryUser`s that the identity is or acts as, sorted by name.
 
-    A password or `AccessToken` is that of one user. A ServiceAccount acts as each user that lists it; a login at an
-    identity provider as the user of that very name and as each that lists it.
+    A password or `AccessToken` belongs to one user. A ServiceAccount acts as each user that lists it. A login at an
+    identity provider acts as the user of the same name and as each user that lists it.
     """
     names: Iterable[str] = ()
-    if identity.credential in _OF_A_USER:
+    if identity.credential in _USER_CREDENTIALS:
         names = (identity.name,)
     elif identity.credential is CredentialKind.SERVICE_ACCOUNT:
         names = snapshot.aliases.get(Subject(SubjectKind.SERVICE_ACCOUNT, identity.name), ())
@@ -117,12 +117,12 @@ def users_of(snapshot: Snapshot, identity: Identity) -> tuple[User, ...]:
 def effective_level_of(
     project: ProjectPolicy | None, repository: RepositoryPolicy | None, actor: Actor
 ) -> EffectiveLevel | None:
-    """The highest level that the sharing in force gives, and by which rule; None for none at all.
+    """The highest level that the effective sharing gives the actor, with its rule; None without any.
 
     Local sharing of a repository replaces the project's, even when it is empty; the two never merge. Of rules that
-    give the same level the most particular one is told, so that neither order nor duplicates matter. The work is that
-    of looking up the actor's own subjects: the same for somebody else's project, however many it is shared with, and
-    for one that does not exist.
+    give the same level the most specific one is reported, so that neither order nor duplicates matter. The cost is one
+    look-up for each of the actor's subjects. It does not depend on the number of rules or on whether the project
+    exists, so the response time reveals neither.
     """
     if actor.is_service:
         return EffectiveLevel(SERVICE_LEVEL) if project is not None else None
@@ -131,33 +131,33 @@ def effective_level_of(
     local = repository if repository is not None and repository.rules is not None else None
     rules = local.by_subject if local is not None else project.by_subject if project is not None else _NO_RULES
     best: tuple[SharingLevel, int, str] | None = None
-    told: Rule | None = None
+    winner: Rule | None = None
     for subject in actor.subjects:
         rule = rules.get(subject)
         if rule is None:
             continue
         level = min(rule.level, PUBLIC_LIMIT) if rule.kind is SubjectKind.PUBLIC else rule.level
-        rank = (level, -_PARTICULARITY[rule.kind], rule.name)
+        rank = (level, -_SPECIFICITY[rule.kind], rule.name)
         if best is None or rank > best:
-            best, told = rank, rule
-    if best is None or told is None:
+            best, winner = rank, rule
+    if best is None or winner is None:
         return None
-    source = RuleSource.LOCAL_SHARING if local is not None else told.source
-    through = next((member for team, member in actor.teams if team == told.subject), None)
-    return EffectiveLevel(best[0], told.subject, source, through)
+    source = RuleSource.LOCAL_SHARING if local is not None else winner.source
+    through = next((member for team, member in actor.teams if team == winner.subject), None)
+    return EffectiveLevel(best[0], winner.subject, source, through)
 
 
 def certified_until(snapshot: Snapshot, actor: Actor) -> tuple[bool, datetime | None]:
-    """Whether a certification ever named the actor, and the latest end of all that do (None: until withdrawn)."""
+    """Whether any certification names the actor, and the latest end of those that do (None: until withdrawn)."""
     ends = [snapshot.certifications[person] for person in actor.principals if person in snapshot.certifications]
-    known = [end for end in ends if end is not None]
-    return bool(ends), max(known) if known and len(known) == len(ends) else None
+    dated = [end for end in ends if end is not None]
+    return bool(ends), max(dated) if dated and len(dated) == len(ends) else None
 
 
 def unchanged_until(snapshot: Snapshot, actor: Actor, now: datetime) -> datetime | None:
-    """The moment from which on time alone may change what this actor may do under this snapshot.
+    """The earliest time at which decisions for this actor may change while the snapshot stays the same.
 
-    None: only a change of the policy can. `now` where it may be any moment: a policy that is too old may be confirmed.
+    None: only a change of the policy changes them. `now` for a stale policy, which may be confirmed at any time.
     """
     identity = actor.identity
     record = snapshot.tokens.get(identity.token_sha256)
@@ -196,13 +196,13 @@ def _failure(
 
 
 def _persons(snapshot: Snapshot, identity: Identity, users: tuple[User, ...]) -> tuple[Subject, ...]:
-    """What names the actor itself. Somebody from outside whom no RegistryUser stands for goes by that own name."""
-    acted = tuple(user.subject for user in users)
+    """The subjects that name the actor itself. An external login without a RegistryUser is a User of its own name."""
+    acts_as = tuple(user.subject for user in users)
     if identity.credential is CredentialKind.SERVICE_ACCOUNT:
-        return (Subject(SubjectKind.SERVICE_ACCOUNT, identity.name), *acted)
+        return (Subject(SubjectKind.SERVICE_ACCOUNT, identity.name), *acts_as)
     if identity.credential is CredentialKind.OIDC and identity.name and identity.name not in snapshot.users:
-        return (Subject(SubjectKind.USER, identity.name), *acted)
-    return acted
+        return (Subject(SubjectKind.USER, identity.name), *acts_as)
+    return acts_as
 
 
 def _teams(
@@ -215,7 +215,7 @@ def _teams(
 
 
 def _scopes(snapshot: Snapshot, identity: Identity) -> frozenset[TokenScope]:
-    """What the credential may be used for now: an `AccessToken` for no more than its object says."""
+    """The scopes of the credential: for an `AccessToken`, no more than its object lists."""
     if identity.credential is not CredentialKind.ACCESS_TOKEN:
         return identity.scopes
     return identity.scopes & snapshot.tokens[identity.token_sha256].scopes

@@ -26,7 +26,6 @@ REQUIRED_LEVEL: Final = {
     Action.ADMINISTER: SharingLevel.ADMINISTER,
 }
 
-
 REQUIRED_SCOPES: Final = {
     Action.VIEW: (TokenScope.VIEW,),
     Action.PULL: (TokenScope.DOWNLOAD,),
@@ -35,20 +34,17 @@ REQUIRED_SCOPES: Final = {
     Action.ADMINISTER: (TokenScope.MODIFY,),
 }
 
-
 WRITES: Final = frozenset({Action.PUSH, Action.DELETE, Action.ADMINISTER})
-"""What may not be done by a policy that is too old."""
+"""Actions that a stale policy refuses."""
 
-
+_CONTENT_ACTIONS: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
 _PROJECT = re.compile(names.PROJECT_ID_PATTERN)
-
-
 _REPOSITORY = re.compile(names.REPOSITORY_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One decision to make, with everything the checks look up, looked up once."""
+    """The input of the checks: one request with everything that they look up."""
 
     snapshot: Snapshot
     actor: Actor
@@ -57,48 +53,88 @@ class Evaluation:
     project: ProjectPolicy | None
     repository: RepositoryPolicy | None
     effective_level: EffectiveLevel | None
-    hidden: bool = False
-    """There is such a repository, whose own sharing leaves the actor out: judged as if there were none."""
+    is_hidden: bool = False
+    """The repository exists, but its local sharing excludes the actor: evaluated as if it did not exist."""
 
     @property
     def is_service(self) -> bool:
-        """Whether one of Berth's own processes asks."""
+        """Whether the actor is one of Berth's own processes."""
         return self.actor.is_service
 
     @property
     def level(self) -> SharingLevel | None:
-        """The level in force."""
+        """The effective level; None without any."""
         return self.effective_level.level if self.effective_level is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A check refused, for this reason, with these facts for its sentence."""
+    """The result of a check that refuses: the reason, and the facts for its sentence."""
 
     reason: Reason
     facts: MessageFacts
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """The result of a check that does not refuse: why, in a few words, and the effective level if the check found it.
+
+    Results without variable parts are constants, because one decision makes a dozen of them.
+    """
+
+    detail: str
+    effective_level: EffectiveLevel | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """One check of the chain. `judge` answers a denial, or in a few words why it has nothing against the request."""
+    """One check of the chain."""
 
     name: str
-    judge: Callable[[Evaluation], Denial | str]
+    run: Callable[[Evaluation], Denial | Passed]
 
 
-def _facts(case: Evaluation) -> MessageFacts:
+_WELL_FORMED: Final = Passed("the name is well formed")
+_CREDENTIAL_VALID: Final = Passed("the credential is valid")
+_EXISTS: Final = Passed("the name exists")
+_CREATABLE: Final = Passed("a push may create the repository")
+_POSSIBLY_PUSHED: Final = Passed("content may exist under this name")
+_NOT_EXCLUDED: Final = Passed("no local sharing excludes the actor")
+_TRASH_EXEMPT: Final = Passed("Berth's own processes are exempt from the trash")
+_NOT_IN_TRASH: Final = Passed("not in the trash")
+_SUSPENSION_EXEMPT: Final = Passed("Berth's own processes are exempt from suspension")
+_NOT_SUSPENDED: Final = Passed("not suspended")
+_HOSTED: Final = Passed("needs no content of another registry")
+_NO_CREATION: Final = Passed("creates no repository")
+_LEVEL_SUFFICES: Final = {
+    action: Passed(f"{action.value} needs {level.value}") for action, level in REQUIRED_LEVEL.items()
+}
+_NO_PUSH: Final = Passed("only a push needs a certification")
+_CERTIFICATION_EXEMPT: Final = Passed("Berth's own processes need no certification")
+_CERTIFIED: Final = Passed("certified until withdrawn")
+_SCOPES_SUFFICE: Final = {
+    action: Passed(f"the credential has the scope {' and '.join(scopes)}")
+    for action, scopes in REQUIRED_SCOPES.items()
+}
+_NO_LAYER: Final = Passed("no layer to measure")
+_LAYERS_FIT: Final = Passed("no layer above the limit")
+_READ: Final = Passed("reads use the last known policy")
+_POLICY_EXEMPT: Final = Passed("the rights of Berth's own processes come from no policy")
+_FRESH: Final = Passed("the policy is fresh")
+
+
+def _facts(evaluation: Evaluation) -> MessageFacts:
     return MessageFacts(
-        who=case.actor.failed_name or case.actor.identity.name,
-        project=case.request.project,
-        repository=case.request.repository,
-        action=case.request.action,
-        is_anonymous=case.actor.is_anonymous,
+        who=evaluation.actor.failed_name or evaluation.actor.identity.name,
+        project=evaluation.request.project,
+        repository=evaluation.request.repository,
+        action=evaluation.request.action,
+        is_anonymous=evaluation.actor.is_anonymous,
     )
 
 
-def _understood(case: Evaluation) -> Denial | str:
-    request = case.request
+def _understood(evaluation: Evaluation) -> Denial | Passed:
+    request = evaluation.request
     well_formed = (
         request.action in REQUIRED_LEVEL
         and _PROJECT.fullmatch(request.project) is not None
@@ -106,48 +142,53 @@ def _understood(case: Evaluation) -> Denial | str:
         and (not request.repository or _REPOSITORY.fullmatch(request.repository) is not None)
         and (bool(request.repository) or request.action in (Action.VIEW, Action.ADMINISTER))
     )
-    return "the name is well formed" if well_formed else Denial(Reason.INVALID_REQUEST, _facts(case))
+    return _WELL_FORMED if well_formed else Denial(Reason.INVALID_REQUEST, _facts(evaluation))
 
 
-def _credential(case: Evaluation) -> Denial | str:
-    failure = case.actor.failure
-    return "the credential holds" if failure is None else Denial(failure, _facts(case))
+def _credential(evaluation: Evaluation) -> Denial | Passed:
+    failure = evaluation.actor.failure
+    return _CREDENTIAL_VALID if failure is None else Denial(failure, _facts(evaluation))
 
 
-def visible(case: Evaluation) -> Denial | str:
-    return _not_found(case) if case.effective_level is None else effective_level_text(case.effective_level)
+def _visible(evaluation: Evaluation) -> Denial | Passed:
+    effective = evaluation.effective_level
+    return _not_found(evaluation) if effective is None else Passed(effective_level_text(effective), effective)
 
 
-def _not_found(case: Evaluation) -> Denial:
-    return Denial(Reason.NOT_AUTHENTICATED if case.actor.is_anonymous else Reason.NOT_FOUND, _facts(case))
+def _not_found(evaluation: Evaluation) -> Denial:
+    reason = Reason.NOT_AUTHENTICATED if evaluation.actor.is_anonymous else Reason.NOT_FOUND
+    return Denial(reason, _facts(evaluation))
 
 
-def _exists(case: Evaluation) -> Denial | str:
-    """Of an absent repository nobody is told but whoever may create it, whose client needs the registry's own answers
-    on the way to a push; and of a hidden one nobody at all."""
-    if case.is_service or case.repository is not None or not case.request.repository:
-        return "there is such a name"
-    if case.request.action is Action.PUSH or may_create(case):
-        return "a push may create the repository"
-    if case.hidden or case.request.absent:
-        return _not_found(case)
-    return "something may have been pushed"
+def _exists(evaluation: Evaluation) -> Denial | Passed:
+    """Refuse an absent repository, except to an actor that may create it: its client needs the registry's own
+    responses on the way to a push. A hidden repository is refused to every actor that it excludes.
+    """
+    if evaluation.is_service or evaluation.repository is not None or not evaluation.request.repository:
+        return _EXISTS
+    if evaluation.request.action is Action.PUSH or may_create(evaluation):
+        return _CREATABLE
+    if evaluation.is_hidden or evaluation.request.absent:
+        return _not_found(evaluation)
+    return _POSSIBLY_PUSHED
 
 
-def _not_anothers(case: Evaluation) -> Denial | str:
-    """A hidden repository is refused as an absent one would be. Only whoever could create that learns, by trying,
-    that the name is taken."""
-    return _not_found(case) if case.hidden else "no sharing of its own leaves the asker out"
+def _not_hidden(evaluation: Evaluation) -> Denial | Passed:
+    """Refuse a hidden repository like an absent one.
+
+    An actor that could create the name learns by its push that the name is taken; nothing else reveals it.
+    """
+    return _not_found(evaluation) if evaluation.is_hidden else _NOT_EXCLUDED
 
 
-def may_create(case: Evaluation) -> bool:
-    """Whether the actor's push of the first image would be accepted, as far as the policy says."""
-    push = replace(case, request=replace(case.request, action=Action.PUSH, largest_layer=None))
-    return not any(isinstance(judge(push), Denial) for judge in _OF_A_FIRST_PUSH)
+def may_create(evaluation: Evaluation) -> bool:
+    """Whether the policy allows the actor to push the first image of this name."""
+    push = replace(evaluation, request=replace(evaluation.request, action=Action.PUSH, largest_layer=None))
+    return not any(isinstance(check(push), Denial) for check in _FIRST_PUSH_CHECKS)
 
 
 def effective_level_text(effective: EffectiveLevel) -> str:
-    """Which subject has which level from which field, for people."""
+    """The subject, its level and the field that gives it: `Team authors has Edit by Sharing`."""
     if effective.rule is None:
         return f"Berth's own processes have {effective.level.value} everywhere"
     through = f" (as its member {subject_text(effective.through)})" if effective.through is not None else ""
@@ -159,98 +200,96 @@ def subject_text(subject: Subject) -> str:
     return f"{subject.kind} {subject.name}".rstrip()
 
 
-def _not_in_trash(case: Evaluation) -> Denial | str:
-    if case.is_service:
-        return "the trash does not bind Berth's own processes"
-    if case.project is not None and case.project.state is PolicyState.TRASHED:
-        return Denial(Reason.PROJECT_TRASHED, _facts(case))
-    if case.repository is not None and case.repository.state is PolicyState.TRASHED:
-        return Denial(Reason.REPOSITORY_TRASHED, _facts(case))
-    return "not in the trash"
+def _not_in_trash(evaluation: Evaluation) -> Denial | Passed:
+    if evaluation.is_service:
+        return _TRASH_EXEMPT
+    if evaluation.project is not None and evaluation.project.state is PolicyState.TRASHED:
+        return Denial(Reason.PROJECT_TRASHED, _facts(evaluation))
+    if evaluation.repository is not None and evaluation.repository.state is PolicyState.TRASHED:
+        return Denial(Reason.REPOSITORY_TRASHED, _facts(evaluation))
+    return _NOT_IN_TRASH
 
 
-def _running(case: Evaluation) -> Denial | str:
-    if case.is_service:
-        return "suspension does not bind Berth's own processes"
-    states = {part.state for part in (case.project, case.repository) if part is not None}
-    return "not suspended" if states == {PolicyState.ACTIVE} else Denial(Reason.PROJECT_SUSPENDED, _facts(case))
+def _running(evaluation: Evaluation) -> Denial | Passed:
+    if evaluation.is_service:
+        return _SUSPENSION_EXEMPT
+    states = {part.state for part in (evaluation.project, evaluation.repository) if part is not None}
+    return _NOT_SUSPENDED if states == {PolicyState.ACTIVE} else Denial(Reason.PROJECT_SUSPENDED, _facts(evaluation))
 
 
-def _hosted(case: Evaluation) -> Denial | str:
-    if case.repository is not None and case.repository.external and case.request.action in _ON_CONTENT:
-        return Denial(Reason.EXTERNAL_REPOSITORY, _facts(case))
-    return "nothing is asked of another registry"
+def _hosted(evaluation: Evaluation) -> Denial | Passed:
+    repository = evaluation.repository
+    if repository is not None and repository.external and evaluation.request.action in _CONTENT_ACTIONS:
+        return Denial(Reason.EXTERNAL_REPOSITORY, _facts(evaluation))
+    return _HOSTED
 
 
-def _creation(case: Evaluation) -> Denial | str:
-    if case.request.action is not Action.PUSH or case.repository is not None:
-        return "creates no repository"
-    if case.is_service or (case.project is not None and case.project.creation is RepositoryCreation.ON_PUSH):
-        return "a push may create the repository"
-    return Denial(Reason.CREATION_DECLARED, _facts(case))
+def _creation(evaluation: Evaluation) -> Denial | Passed:
+    if evaluation.request.action is not Action.PUSH or evaluation.repository is not None:
+        return _NO_CREATION
+    project = evaluation.project
+    if evaluation.is_service or (project is not None and project.creation is RepositoryCreation.ON_PUSH):
+        return _CREATABLE
+    return Denial(Reason.CREATION_DECLARED, _facts(evaluation))
 
 
-def _level(case: Evaluation) -> Denial | str:
-    need = REQUIRED_LEVEL[case.request.action]
-    if case.level is None or case.level < need:
-        return Denial(Reason.LEVEL_TOO_LOW, replace(_facts(case), have=case.level, need=need))
-    return f"{case.request.action.value} needs {need.value}"
+def _level(evaluation: Evaluation) -> Denial | Passed:
+    need = REQUIRED_LEVEL[evaluation.request.action]
+    if evaluation.level is None or evaluation.level < need:
+        return Denial(Reason.LEVEL_TOO_LOW, replace(_facts(evaluation), have=evaluation.level, need=need))
+    return _LEVEL_SUFFICES[evaluation.request.action]
 
 
-def _certified(case: Evaluation) -> Denial | str:
-    if case.request.action is not Action.PUSH:
-        return "only a push needs a certification"
-    if case.is_service:
-        return "Berth's own processes need no certification"
-    certified, until = certified_until(case.snapshot, case.actor)
+def _certified(evaluation: Evaluation) -> Denial | Passed:
+    if evaluation.request.action is not Action.PUSH:
+        return _NO_PUSH
+    if evaluation.is_service:
+        return _CERTIFICATION_EXEMPT
+    certified, until = certified_until(evaluation.snapshot, evaluation.actor)
     if not certified:
-        return Denial(Reason.NOT_CERTIFIED, _facts(case))
+        return Denial(Reason.NOT_CERTIFIED, _facts(evaluation))
     if until is None:
-        return "certified until withdrawn"
-    if case.now >= until:
-        return Denial(Reason.CERTIFICATION_EXPIRED, replace(_facts(case), until=until))
-    return f"certified until {until.isoformat()}"
+        return _CERTIFIED
+    if evaluation.now >= until:
+        return Denial(Reason.CERTIFICATION_EXPIRED, replace(_facts(evaluation), until=until))
+    return Passed(f"certified until {until.isoformat()}")
 
 
-def _scope(case: Evaluation) -> Denial | str:
-    needed = REQUIRED_SCOPES[case.request.action]
-    missing = tuple(scope for scope in needed if scope not in case.actor.scopes)
+def _scope(evaluation: Evaluation) -> Denial | Passed:
+    needed = REQUIRED_SCOPES[evaluation.request.action]
+    missing = tuple(scope for scope in needed if scope not in evaluation.actor.scopes)
     if missing:
-        return Denial(Reason.TOKEN_SCOPE_MISSING, replace(_facts(case), missing=missing))
-    return f"the credential has the scope {' and '.join(needed)}"
+        return Denial(Reason.TOKEN_SCOPE_MISSING, replace(_facts(evaluation), missing=missing))
+    return _SCOPES_SUFFICE[evaluation.request.action]
 
 
-def _layer_size(case: Evaluation) -> Denial | str:
-    layer = case.request.largest_layer
-    limit = case.project.layer_size_limit if case.project is not None else None
-    if case.request.action is not Action.PUSH or layer is None:
-        return "no layer to measure"
+def _layer_size(evaluation: Evaluation) -> Denial | Passed:
+    layer = evaluation.request.largest_layer
+    limit = evaluation.project.layer_size_limit if evaluation.project is not None else None
+    if evaluation.request.action is not Action.PUSH or layer is None:
+        return _NO_LAYER
     if limit is not None and layer > limit:
-        return Denial(Reason.LAYER_TOO_LARGE, replace(_facts(case), layer=layer, limit=limit))
-    return "no layer above the limit"
+        return Denial(Reason.LAYER_TOO_LARGE, replace(_facts(evaluation), layer=layer, limit=limit))
+    return _LAYERS_FIT
 
 
-def _fresh(case: Evaluation) -> Denial | str:
-    if case.request.action not in WRITES:
-        return "reading goes by the last known policy"
-    if case.is_service:
-        return "Berth's own processes have their rights from no policy"
-    until = case.snapshot.fresh_until
-    if until is not None and case.now >= until:
-        return Denial(Reason.POLICY_STALE, _facts(case))
-    return "the policy is recent enough"
+def _fresh(evaluation: Evaluation) -> Denial | Passed:
+    if evaluation.request.action not in WRITES:
+        return _READ
+    if evaluation.is_service:
+        return _POLICY_EXEMPT
+    until = evaluation.snapshot.fresh_until
+    if until is not None and evaluation.now >= until:
+        return Denial(Reason.POLICY_STALE, _facts(evaluation))
+    return _FRESH
 
 
-_ON_CONTENT: Final = frozenset({Action.PULL, Action.PUSH, Action.DELETE})
-
-
-_OF_A_FIRST_PUSH: Final = (_not_in_trash, _running, _creation, _level, _certified, _scope, _fresh)
-
+_FIRST_PUSH_CHECKS: Final = (_not_in_trash, _running, _creation, _level, _certified, _scope, _fresh)
 
 CHAIN: Final = (
     Check("understood", _understood),
     Check("credential", _credential),
-    Check("visible", visible),
+    Check("visible", _visible),
     Check("exists", _exists),
     Check("trash", _not_in_trash),
     Check("suspended", _running),
@@ -261,6 +300,6 @@ CHAIN: Final = (
     Check("token scope", _scope),
     Check("layer size", _layer_size),
     Check("freshness", _fresh),
-    Check("local sharing", _not_anothers),
+    Check("local sharing", _not_hidden),
 )
-"""Every check, in the order in which reasons are told. A request is allowed when none of them refuses."""
+"""Every check, in the order of precedence of the reasons. A request is allowed when no check refuses it."""

@@ -1,4 +1,4 @@
-"""A decision for people and for programs, from the very trace that made it. Pure."""
+"""Explanations of a decision as text and as JSON, from its own trace. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from berth.authz.model import AccessRequest, Decision, EffectiveLevel, Identity,
 
 
 def explain(decision: Decision) -> tuple[str, ...]:
-    """One line for each check that was made, then the outcome. The level's line says by which subject and source."""
+    """One line for each check that ran, then the outcome. The line of `visible` names the subject and the source."""
     outcome = "allowed" if decision.allowed else f"denied: {decision.reason}"
     return (*(_line(step) for step in decision.trace), outcome)
 
 
 def decision_document(identity: Identity, request: AccessRequest, decision: Decision) -> dict[str, Any]:
-    """The decision as JSON: who, what, whether, why, by which rule, and every check that was made."""
+    """The decision as JSON: identity, request, outcome, reason, effective level and every check that ran."""
     return {
         "who": identity.name,
         "credential": identity.credential.value,
@@ -48,9 +48,9 @@ def _line(step: Step) -> str:
 
 
 def certification_warning(snapshot: Snapshot, identity: Identity, now: datetime, days: int) -> str:
-    """A sentence for a push in the last `days` days of a certification; empty at any other time, and after its end.
+    """The warning for a push in the last `days` days of a certification; empty otherwise.
 
-    At most 200 printable ASCII characters without quotes, so that it can stand in a `Warning: 299` header.
+    At most 200 printable ASCII characters without quotes, so that it fits into a `Warning: 299` header.
     """
     certified, until = certified_until(snapshot, actor_of(snapshot, identity, now))
     if not certified or until is None or not now < until <= now + timedelta(days=days):
@@ -58,7 +58,7 @@ def certification_warning(snapshot: Snapshot, identity: Identity, now: datetime,
     left = (until - now).days
     span = "today" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
     return phrase(
-        f"The certification of {{who}} to push ends {span}, at {{until}}; ask your registry office for a new "
+        f"The certification of {{who}} to push ends {span}, at {{until}}; ask your registry administrators for a new "
         "Certification.",
         who=identity.name,
         until=until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),

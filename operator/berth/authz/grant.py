@@ -1,4 +1,4 @@
-"""What a registry token grants: of the scopes asked for, those that the chain of `decide` allows. Pure."""
+"""The grant of a registry token: the requested scopes that `decide` allows. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANY: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One entry of a token's `access` claim, in Distribution's words."""
+    """One entry of a token's `access` claim, in Distribution's terms."""
 
     type: str
     name: str
@@ -28,13 +28,13 @@ class Grant:
 
     @property
     def project(self) -> str:
-        """The project whose registry this is for; empty when it is for none."""
+        """The project whose registry the entry is for; empty for no project."""
         return self.name.partition("/")[0] if self.type == REPOSITORY else ""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
-    """What a token grants, and for each repository what was asked."""
+    """What a token grants, and the requested actions for each repository."""
 
     access: tuple[Grant, ...]
     requested: Mapping[str, tuple[str, ...]]
@@ -43,10 +43,10 @@ class TokenGrant:
 def grant(
     snapshot: Snapshot, identity: Identity, scopes: Sequence[Scope], now: datetime, *, absent: Collection[str] = ()
 ) -> TokenGrant:
-    """The part of `scopes` that `identity` may have. What may not be had is left out; that is never an error.
+    """Grant the part of `scopes` that `identity` may have. Denied actions are left out; that is never an error.
 
-    `absent` are the full names of which it is known that nothing was ever pushed (`AccessRequest.absent`).
-    `registry:catalog:*` goes to Berth's own processes alone: a project's registry would list every repository in it.
+    `absent` has the full names under which nothing was ever pushed (`AccessRequest.absent`).
+    `registry:catalog:*` is granted to Berth's own processes alone, because a project's registry lists every repository.
     """
     actor = actor_of(snapshot, identity, now)
     granted = (
@@ -54,12 +54,12 @@ def grant(
     )
     return TokenGrant(
         access=tuple(entry for entry in granted if entry.actions),
-        requested={scope.name: _spelt_out(scope) for scope in scopes if scope.type == REPOSITORY},
+        requested={scope.name: _expanded_actions(scope) for scope in scopes if scope.type == REPOSITORY},
     )
 
 
-def _spelt_out(scope: Scope) -> tuple[str, ...]:
-    """The actions asked for on a repository; `*` is all of them (Distribution, `registry/auth/token/util.go`)."""
+def _expanded_actions(scope: Scope) -> tuple[str, ...]:
+    """The requested actions, with `*` replaced by all of them (Distribution, `registry/auth/token/util.go`)."""
     every = tuple(_ACTIONS) if _ANY in scope.actions else ()
     return tuple(dict.fromkeys((*(action for action in scope.actions if action != _ANY), *every)))
 
@@ -72,7 +72,7 @@ def _allowed(snapshot: Snapshot, actor: Actor, scope: Scope, now: datetime, abse
         return ()
     return tuple(
         action
-        for action in _spelt_out(scope)
+        for action in _expanded_actions(scope)
         if action in _ACTIONS
         and is_allowed(snapshot, actor, AccessRequest(_ACTIONS[action], *parts, absent=absent), now)
     )

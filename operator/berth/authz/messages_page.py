@@ -1,7 +1,7 @@
-"""The documentation of the reasons, from the sentences that are told. Pure.
+"""The documentation of the reasons, generated from their sentences. Pure.
 
-`python -m berth.authz.messages_page < docs/reasons.md` prints the page with the part between its markers made anew;
-a test compares that with the page itself.
+`python -m berth.authz.messages_page < docs/reasons.md` prints the page with the part between its markers regenerated;
+a test compares the result with the page.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _PLACEHOLDERS: Final = {
 
 
 def reasons() -> str:
-    """The generated part: a section for each reason that this version tells, in the order of the chain.
+    """The generated part: a section for each reason that this version uses, in the order of the chain.
 
-    The words of the closed list that no check tells yet are named at the end, so that nobody takes them for others.
+    Reserved reasons are listed at the end, so that no client uses the same word for something else.
     """
-    told = "\n".join(_section(reason, wording) for reason, wording in REASON_TEXTS.items())
+    sections = "\n".join(_section(reason, text) for reason, text in REASON_TEXTS.items())
     reserved = ", ".join(f"`{reason.value}`" for reason in Reason if reason not in REASON_TEXTS)
-    return f"{told}\nReserved for checks to come, and told by none of this version: {reserved}.\n" if reserved else told
+    return f"{sections}\nReserved for future checks, not used by this version: {reserved}.\n" if reserved else sections
 
 
 def renew(page: str) -> str:
-    """`page` with what stands between its markers made anew; raises `ValueError` when a marker is missing."""
+    """Regenerate the part of `page` between its markers. Raises `ValueError` when a marker is missing."""
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
@@ -48,10 +48,10 @@ def renew(page: str) -> str:
     return f"{head}{BEGIN}\n\n{reasons()}\n{END}{tail}"
 
 
-def _section(reason: Reason, wording: ReasonText) -> str:
-    patterns = [pattern for pattern in (wording.pattern, wording.anonymous_pattern) if pattern]
-    told = "\n\nor, without a login,\n\n".join(f"> `{pattern.format(**_PLACEHOLDERS)}`" for pattern in patterns)
-    return f"## {reason.value}\n\n{told}\n\n{wording.meaning}\n\nWhat to do: {wording.remedy}\n"
+def _section(reason: Reason, text: ReasonText) -> str:
+    patterns = [pattern for pattern in (text.pattern, text.anonymous_pattern) if pattern]
+    sentences = "\n\nor, without a login,\n\n".join(f"> `{pattern.format(**_PLACEHOLDERS)}`" for pattern in patterns)
+    return f"## {reason.value}\n\n{sentences}\n\n{text.meaning}\n\nWhat to do: {text.remedy}\n"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The words of authorization: levels, actions, scopes, identities, the policy snapshot, the decision. Pure.
+"""The types of authorization: subjects, rules, identities, the policy snapshot, requests and decisions. Pure.
 
-Everything here is frozen. A `Snapshot` is the whole present policy; whoever watches the cluster builds a new one
-for each change and swaps the reference, so a decision never sees half a change.
+Everything here is frozen. A `Snapshot` is the whole current policy. The watcher builds a new one for each change and
+swaps the reference, so a decision never sees half a change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALL_SCOPES: Final = frozenset(TokenScope)
 
 
 class Subject(NamedTuple):
-    """Whom a rule, a team, a token or a certification speaks of; equal to the plain tuple of its parts."""
+    """The subject of a rule, team, token or certification; equal to the plain tuple of its parts."""
 
     kind: SubjectKind
     name: str = ""  # `namespace/name` of a ServiceAccount; empty for AuthenticatedUsers and Public
@@ -34,12 +34,12 @@ PUBLIC: Final = Subject(SubjectKind.PUBLIC)
 
 
 class CredentialKind(StrEnum):
-    """How somebody proved who they are."""
+    """How an identity was authenticated."""
 
     NONE = "None"
     PASSWORD = "Password"
     ACCESS_TOKEN = "AccessToken"
-    SERVICE_ACCOUNT = "ServiceAccount"  # somebody's Pod, by its ServiceAccount token
+    SERVICE_ACCOUNT = "ServiceAccount"  # a Pod, by its ServiceAccount token
     OIDC = "OIDC"  # an access token of a configured issuer
     SERVICE = "Service"  # one of Berth's own processes, by its ServiceAccount token
     FAILED = "Failed"  # credentials were given and refused; never treated as none
@@ -47,7 +47,7 @@ class CredentialKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One line of a policy: this subject has this level."""
+    """One rule of a policy: a subject and its level."""
 
     kind: SubjectKind
     name: str  # empty for AuthenticatedUsers and Public
@@ -56,23 +56,23 @@ class Rule:
 
     @property
     def subject(self) -> Subject:
-        """Whom it speaks of."""
+        """The subject of the rule."""
         return Subject(self.kind, self.name)
 
 
-@dataclass(frozen=True)  # without slots: what is worked out once has its place in the instance
+@dataclass(frozen=True)  # without slots, because cached_property needs `__dict__`
 class RepositoryPolicy:
-    """What is particular to one repository. A repository that needs none of it is still known by its entry."""
+    """The policy of one repository. Every known repository has an entry, even without anything of its own."""
 
     path: str
-    rules: tuple[Rule, ...] | None = None  # None: inherits the project's; () replaces it by nothing
+    rules: tuple[Rule, ...] | None = None  # None: inherits the project's; (): shared with no one
     state: PolicyState = PolicyState.ACTIVE
     external: bool = False
-    has_content: bool = False  # at least one digest stands in the catalog
+    has_content: bool = False  # the catalog has at least one digest
 
     @cached_property
     def by_subject(self) -> Mapping[Subject, Rule]:
-        """Its own rules: the strongest for each subject; none where it inherits."""
+        """The strongest local rule for each subject; empty where the repository inherits."""
         return _strongest(self.rules or ())
 
 
@@ -89,23 +89,25 @@ class ProjectPolicy:
 
     @cached_property
     def by_subject(self) -> Mapping[Subject, Rule]:
-        """Its rules: the strongest for each subject."""
+        """The strongest rule for each subject."""
         return _strongest(self.rules)
 
 
 def _strongest(rules: Iterable[Rule]) -> Mapping[Subject, Rule]:
-    """Of rules for one subject the one with the highest level; of equal ones that of the source that comes first, so
-    that order and duplicates do not matter."""
+    """The rule with the highest level for each subject; of equal ones, the rule of the first source in `RuleSource`.
+
+    So neither order nor duplicates matter.
+    """
     order = {source: position for position, source in enumerate(RuleSource)}
-    found: dict[Subject, Rule] = {}
+    strongest: dict[Subject, Rule] = {}
     for rule in sorted(rules, key=lambda rule: (-rule.level.rank, order[rule.source])):
-        found.setdefault(rule.subject, rule)
-    return found
+        strongest.setdefault(rule.subject, rule)
+    return strongest
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A `RegistryUser` as far as decisions need it."""
+    """The part of a `RegistryUser` that decisions need."""
 
     name: str
     robot: bool = False  # spec.type Robot: rules name it by kind Robot, never by kind User
@@ -117,23 +119,23 @@ class User:
 
     @property
     def subject(self) -> Subject:
-        """How rules, teams, tokens and certifications name this user."""
+        """The subject by which rules, teams, tokens and certifications name this user."""
         return Subject(SubjectKind.ROBOT if self.robot else SubjectKind.USER, self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenRecord:
-    """An `AccessToken` object. The snapshot has it by the SHA-256 of its secret."""
+    """The part of an `AccessToken` that decisions need."""
 
     name: str
     owner: Subject  # of kind User or Robot
     scopes: frozenset[TokenScope]
-    expires_at: datetime | None = None  # the first moment at which it no longer holds
+    expires_at: datetime | None = None  # the first time at which it is no longer valid
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole present policy. `generation` grows with each change and keys every cache of answers."""
+    """The whole current policy. `generation` grows with each change and is part of the key of every response cache."""
 
     generation: int
     projects: Mapping[str, ProjectPolicy] = field(default_factory=dict)
@@ -141,28 +143,28 @@ class Snapshot:
     tokens: Mapping[str, AccessTokenRecord] = field(default_factory=dict)
     """By the SHA-256 of the secret, in lower-case hexadecimal digits."""
     teams_of: Mapping[Subject, frozenset[str]] = field(default_factory=dict)
-    """The names of the teams of a member (User, Robot, ServiceAccount or Group)."""
+    """The team names of each member (User, Robot, ServiceAccount or Group)."""
     aliases: Mapping[Subject, frozenset[str]] = field(default_factory=dict)
-    """The names of the users whose `spec.kubernetes` lists a ServiceAccount or (kind User) an outside user name."""
+    """The user names whose `spec.kubernetes` lists a ServiceAccount or (kind User) an external user name."""
     certifications: Mapping[Subject, datetime | None] = field(default_factory=dict)
     """The latest end for each subject (User, Robot or ServiceAccount); None: until withdrawn."""
     public_allowed: bool = False
-    """Whether the installation allows sharing with Public; rules for it count for nothing otherwise."""
+    """Whether the installation allows sharing with Public; otherwise rules for Public have no effect."""
     fresh_until: datetime | None = None
-    """From then on the policy is too old to change anything by. None: it is the present one."""
+    """From this time on the policy is stale and allows no writes. None: the policy is current."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is asking, as far as their credential proved it. What they are and may now, the snapshot knows."""
+    """The caller as its credential proved it. The snapshot decides which users it is and what they may do."""
 
     credential: CredentialKind
     name: str = ""
-    """RegistryUser; outside user name for OIDC; `namespace/name` of a ServiceAccount; empty for nobody."""
+    """RegistryUser; external user name for OIDC; `namespace/name` of a ServiceAccount; empty for an anonymous caller."""
     scopes: frozenset[TokenScope] = ALL_SCOPES
     failure: Reason | None = None  # set when credential is FAILED
     kind: SubjectKind = SubjectKind.USER
-    """User or Robot by RegistryUser (which of both it is now, the snapshot says), or ServiceAccount."""
+    """User or Robot for a RegistryUser (the snapshot has its current type), or ServiceAccount."""
     groups: frozenset[str] = frozenset()  # of the identity provider, prefixed as configured
     token: str = ""  # metadata.name of the AccessToken that was used, for the audit log
     token_sha256: str = ""  # of that token's secret: its key in the snapshot
@@ -170,7 +172,7 @@ class Identity:
 
     @property
     def subject(self) -> Subject:
-        """The identity's own name with its kind."""
+        """The kind and name of the identity."""
         return Subject(self.kind, self.name)
 
 
@@ -179,10 +181,10 @@ ANONYMOUS: Final = Identity(credential=CredentialKind.NONE)
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One wish: this action on this repository of this project. `repository` is empty for the project itself.
+    """One requested action on a repository of a project. `repository` is empty for the project itself.
 
-    `absent`: nothing of the repository's name was ever pushed, as far as whoever decides could find out. Counts for
-    names alone of which the policy has no object; without it, such a repository may be there.
+    `absent`: according to the catalog, nothing was ever pushed under this name. It matters only for a name without an
+    object in the policy; without `absent`, content may exist under such a name.
     """
 
     action: Action
@@ -194,7 +196,7 @@ class AccessRequest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One check of the chain and its outcome, for the explainer."""
+    """One check of the chain and its outcome, for explanations."""
 
     check: str
     passed: bool
@@ -203,17 +205,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class EffectiveLevel:
-    """The level that somebody has, and where it comes from."""
+    """The level of an actor, and the rule that gives it."""
 
     level: SharingLevel
-    rule: Subject | None = None  # None: Berth's own processes have theirs from no rule
+    rule: Subject | None = None  # None: the level of Berth's own processes comes from no rule
     source: RuleSource = RuleSource.SHARING
-    through: Subject | None = None  # for a team: the member of it that the somebody is
+    through: Subject | None = None  # for a team: the member by which the actor belongs to it
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer. A denial has exactly one reason and one sentence of at most 200 characters.
+    """The outcome of one request. A denial has exactly one reason and one sentence of at most 200 characters.
 
     `short_sentence` is a shorter one for use beside the address of the page that explains it; empty where no page does.
     `effective_level` is the asker's level and its source; None when there is none or the chain did not come that far.

@@ -1,8 +1,8 @@
-"""The form of Berth's own access tokens. Pure.
+"""The format of Berth's own access tokens. Pure.
 
-`berth_`, 43 base-62 digits of 256 random bits, and 6 base-62 digits of the CRC-32 of all before them. The prefix and
-the checksum let secret scanners find a leaked token without asking anybody, and let Berth tell a token from a password
-without a look at its policy. (The same idea as GitHub's token formats of 2021.)
+`berth_`, 43 base-62 digits of 256 random bits, and 6 base-62 digits of the CRC-32 of everything before them. With the
+prefix and the checksum a secret scanner recognizes a leaked token offline, and Berth distinguishes a token from a
+password without its policy. GitHub's token formats of 2021 use the same idea.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 PREFIX: Final = "berth_"
 RANDOM_BYTES: Final = 32
 SECRET_LENGTH: Final = 55
-"""Characters of a whole token."""
+"""Length of a token in characters."""
 
 _DIGITS: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BODY: Final = 43  # 62**43 > 2**256
@@ -23,7 +23,7 @@ _CHECKSUM: Final = 6  # 62**6 > 2**32
 
 
 def make_token(random_bytes: bytes) -> str:
-    """The token of 32 random bytes. Raises ValueError for any other number of them."""
+    """Make a token from 32 random bytes. Raises ValueError for any other number of bytes."""
     if len(random_bytes) != RANDOM_BYTES:
         raise ValueError(f"a token is made of {RANDOM_BYTES} random bytes, not {len(random_bytes)}")
     body = PREFIX + _base62(int.from_bytes(random_bytes, "big"), _BODY)
@@ -31,7 +31,7 @@ def make_token(random_bytes: bytes) -> str:
 
 
 def is_token(text: str) -> bool:
-    """Whether that is a token: prefix, length, digits and checksum are right. Anything else may be a password."""
+    """Whether `text` has the prefix, length, digits and checksum of a token. Anything else may be a password."""
     return (
         len(text) == SECRET_LENGTH
         and text.startswith(PREFIX)
@@ -41,9 +41,9 @@ def is_token(text: str) -> bool:
 
 
 def token_sha256(token: str) -> str:
-    """What `spec.sha256` of the AccessToken holds: SHA-256 of the whole token, in lower-case hexadecimal digits.
+    """The value of `spec.sha256` of an AccessToken: SHA-256 of the whole token, in lower-case hexadecimal digits.
 
-    A plain hash will do: 256 random bits can not be guessed, so there is nothing for salt and slowness to protect.
+    A plain hash is enough: 256 random bits cannot be guessed, so salt and a slow hash would protect nothing.
     """
     return hashlib.sha256(token.encode("ascii")).hexdigest()
 
