@@ -174,7 +174,7 @@ def test_the_token_of_a_disabled_user_is_refused_at_once_and_counts_again_afterw
     cluster.patch("registryuser", owner.name, {"spec": {"disabled": True}}).must()
     eventually(lambda: held.pull(repository, "v1").must(403), "the pull is refused")
     assert held.pull(repository, "v1").refusal[2] == (
-        f"The user {owner.name} is disabled; ask your registry office to enable it."
+        f"The user {owner.name} is disabled; ask your registry administrators to enable it."
     )
     assert login.token_answer().status == 401
     cluster.patch("registryuser", owner.name, {"spec": {"disabled": False}}).must()

@@ -39,8 +39,8 @@ PULLERS = tuple(client for client in CLIENTS if client.name != "kubelet")
 def too_old(repository: str) -> str:
     """The sentence."""
     return (
-        f"The registry can not reach its cluster, so its policy may be out of date and {repository} takes no changes; "
-        "pulls go on; try again in some minutes."
+        f"The registry cannot reach its cluster, so its policy may be out of date and {repository} accepts no changes; "
+        "pulls still work; try again in a few minutes."
     )
 
 

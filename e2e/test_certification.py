@@ -86,7 +86,7 @@ def pushes_until(push: Callable[[], Answer], end: datetime) -> list[tuple[dateti
 def ended(person: Person, repository: str, until: datetime) -> str:
     sentence = (
         f"{person.name} may edit {repository}, but the certification to push ended at "
-        f"{until.strftime('%Y-%m-%d %H:%M:%S UTC')}; ask your registry office for a new Certification."
+        f"{until.strftime('%Y-%m-%d %H:%M:%S UTC')}; ask your registry administrators for a new Certification."
     )
     return with_page(sentence, "push", repository)
 
@@ -105,5 +105,5 @@ def test_a_push_shortly_before_the_end_is_answered_with_a_warning_that_names_the
     pushed = eventually(lambda: session.push(f"{project}/warned", "v1", b"layer").must(201), "the user may push")
     assert pushed.header("warning") == (
         f'299 - "The certification of {warned.name} to push ends in 3 days, at '
-        f'{until.strftime("%Y-%m-%d %H:%M:%S UTC")}; ask your registry office for a new Certification."'
+        f'{until.strftime("%Y-%m-%d %H:%M:%S UTC")}; ask your registry administrators for a new Certification."'
     )

@@ -41,7 +41,7 @@ def test_a_push_by_an_editor_without_certification_is_refused_with_the_sentence(
     refused = stage.push(client, stage.editor, reference)
     sentence = (
         f"{stage.editor.name} may edit {reference.path} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     assert_refused(refused, client.refusals.push, reference, with_page(sentence, "push", reference.path))
     assert stage.recorded(reference) == before
@@ -53,7 +53,7 @@ def test_a_push_by_a_downloader_names_the_level_that_is_missing(stage: Stage, cl
     refused = stage.push(client, stage.downloader, reference)
     sentence = (
         f"{stage.downloader.name} has Download on {reference.path}, and push needs Edit; "
-        f"ask somebody with Administer on project {PROJECT} for Edit."
+        f"ask someone with Administer on project {PROJECT} for Edit."
     )
     assert_refused(refused, client.refusals.push, reference, with_page(sentence, "push", reference.path))
 
@@ -65,7 +65,7 @@ def test_an_attachment_by_an_editor_without_certification_is_refused_with_the_se
     refused = Oras().attach(stage.seat(stage.editor), subject, stage.content(Kind.ARTIFACT, subject))
     sentence = (
         f"{stage.editor.name} may edit {subject.path} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     assert_refused(Outcome(refused), Oras.refusals.push, subject, with_page(sentence, "push", subject.path))
 
@@ -81,8 +81,8 @@ def test_a_push_that_is_refused_at_its_very_end_is_told_the_reason(stage: Stage,
     reference = Reference(f"{narrow}/heavy-{client.name}", tag="1.0.0")
     refused = stage.push(client, stage.curator, reference, size=2 * 10**6)
     sentence = (
-        f"{reference.path} got a layer of SIZE, and its project allows 1 MB; "
-        "split it, or ask somebody with Administer to raise spec.limits.layerSize."
+        f"The push to {reference.path} has a layer of SIZE, and its project allows 1 MB; "
+        "split it, or ask someone with Administer to raise spec.limits.layerSize."
     )
     size = re.search(r"a layer of ([0-9.]+ MB),", refused.said)
     said = sentence.replace("SIZE", size[1] if size else "some MB")
@@ -98,7 +98,7 @@ def test_a_push_of_an_index_that_is_refused_pushes_nothing_and_says_why_or_nothi
     refused = stage.push(client, stage.editor, reference, Kind.INDEX)
     sentence = (
         f"{stage.editor.name} may edit {reference.path} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     assert stage.recorded(reference) == {}
     if client.name == "buildah":
@@ -116,7 +116,7 @@ def test_a_pull_by_a_viewer_by_tag_or_by_digest_is_refused_with_the_sentence(
         refused = stage.pull(client, stage.viewer, reference)
         sentence = (
             f"{stage.viewer.name} has View on {reference.path}, and pull needs Download; "
-            f"ask somebody with Administer on project {PROJECT} for Download."
+            f"ask someone with Administer on project {PROJECT} for Download."
         )
         assert_refused(
             refused, client.refusals.of_pull(reference), reference, with_page(sentence, "pull", reference.path)
@@ -132,7 +132,7 @@ def test_a_project_that_is_not_shared_reads_like_one_that_does_not_exist(
     for reference, project in ((hidden, PROJECT), (absent, "no-such")):
         sentence = (
             f"{reference.path} does not exist or is not shared with {stage.outsider.name}; "
-            f"check the name, or ask somebody with Administer on project {project} for access."
+            f"check the name, or ask someone with Administer on project {project} for access."
         )
         refused = stage.pull(client, stage.outsider, reference)
         assert_refused(refused, client.refusals.pull, reference, sentence)
@@ -149,7 +149,7 @@ def test_a_stale_password_in_the_login_file_is_told_at_the_pull(stage: Stage, cl
 def test_who_is_not_logged_in_is_told_so_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
     nobody = with_password(stage.downloader, "", stage.folders())
     reference, _ = shelf[client.kind]
-    sentence = f"Nobody is logged in, and {reference.path} is not public; log in (docker login) and try again."
+    sentence = f"You are not logged in, and {reference.path} is not public; log in (docker login) and try again."
     assert_refused(stage.pull(client, nobody, reference), client.refusals.pull, reference, sentence)
 
 
@@ -168,7 +168,7 @@ def test_the_status_of_a_container_says_why_its_image_is_refused(stage: Stage, s
     reference, _ = shelf[Kind.IMAGE]
     sentence = (
         f"{stage.viewer.name} has View on {reference.path}, and pull needs Download; "
-        f"ask somebody with Administer on project {PROJECT} for Download."
+        f"ask someone with Administer on project {PROJECT} for Download."
     )
     waiting = Kubelet().waits(stage.seat(stage.viewer), reference)
     assert_refused(waiting, Kubelet.refused_status, reference, with_page(sentence, "pull", reference.path))
@@ -181,7 +181,7 @@ def test_an_export_of_the_build_cache_that_is_refused_says_why(stage: Stage) -> 
     refused = buildkit.export_cache(stage.seat(stage.editor), content, cache)
     sentence = (
         f"{stage.editor.name} may edit {cache.path} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     assert_refused(refused, BuildKit.refused_cache, cache, with_page(sentence, "push", cache.path))
 
@@ -194,7 +194,7 @@ def test_an_import_of_the_build_cache_that_is_refused_warns_why_and_builds_witho
     built = buildkit.import_cache(stage.seat(stage.viewer), content, cache)
     sentence = (
         f"{stage.viewer.name} has View on {cache.path}, and pull needs Download; "
-        f"ask somebody with Administer on project {PROJECT} for Download."
+        f"ask someone with Administer on project {PROJECT} for Download."
     )
     assert_said(built.result.must().said, BuildKit.warned_cache, cache, with_page(sentence, "pull", cache.path))
 
@@ -206,7 +206,7 @@ def test_a_signature_by_an_editor_without_certification_is_refused_with_the_sent
     seat = stage.seat(stage.editor)
     sentence = (
         f"{stage.editor.name} may edit {image.path} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     refused = Cosign().sign(seat, Cosign.keys(seat), image)
     assert_refused(Outcome(refused), Cosign.refused_signature, image, with_page(sentence, "push", image.path))
@@ -217,7 +217,7 @@ def test_a_verification_by_a_viewer_is_refused_with_the_sentence(stage: Stage, s
     seat = stage.seat(stage.viewer)
     sentence = (
         f"{stage.viewer.name} has View on {image.path}, and pull needs Download; "
-        f"ask somebody with Administer on project {PROJECT} for Download."
+        f"ask someone with Administer on project {PROJECT} for Download."
     )
     refused = Cosign().verify(seat, Cosign.keys(seat), image)
     assert_refused(Outcome(refused), Cosign.refused_verification, image, with_page(sentence, "pull", image.path))

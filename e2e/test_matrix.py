@@ -18,7 +18,7 @@ UNEXPLAINED = ("na", "nf")
 """Cells whose sentence names no page, because that could say no more."""
 REGISTRY_CODES = ("BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "NAME_UNKNOWN")
 LISTING_REFUSED = (
-    "Nobody is logged in, and the list of repositories is not public; log in (docker login) and try again."
+    "You are not logged in, and the list of repositories is not public; log in (docker login) and try again."
 )
 Answers = Mapping[tuple[str, str], Answer]
 

@@ -176,8 +176,8 @@ def test_a_deleted_repository_is_refused_to_everybody_until_an_administrator_let
     keeper, gone = member(cluster, project, "EditAndDelete"), ("dockerrepository", "thrown")
     keeper.kubectl("delete", *gone, "--wait=false").must()
     sentence = (
-        f"{thrown} is in the trash and refuses everything; "
-        f"ask somebody with EditAndDelete on project {project} to restore it."
+        f"{thrown} is in the trash, where every request is refused; "
+        f"ask someone with EditAndDelete on project {project} to restore it."
     )
     told = (403, "DENIED", with_page(sentence, "pull", thrown))
     eventually(lambda: curator.pull(thrown, "v1").refusal == told, "it is refused")

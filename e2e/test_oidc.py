@@ -37,7 +37,7 @@ SEVERAL = 10
 """Logins in a row, which meet every replica of access."""
 RESEARCHERS = {"kind": "Group", "name": f"{PREFIX}lab-42", "level": "Edit"}
 AWAY_SENTENCE = (
-    "The identity provider {} does not answer, so its token can not be checked; "
+    "The identity provider {} does not answer, so its token cannot be checked; "
     "try again in a minute, or log in with a password or another token."
 )
 
@@ -189,7 +189,8 @@ def test_docker_and_crane_log_in_with_a_token_of_the_api_servers_own_issuer_unde
 
     eventually(known_everywhere, "every replica has read the cluster's keys as this issuer's")
     told = with_page(
-        f"{name} may edit {repository} but is not certified to push; ask your registry office for a Certification.",
+        f"{name} may edit {repository} but is not certified to push; "
+        "ask your registry administrators for a Certification.",
         "push",
         repository,
     )

@@ -209,9 +209,7 @@ def test_a_suspended_project_has_no_pod_says_so_to_clients_and_comes_back_as_it_
     cluster.kubectl("wait", "--for=condition=Suspended", f"project/{project}", "--timeout=30s").must()
     where = f"--namespace={namespace(project)}"
     eventually(lambda: not json_items(cluster.kubectl("get", "pods", where, "--output=json").out), "no pod is left")
-    sentence = (
-        f"Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it."
-    )
+    sentence = f"Project {project} is suspended and its registry is stopped; ask someone with Administer to resume it."
     assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(sentence, "pull", repository))
     assert curator.start_upload(repository).refusal == (403, "DENIED", with_page(sentence, "push", repository))
     await_ready(cluster, project)

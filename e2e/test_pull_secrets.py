@@ -122,7 +122,7 @@ def test_a_namespace_that_agrees_runs_the_projects_image_under_the_named_account
     assert (entry["served"], entry["secretName"]) == (True, shop.secret)
     shop.runs(namespace, "by-account", "worker")
     shop.runs(namespace, "by-name", imagePullSecrets=[{"name": shop.secret}])
-    nobody = f"Nobody is logged in, and {shop.repository} is not public; log in (docker login) and try again."
+    nobody = f"You are not logged in, and {shop.repository} is not public; log in (docker login) and try again."
     shop.refused(namespace, "without", "default", nobody)
 
 
@@ -137,7 +137,7 @@ def test_a_pull_secret_pulls_from_its_project_and_does_nothing_else(
     robot = f"{shop.project}.pull.{namespace}"
     refused = login.start_upload(shop.repository).must(403).refusal[2]
     sentence = f"{robot} has Download on {shop.repository}, and push needs Edit; "
-    sentence += f"ask somebody with Administer on project {shop.project} for Edit."
+    sentence += f"ask someone with Administer on project {shop.project} for Edit."
     assert refused == with_page(sentence, "push", shop.repository)
     other = login.pull("nobodys/app", TAG).must(403).refusal[2]
     assert other.startswith(f"nobodys/app does not exist or is not shared with {robot};")

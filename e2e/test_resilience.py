@@ -142,7 +142,7 @@ def test_without_the_catalog_pushes_are_refused_with_the_sentence_and_pulls_go_o
     try:
         refused = curator.push(repository, "v2", b"unrecorded")
         sentence = (
-            f"The catalog can not record this change to {repository} at the moment, so it was refused; "
+            f"The catalog cannot record this change to {repository} at the moment, so it was refused; "
             "try again in a minute."
         )
         assert refused.refusal == (403, "DENIED", sentence)

@@ -122,7 +122,7 @@ def test_a_service_account_that_is_not_certified_is_told_so_in_its_pod_and_may_p
     refused = crane(workloads["novice"], "push", repository)
     sentence = (
         f"{namespace}/novice may edit {repository} but is not certified to push; "
-        "ask your registry office for a Certification."
+        "ask your registry administrators for a Certification."
     )
     assert not refused.ok
     assert f"/v2/{repository}/blobs/uploads/: DENIED: {with_page(sentence, 'push', repository)}\n" in refused.said
@@ -188,5 +188,5 @@ def test_a_registry_user_that_lists_a_service_account_lends_it_its_rights_and_is
     cluster.patch("registryuser", owner.name, {"spec": {"disabled": True}}).must()
     eventually(lambda: held.pull(repository, "v1").must(403), "the pull is refused")
     assert held.pull(repository, "v1").refusal[2] == (
-        f"The user {owner.name} is disabled; ask your registry office to enable it."
+        f"The user {owner.name} is disabled; ask your registry administrators to enable it."
     )

@@ -70,12 +70,13 @@ def project(projects: Projects, curator: Session) -> str:
 def trash(request: pytest.FixtureRequest, project: str) -> Bin:
     if request.param == "project":
         sentence = (
-            f"Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it."
+            f"Project {project} is in the trash, where every request is refused; "
+            "ask someone with Administer to restore it."
         )
         return Bin("project", project, None, sentence)
     sentence = (
-        f"{project}/{REPOSITORY} is in the trash and refuses everything; "
-        f"ask somebody with EditAndDelete on project {project} to restore it."
+        f"{project}/{REPOSITORY} is in the trash, where every request is refused; "
+        f"ask someone with EditAndDelete on project {project} to restore it."
     )
     return Bin("dockerrepository", repository_object_name(REPOSITORY), f"berth-{project}", sentence)
 
@@ -184,7 +185,9 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
         f'kubectl patch project {name} --type=merge -p \'{{"metadata":{{"finalizers":null}}}}\', '
         "then apply the same Project again."
     )
-    sentence = f"Project {name} is in the trash, which refuses everything; ask somebody with Administer to restore it."
+    sentence = (
+        f"Project {name} is in the trash, where every request is refused; ask someone with Administer to restore it."
+    )
     assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(sentence, "pull", repository))
     where = f"--namespace=berth-{name}"
     eventually(lambda: not json_items(cluster.kubectl("get", "pods", where, "--output=json").out), "no pod is left")
@@ -235,8 +238,8 @@ def test_a_deleted_repository_keeps_its_images_and_says_so(cluster: Cluster, pro
         f"Repository {name} is being deleted: every request is refused and its data is kept."
     )
     sentence = (
-        f"{project}/{name} is in the trash and refuses everything; "
-        f"ask somebody with EditAndDelete on project {project} to restore it."
+        f"{project}/{name} is in the trash, where every request is refused; "
+        f"ask someone with EditAndDelete on project {project} to restore it."
     )
     told_at = with_page(sentence, "pull", f"{project}/{name}")
     assert curator.pull(f"{project}/{name}", "v1").refusal == (403, "DENIED", told_at)

@@ -289,17 +289,20 @@ def await_ready(cluster: Cluster, project: str, seconds: float = 90) -> None:
 
 # What a sentence shrinks to beside the address of its page, which has the names, where both would be too long.
 _BESIDE_PAGE = (
-    (r"Project \S+ is in the trash.*", "The project is in the trash; ask somebody with Administer to restore it."),
-    (r"\S+ is in the trash.*", "The repository is in the trash; ask somebody with EditAndDelete to restore it."),
-    (r"Project \S+ is suspended.*", "The project is suspended; ask somebody with Administer to resume it."),
-    (r"\S+ is catalogued.*", "It is not kept in this registry; use the image that spec.external names."),
+    (r"Project \S+ is in the trash.*", "The project is in the trash; ask someone with Administer to restore it."),
+    (r"\S+ is in the trash.*", "The repository is in the trash; ask someone with EditAndDelete to restore it."),
+    (r"Project \S+ is suspended.*", "The project is suspended; ask someone with Administer to resume it."),
+    (r"\S+ is catalogued.*", "It is not hosted in this registry; use the image in spec.external."),
     (
         r"\S+ does not exist, and .*",
-        "No push creates a repository in this project; apply a DockerRepository for it first.",
+        "This project creates no repository on push; apply a DockerRepository for it first.",
     ),
-    (r"(\S+ has \w+) on \S+(, and \w+ needs \w+;).*", r"\1\2 ask somebody with Administer for it."),
+    (r"(\S+ has \w+) on \S+(, and \w+ needs \w+;).*", r"\1\2 ask someone with Administer for it."),
     (r"(\S+) may edit \S+ but (is not certified .*)", r"\1 \2"),
-    (r"(\S+) may edit .* ended at (.*; ask .* a new) .*", r"The certification of \1 ended at \2 one."),
+    (
+        r"(\S+) may edit .* ended at (.*); ask .*",
+        r"The certification of \1 ended at \2; ask your administrators for a new one.",
+    ),
     (r"(The token of .* lacks the scope .*), which .*", r"\1; use a token that has it."),
 )
 

@@ -126,24 +126,24 @@ def _nobody(scene: Scene, _: Try) -> Person:
     return with_password(scene.stage.downloader, "", scene.stage.folders())
 
 
-_NOT_LOGGED_IN = "Nobody is logged in, and {name} is not public; log in (docker login) and try again."
+_NOT_LOGGED_IN = "You are not logged in, and {name} is not public; log in (docker login) and try again."
 _UNKNOWN = (
-    "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
+    "{name} does not exist or is not shared with {who}; check the name, or ask someone with Administer on "
     "project {project} for access."
 )
 _THROTTLED = "There were too many failed logins; wait a few minutes, then log in with the right password."
 _EXPIRED = "The token of {who} has expired; log in again with a new one."
-_DISABLED = "The user {who} is disabled; ask your registry office to enable it."
+_DISABLED = "The user {who} is disabled; ask your registry administrators to enable it."
 _PROJECT_TRASHED = (
-    "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it."
+    "Project {project} is in the trash, where every request is refused; ask someone with Administer to restore it."
 )
 _REPOSITORY_TRASHED = (
-    "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to restore it."
+    "{name} is in the trash, where every request is refused; "
+    "ask someone with EditAndDelete on project {project} to restore it."
 )
-_SUSPENDED = "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it."
+_SUSPENDED = "Project {project} is suspended and its registry is stopped; ask someone with Administer to resume it."
 _EXTERNAL = (
-    "{name} is catalogued but not kept in this registry; "
-    "use the image that spec.external of its DockerRepository names."
+    "{name} is catalogued but not hosted in this registry; use the image in spec.external of its DockerRepository."
 )
 
 REASONS: Final[tuple[Reason, ...]] = (
@@ -233,26 +233,27 @@ REASONS: Final[tuple[Reason, ...]] = (
         "view-only",
         lambda scene, _: scene.stage.viewer,
         pull="{who} has View on {name}, and pull needs Download; "
-        "ask somebody with Administer on project {project} for Download.",
+        "ask someone with Administer on project {project} for Download.",
         push="{who} has View on {name}, and push needs Edit; "
-        "ask somebody with Administer on project {project} for Edit.",
+        "ask someone with Administer on project {project} for Edit.",
     ),
     Reason(
         "download-only",
         lambda scene, _: scene.stage.downloader,
         push="{who} has Download on {name}, and push needs Edit; "
-        "ask somebody with Administer on project {project} for Edit.",
+        "ask someone with Administer on project {project} for Edit.",
     ),
     Reason(
         "not-certified",
         lambda scene, _: scene.stage.editor,
-        push="{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
+        push="{who} may edit {name} but is not certified to push; "
+        "ask your registry administrators for a Certification.",
     ),
     Reason(
         "certification-expired",
         lambda scene, _: scene.lapsed,
         push="{who} may edit {name}, but the certification to push ended at 2026-01-31 12:00:00 UTC; "
-        "ask your registry office for a new Certification.",
+        "ask your registry administrators for a new Certification.",
     ),
     Reason(
         "token-without-download",
@@ -269,8 +270,8 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason(
         "layer-too-large",
         lambda scene, _: scene.stage.curator,
-        push="{name} got a layer of {size}, and its project allows 1 MB; "
-        "split it, or ask somebody with Administer to raise spec.limits.layerSize.",
+        push="The push to {name} has a layer of {size}, and its project allows 1 MB; "
+        "split it, or ask someone with Administer to raise spec.limits.layerSize.",
         place="narrow",
         repository="heavy-{client}",
         size=2 * 10**6,

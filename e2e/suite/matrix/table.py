@@ -175,17 +175,18 @@ delete digest   na     nf       nf     nf     nf     nf     nf     nf
 """
 
 SENTENCES: Final[Mapping[str, str]] = {
-    "na": "Nobody is logged in, and {name} is not public; log in (docker login) and try again.",
-    "nf": "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
+    "na": "You are not logged in, and {name} is not public; log in (docker login) and try again.",
+    "nf": "{name} does not exist or is not shared with {who}; check the name, or ask someone with Administer on "
     "project {project} for access.",
-    "lv": "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
+    "lv": "{who} has {have} on {name}, and {action} needs {need}; ask someone with Administer on project {project} "
     "for {need}.",
-    "nc": "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
+    "nc": "{who} may edit {name} but is not certified to push; ask your registry administrators for a Certification.",
     "sc": "The token of {who} lacks the scope modify, which {action} on {name} needs; use a token that has it.",
-    "rt": "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
-    "restore it.",
-    "pt": "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
-    "su": "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
+    "rt": "{name} is in the trash, where every request is refused; "
+    "ask someone with EditAndDelete on project {project} to restore it.",
+    "pt": "Project {project} is in the trash, where every request is refused; "
+    "ask someone with Administer to restore it.",
+    "su": "Project {project} is suspended and its registry is stopped; ask someone with Administer to resume it.",
 }
 """What a refusal says, by its cell, word for word."""
 

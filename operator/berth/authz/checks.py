@@ -113,8 +113,7 @@ _NO_PUSH: Final = Passed("only a push needs a certification")
 _CERTIFICATION_EXEMPT: Final = Passed("Berth's own processes need no certification")
 _CERTIFIED: Final = Passed("certified until withdrawn")
 _SCOPES_SUFFICE: Final = {
-    action: Passed(f"the credential has the scope {' and '.join(scopes)}")
-    for action, scopes in REQUIRED_SCOPES.items()
+    action: Passed(f"the credential has the scope {' and '.join(scopes)}") for action, scopes in REQUIRED_SCOPES.items()
 }
 _NO_LAYER: Final = Passed("no layer to measure")
 _LAYERS_FIT: Final = Passed("no layer above the limit")

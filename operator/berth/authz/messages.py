@@ -1,8 +1,8 @@
-"""What a refusal says: one sentence for each reason, with what, whose, and the next step. Pure.
+"""The sentences of refusals: one for each reason, with what is refused, to which user, and the next step. Pure.
 
-A sentence travels in a JSON body, in HTTP headers and through the error output of every client, so it is printable
-ASCII of at most 200 characters, without double quotes and backslashes, however long the names in it are: names are
-shortened in the middle. It tells nothing but what the person who asked said or may see.
+A sentence travels in a JSON body, in HTTP headers and through the error output of every client. So it is printable
+ASCII of at most 200 characters, without double quotes and backslashes; long names are shortened in the middle. It
+contains only what the caller sent or may see.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from berth.api.token import TokenScope
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """What a sentence may speak of. Which of them a reason needs stands in its pattern; others may stay empty."""
+    """The values for the fields of a sentence. A reason needs those in its pattern; others may stay empty."""
 
     who: str = ""
     project: str = ""
-    repository: str = ""  # path below the project; empty: the project itself is meant
+    repository: str = ""  # path below the project; empty: the project itself
     action: Action = Action.VIEW
-    is_anonymous: bool = False  # nobody is logged in
+    is_anonymous: bool = False  # the request has no credentials
     have: SharingLevel | None = None
     need: SharingLevel | None = None
     until: datetime | None = None
@@ -57,172 +57,177 @@ REASON_TEXTS: Final[Mapping[Reason, ReasonText]] = MappingProxyType(
     {
         Reason.INVALID_REQUEST: ReasonText(
             "{name} is not a name in this registry; use HOST/<project>/<repository>, in lower case.",
-            "The request is not one that a registry client makes: its name, tag, digest, method or encoding is not "
-            "allowed by the OCI distribution specification. The sentence says which part is wrong.",
+            "The request is not valid: its name, tag, digest, method or encoding is not allowed by the OCI "
+            "distribution specification. The sentence says which part is wrong.",
             "Write the image as `HOST/<project>/<repository>:<tag>`. The project id has lower case letters, digits and "
             "hyphens; the repository may have several components separated by `/`.",
         ),
         Reason.BAD_CREDENTIALS: ReasonText(
             "The user name or password is wrong; log in again with your own user name and password.",
-            "Credentials were given and are wrong. Wrong credentials are never treated as none.",
-            "Log in again (`docker login HOST`). Where a machine asks, replace the Secret that it uses.",
+            "The request has credentials, and they are wrong. Wrong credentials are never treated as none.",
+            "Log in again (`docker login HOST`). For a machine, replace the Secret that it uses.",
         ),
         Reason.TOO_MANY_ATTEMPTS: ReasonText(
             "There were too many failed logins; wait a few minutes, then log in with the right password.",
-            "So many wrong passwords came that further ones are not even tried for a while.",
-            "Wait a few minutes. If you did not try yourself, look for a machine that still uses an old password.",
+            "After too many wrong passwords, further logins are refused for some minutes without a check.",
+            "Wait a few minutes. If you did not try to log in, look for a machine that still uses an old password.",
         ),
         Reason.TOKEN_EXPIRED: ReasonText(
             "The token of {who} has expired; log in again with a new one.",
-            "The token that was given as the password is a right one, and its time is over (`spec.expiresAt` of the "
-            "`AccessToken`, or the end that its issuer wrote into it).",
-            "Make a new token (`kubectl berth token create`), or get one where this one came from, and log in with "
-            "it. Where a machine asks, replace the Secret that it uses.",
+            "The token in the password field is genuine and has expired (`spec.expiresAt` of the `AccessToken`, or the "
+            "expiry that its issuer set).",
+            "Make a new token (`kubectl berth token create`), or get one from the issuer of the old one, and log in "
+            "with it. For a machine, replace the Secret that it uses.",
         ),
         Reason.TOKEN_REVOKED: ReasonText(
             "This login is no longer valid, because its token or its user was removed; log in again, with a new token "
             "if you use one.",
-            "The credential was right once: its `AccessToken` was deleted or given another secret, or whoever it "
-            "belonged to is no longer known to the registry.",
-            "Log in again, with a new token or as a user that exists. Ask your registry office if yours should. Where "
-            "a machine asks, replace the Secret that it uses.",
+            "The credential was valid before. Its `AccessToken` was deleted or has another hash now, or its user was "
+            "removed from the registry.",
+            "Log in again, with a new token or as a user that exists. If your user should exist, ask your registry "
+            "administrators. For a machine, replace the Secret that it uses.",
         ),
         Reason.USER_DISABLED: ReasonText(
-            "The user {who} is disabled; ask your registry office to enable it.",
+            "The user {who} is disabled; ask your registry administrators to enable it.",
             "The `RegistryUser` has `spec.disabled: true`.",
-            "Ask your registry office.",
+            "Ask your registry administrators.",
         ),
         Reason.ISSUER_UNAVAILABLE: ReasonText(
-            "The identity provider {who} does not answer, so its token can not be checked; try again in a minute, or "
+            "The identity provider {who} does not answer, so its token cannot be checked; try again in a minute, or "
             "log in with a password or another token.",
-            "The credential is a token of an identity provider of this installation, signed by a key that the access "
-            "service does not know yet, or could not read again for 24 hours, and the provider can not be asked for "
-            "it. Logins of every other kind go on.",
-            "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
+            "The credential is a token of an identity provider of this installation. The access service does not have "
+            "the key that signed it, or could not read the provider's keys again for 24 hours, and cannot reach the "
+            "provider now. All other kinds of login still work.",
+            "Try again. If the error stays, the operators of the registry find the cause in the log of the access "
+            "service.",
         ),
         Reason.NOT_AUTHENTICATED: ReasonText(
-            "Nobody is logged in, and {name} is not public; log in (docker login) and try again.",
-            "The request came without credentials. The answer is the same whether the name exists or not.",
-            "Log in (`docker login HOST`). In a cluster, give the pod a pull secret.",
+            "You are not logged in, and {name} is not public; log in (docker login) and try again.",
+            "The request has no credentials. The response is the same whether the name exists or not.",
+            "Log in (`docker login HOST`). In a cluster, give the Pod a pull secret.",
         ),
         Reason.NOT_FOUND: ReasonText(
-            "{name} does not exist or is not shared with {who}; check the name, or ask somebody with Administer on "
+            "{name} does not exist or is not shared with {who}; check the name, or ask someone with Administer on "
             "project {project} for access.",
-            "There is no such project or repository, or you may not View it. The answer is the same to the letter, so "
-            "that nobody learns of a project that is not theirs.",
-            "Check the name. Ask somebody with Administer on the project to share it with you.",
+            "There is no such project or repository, or you may not View it. The response is the same to the letter in "
+            "both cases, so that it does not reveal which projects exist.",
+            "Check the name. Ask someone with Administer on the project to share it with you.",
         ),
         Reason.PROJECT_TRASHED: ReasonText(
-            "Project {project} is in the trash, which refuses everything; ask somebody with Administer to restore it.",
+            "Project {project} is in the trash, where every request is refused; ask someone with Administer to restore "
+            "it.",
             "The project is in the trash: every operation fails, for everyone, and nothing is lost.",
-            "Set `spec.trashed: false` on the `Project`; everything is then as it was.",
-            short_pattern="The project is in the trash; ask somebody with Administer to restore it.",
+            "Set `spec.trashed: false` on the `Project`; everything is then as before.",
+            short_pattern="The project is in the trash; ask someone with Administer to restore it.",
         ),
         Reason.REPOSITORY_TRASHED: ReasonText(
-            "{name} is in the trash and refuses everything; ask somebody with EditAndDelete on project {project} to "
-            "restore it.",
+            "{name} is in the trash, where every request is refused; ask someone with EditAndDelete on project "
+            "{project} to restore it.",
             "The repository is in the trash: every operation fails, for everyone, and nothing is lost. Its name stays "
             "reserved.",
-            "Set `spec.trashed: false` on the `DockerRepository`; everything is then as it was.",
-            short_pattern="The repository is in the trash; ask somebody with EditAndDelete to restore it.",
+            "Set `spec.trashed: false` on the `DockerRepository`; everything is then as before.",
+            short_pattern="The repository is in the trash; ask someone with EditAndDelete to restore it.",
         ),
         Reason.PROJECT_SUSPENDED: ReasonText(
-            "Project {project} is suspended and its registry stopped; ask somebody with Administer on it to resume it.",
+            "Project {project} is suspended and its registry is stopped; ask someone with Administer to resume it.",
             "The project has `spec.suspend: true`, so its registry does not run.",
             "Set `spec.suspend: false` on the `Project`.",
-            short_pattern="The project is suspended; ask somebody with Administer to resume it.",
+            short_pattern="The project is suspended; ask someone with Administer to resume it.",
         ),
         Reason.EXTERNAL_REPOSITORY: ReasonText(
-            "{name} is catalogued but not kept in this registry; use the image that spec.external of its "
-            "DockerRepository names.",
-            "The `DockerRepository` describes an image that lives in another registry.",
+            "{name} is catalogued but not hosted in this registry; use the image in spec.external of its "
+            "DockerRepository.",
+            "The `DockerRepository` describes an image that is hosted in another registry.",
             "Use the address in `spec.external.image`.",
-            short_pattern="It is not kept in this registry; use the image that spec.external names.",
+            short_pattern="It is not hosted in this registry; use the image in spec.external.",
         ),
         Reason.CREATION_DECLARED: ReasonText(
             "{name} does not exist, and project {project} creates no repository on push; apply a DockerRepository for "
             "it first.",
-            "The project has `spec.repositoryCreation: Declared`, and the push names an undeclared repository.",
+            "The project has `spec.repositoryCreation: Declared`, and no `DockerRepository` declares the pushed name.",
             "Apply a `DockerRepository` with that path in the project's namespace, then push again.",
-            short_pattern="No push creates a repository in this project; apply a DockerRepository for it first.",
+            short_pattern="This project creates no repository on push; apply a DockerRepository for it first.",
         ),
         Reason.LEVEL_TOO_LOW: ReasonText(
-            "{who} has {have} on {name}, and {action} needs {need}; ask somebody with Administer on project {project} "
+            "{who} has {have} on {name}, and {action} needs {need}; ask someone with Administer on project {project} "
             "for {need}.",
-            "You may see the repository, and your sharing level allows less than you tried. Levels, weakest first: "
-            "View, Download (pull), Edit (push), EditAndDelete (delete), Administer.",
-            "Ask somebody with Administer on the project for the level that the sentence names. Without a login, log "
-            "in first: what is shared with Public is all that you have.",
-            anonymous_pattern="Nobody is logged in: the public has {have} on {name}, and {action} needs {need}; log in "
+            "You may see the repository, but the action needs a higher sharing level than yours. Levels, weakest "
+            "first: View, Download (pull), Edit (push), EditAndDelete (delete), Administer.",
+            "Ask someone with Administer on the project for the level in the sentence. If you are not logged in, log "
+            "in first: without a login you have only the level that is shared with Public.",
+            anonymous_pattern="You are not logged in: Public has {have} on {name}, and {action} needs {need}; log in "
             "(docker login) and try again.",
-            short_pattern="{who} has {have}, and {action} needs {need}; ask somebody with Administer for it.",
+            short_pattern="{who} has {have}, and {action} needs {need}; ask someone with Administer for it.",
         ),
         Reason.NOT_CERTIFIED: ReasonText(
-            "{who} may edit {name} but is not certified to push; ask your registry office for a Certification.",
-            "Your level allows a push, and no `Certification` names you. Certification gates push alone, never pull.",
-            "Ask your registry office for a `Certification`. It counts from the moment that it is applied.",
-            short_pattern="{who} is not certified to push; ask your registry office for a Certification.",
+            "{who} may edit {name} but is not certified to push; ask your registry administrators for a Certification.",
+            "Your level allows a push, and no `Certification` names you. Certification applies to pushes alone, never "
+            "to pulls.",
+            "Ask your registry administrators for a `Certification`. It takes effect as soon as it is applied.",
+            short_pattern="{who} is not certified to push; ask your registry administrators for a Certification.",
         ),
         Reason.CERTIFICATION_EXPIRED: ReasonText(
-            "{who} may edit {name}, but the certification to push ended at {until}; ask your registry office for a new "
-            "Certification.",
+            "{who} may edit {name}, but the certification to push ended at {until}; ask your registry administrators "
+            "for a new Certification.",
             "Your level allows a push, and the last `Certification` that names you has ended (`spec.validUntil`).",
-            "Ask your registry office for a new `Certification`.",
-            short_pattern="The certification of {who} ended at {until}; ask your registry office for a new one.",
+            "Ask your registry administrators for a new `Certification`.",
+            short_pattern="The certification of {who} ended at {until}; ask your administrators for a new one.",
         ),
         Reason.TOKEN_SCOPE_MISSING: ReasonText(
             "The token of {who} lacks the scope {missing}, which {action} on {name} needs; use a token that has it.",
-            "You may do it, and the token that you use may not. Pull needs `download`, push needs `download` and "
-            "`modify`, delete needs `modify`.",
-            "Use a token with the scope that the sentence names.",
+            "Your level allows the action, but the scopes of your token do not. Pull needs `download`, push needs "
+            "`download` and `modify`, delete needs `modify`.",
+            "Use a token with the scope in the sentence.",
             short_pattern="The token of {who} lacks the scope {missing}; use a token that has it.",
         ),
         Reason.LAYER_TOO_LARGE: ReasonText(
-            "{name} got a layer of {layer}, and its project allows {limit}; split it, or ask somebody with Administer "
-            "to raise spec.limits.layerSize.",
+            "The push to {name} has a layer of {layer}, and its project allows {limit}; split it, or ask someone with "
+            "Administer to raise spec.limits.layerSize.",
             "One layer of the image is larger than the project allows.",
-            "Split the layer, keep data out of the image, or ask somebody with Administer on the project to raise "
+            "Split the layer, keep data out of the image, or ask someone with Administer on the project to raise "
             "`spec.limits.layerSize`.",
         ),
         Reason.POLICY_STALE: ReasonText(
-            "The registry can not reach its cluster, so its policy may be out of date and {name} takes no changes; "
-            "pulls go on; try again in some minutes.",
-            "The access service has heard nothing of the cluster for longer than `BERTH_POLICY_MAX_AGE`, so it does "
-            "not know whether a right was taken away. Pulls go on by the last policy known; pushes and deletes wait.",
-            "Try again. If it stays so, the operators of the registry find the cause in the log of the access service.",
+            "The registry cannot reach its cluster, so its policy may be out of date and {name} accepts no changes; "
+            "pulls still work; try again in a few minutes.",
+            "The access service has had no contact with the cluster for longer than `BERTH_POLICY_MAX_AGE`, so it "
+            "cannot know whether a right was withdrawn. Pulls use the last known policy; pushes and deletes are "
+            "refused.",
+            "Try again. If the error stays, the operators of the registry find the cause in the log of the access "
+            "service.",
         ),
         Reason.CATALOG_UNAVAILABLE: ReasonText(
-            "The catalog can not record this change to {name} at the moment, so it was refused; try again in a minute.",
-            "No push or delete succeeds unrecorded. The catalog did not answer for some seconds, so the change was "
-            "refused; pulls go on.",
-            "Try again. If it stays so, the operators of the registry find the cause in the catalog's log.",
+            "The catalog cannot record this change to {name} at the moment, so it was refused; try again in a minute.",
+            "Every push and delete is recorded. The catalog did not answer for some seconds, so the change was "
+            "refused; pulls still work.",
+            "Try again. If the error stays, the operators of the registry find the cause in the catalog's log.",
         ),
     }
 )
-"""The reasons that this version can tell, in the order of the chain."""
+"""The texts of the reasons that this version uses, in the order of the chain."""
 
 
 def sentence(reason: Reason, facts: MessageFacts | None = None) -> str:
     """The sentence of a reason with these facts: printable ASCII, at most `MAX_LENGTH` characters.
 
-    Raises `KeyError` for a reason that this version does not tell (`REASON_TEXTS` has those that it does).
+    Raises `KeyError` for a reason that is not in `REASON_TEXTS`.
     """
-    known = facts if facts is not None else MessageFacts()
-    wording = REASON_TEXTS[reason]
-    pattern = wording.anonymous_pattern if known.is_anonymous and wording.anonymous_pattern else wording.pattern
-    return phrase(pattern, **_fields(known))
+    facts = facts if facts is not None else MessageFacts()
+    text = REASON_TEXTS[reason]
+    pattern = text.anonymous_pattern if facts.is_anonymous and text.anonymous_pattern else text.pattern
+    return phrase(pattern, **_fields(facts))
 
 
 def short_sentence(reason: Reason, facts: MessageFacts) -> str:
-    """The shortest sentence of a reason, for use beside the address of its page; empty where there is none."""
-    wording = REASON_TEXTS[reason]
-    if facts.is_anonymous and wording.anonymous_pattern:
+    """The sentence for use beside the address of the page that explains the decision; empty where there is none."""
+    text = REASON_TEXTS[reason]
+    if facts.is_anonymous and text.anonymous_pattern:
         return ""
-    return phrase(wording.short_pattern, **_fields(facts))
+    return phrase(text.short_pattern, **_fields(facts))
 
 
 def size_text(size: int) -> str:
-    """A size in bytes as people read it, in decimal units (`2 GB`, `1.5 MB`), exact to three digits."""
+    """A size in bytes in decimal units, rounded to three digits: `2 GB`, `1.5 MB`."""
     value = float(size)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 999.5:
@@ -248,7 +253,7 @@ def _fields(facts: MessageFacts) -> dict[str, str]:
 
 
 def _sizes(layer: int | None, limit: int | None) -> tuple[str, str]:
-    """Both sizes, to the byte where rounding would make them look equal."""
+    """Both sizes as text; in bytes where rounding would make them equal."""
     if layer is None or limit is None:
         return "unknown size" if layer is None else size_text(layer), "less" if limit is None else size_text(limit)
     if size_text(layer) == size_text(limit):

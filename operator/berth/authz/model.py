@@ -160,7 +160,7 @@ class Identity:
 
     credential: CredentialKind
     name: str = ""
-    """RegistryUser; external user name for OIDC; `namespace/name` of a ServiceAccount; empty for an anonymous caller."""
+    """RegistryUser; external user name for OIDC; `namespace/name` of a ServiceAccount; empty for anonymous callers."""
     scopes: frozenset[TokenScope] = ALL_SCOPES
     failure: Reason | None = None  # set when credential is FAILED
     kind: SubjectKind = SubjectKind.USER
@@ -217,8 +217,8 @@ class EffectiveLevel:
 class Decision:
     """The outcome of one request. A denial has exactly one reason and one sentence of at most 200 characters.
 
-    `short_sentence` is a shorter one for use beside the address of the page that explains it; empty where no page does.
-    `effective_level` is the asker's level and its source; None when there is none or the chain did not come that far.
+    `short_sentence` is for use beside the address of the page that explains the decision; empty where no page does.
+    `effective_level` is None when the actor has none or an earlier check refused.
     """
 
     allowed: bool

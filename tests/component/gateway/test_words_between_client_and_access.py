@@ -8,7 +8,7 @@ from tests.component.gateway.conftest import Stage
 from tests.kit.gateway.stub import Answer, Seen
 
 TARGET = "/v2/a/manifests/v1"
-WARNING = '299 - "The certification of ann to push ends in 3 days; ask your registry office for a new one."'
+WARNING = '299 - "The certification of ann to push ends in 3 days; ask your registry administrators for a new one."'
 
 
 @pytest.mark.parametrize("agent", ["docker/29.0 go/1.26", 'evil" {\\"a\\":1}', ""])

@@ -78,19 +78,19 @@ def test_a_sentence_names_the_next_step(reason: Reason) -> None:
         (
             "novice",
             Action.PUSH,
-            "novice may edit genomics/aligner but is not certified to push; ask your registry office for a "
+            "novice may edit genomics/aligner but is not certified to push; ask your registry administrators for a "
             "Certification.",
         ),
         (
             "viewer",
             Action.PULL,
-            "viewer has View on genomics/aligner, and pull needs Download; ask somebody with Administer on project "
+            "viewer has View on genomics/aligner, and pull needs Download; ask someone with Administer on project "
             "genomics for Download.",
         ),
         (
             "stranger",
             Action.PULL,
-            "genomics/aligner does not exist or is not shared with stranger; check the name, or ask somebody with "
+            "genomics/aligner does not exist or is not shared with stranger; check the name, or ask someone with "
             "Administer on project genomics for access.",
         ),
     ],

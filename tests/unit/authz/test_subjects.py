@@ -118,11 +118,11 @@ def test_public_gives_no_more_than_download_whatever_a_rule_says() -> None:
         assert ask(snapshot, ANN, action).reason is Reason.LEVEL_TOO_LOW
 
 
-def test_whoever_is_not_logged_in_is_told_to_log_in_for_more_than_the_public_has() -> None:
+def test_an_anonymous_denial_names_the_public_level_and_the_login() -> None:
     snapshot = replace(world(shared_with(SubjectKind.PUBLIC)), public_allowed=True)
     decision = ask(snapshot, ANONYMOUS, Action.PUSH)
     assert decision.reason is Reason.LEVEL_TOO_LOW
-    assert "the public has Download" in decision.sentence
+    assert "Public has Download" in decision.sentence
     assert "log in (docker login)" in decision.sentence
 
 

@@ -253,14 +253,14 @@ def test_the_chain_is_printed_as_it_was_decided() -> None:
     assert answer("reviewer", Action.PULL).chain == (
         "pull genomics/aligner as User reviewer\n"
         "  ok   understood: the name is well formed\n"
-        "  ok   credential: the credential holds\n"
+        "  ok   credential: the credential is valid\n"
         "  ok   visible: User reviewer has View by Sharing\n"
-        "  ok   exists: something may have been pushed\n"
+        "  ok   exists: content may exist under this name\n"
         "  ok   trash: not in the trash\n"
         "  ok   suspended: not suspended\n"
-        "  ok   hosted: nothing is asked of another registry\n"
+        "  ok   hosted: needs no content of another registry\n"
         "  ok   creation: creates no repository\n"
-        "  DENY level: reviewer has View on genomics/aligner, and pull needs Download; ask somebody with Administer on "
+        "  DENY level: reviewer has View on genomics/aligner, and pull needs Download; ask someone with Administer on "
         "project genomics for Download.\n"
         "  denied: LevelTooLow"
     )

@@ -50,7 +50,7 @@ def test_a_failure_reads_like_a_difference_with_the_reason(folder: Path) -> None
         "  FAIL  User reviewer pull genomics/aligner:v2\n"
         "        - allowed\n"
         "        + denied: LevelTooLow\n"
-        "          reviewer has View on genomics/aligner, and pull needs Download; ask somebody with Administer on "
+        "          reviewer has View on genomics/aligner, and pull needs Download; ask someone with Administer on "
         "project genomics for Download.\n"
         "11 expectations, 1 failed.\n"
     )

@@ -240,7 +240,7 @@ async def test_a_token_that_is_not_meant_for_the_registry_is_refused_without_a_k
     world: World, audience: Any
 ) -> None:
     world.issuers.clear()
-    assert "can not be checked" in await refusal(world, token(world))
+    assert "cannot be checked" in await refusal(world, token(world))
     assert await refusal(world, token(world, aud=audience)) == told(Reason.BAD_CREDENTIALS)
 
 

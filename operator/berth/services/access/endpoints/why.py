@@ -148,7 +148,7 @@ class WhyPage:
         if own.effective_level is None:
             return 404, own.sentence
         return 403, phrase(
-            "Only somebody with Administer on project {project} may ask about others; leave out as= to ask for "
+            "Only someone with Administer on project {project} may ask about others; leave out as= to ask for "
             "yourself.",
             project=wish.project,
         )

@@ -22,7 +22,7 @@ async def warned(world: World, left: timedelta | None) -> str:
 async def test_a_push_in_the_last_two_weeks_is_answered_with_a_warning(world: World) -> None:
     header = await warned(world, timedelta(days=3, hours=1))
     assert header.startswith('299 - "The certification of ann to push ends in 3 days, at ')
-    assert header.endswith('; ask your registry office for a new Certification."')
+    assert header.endswith('; ask your registry administrators for a new Certification."')
     assert (await warned(world, timedelta(days=14))).startswith("299 ")
 
 

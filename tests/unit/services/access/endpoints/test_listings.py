@@ -99,7 +99,7 @@ async def test_without_a_login_and_with_nothing_public_the_list_is_refused_with_
     response = await get(world, "/v2/_catalog", await world.token(None, "registry:catalog:*"))
     assert (response.status, response.code) == (403, "DENIED")
     assert response.sentence == (
-        "Nobody is logged in, and the list of repositories is not public; log in (docker login) and try again."
+        "You are not logged in, and the list of repositories is not public; log in (docker login) and try again."
     )
     assert world.audit[-1]["reason"] == Reason.NOT_AUTHENTICATED.value
 

@@ -80,7 +80,7 @@ async def test_a_disabled_user_is_told_so_and_nothing_else(world: World) -> None
     world.change_user("bob", disabled=True)
     answer = await ask(world, "bob", "action=pull&image=genomics/aligner")
     assert answer.status == 401
-    assert answer.sentence == "The user bob is disabled; ask your registry office to enable it."
+    assert answer.sentence == "The user bob is disabled; ask your registry administrators to enable it."
 
 
 @pytest.fixture
@@ -123,8 +123,7 @@ async def test_whoever_does_not_administer_may_ask_for_themselves_alone(administ
     answer = await ask(administered, "dora", "action=pull&image=mine/x&as=bob")
     assert answer.status == 403
     assert answer.document == {
-        "error": "Only somebody with Administer on project mine may ask about others; leave out as= to ask for "
-        "yourself."
+        "error": "Only someone with Administer on project mine may ask about others; leave out as= to ask for yourself."
     }
     assert (await ask(administered, "dora", "action=pull&image=mine/x")).document["allowed"] is True
 
@@ -203,7 +202,7 @@ async def test_names_as_they_are_in_life_leave_room_for_the_address(world: World
     told = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
     assert told.endswith(f" See https://{HOST}/why?push=genomics/{name}")
     assert told.startswith("dora ")
-    assert "; ask your registry office" in told
+    assert "; ask your registry administrators" in told
 
 
 async def test_where_the_page_can_say_no_more_the_sentence_has_no_address(world: World) -> None:
