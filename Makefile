@@ -79,8 +79,8 @@ bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --no-header --allow-unsafe
 
 lock: ## Renew the locked dependencies from pyproject.toml
-	@$(LOCK) -o requirements/server.txt pyproject.toml
-	@$(LOCK) --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
+	@$(LOCK) --extra server -o requirements/server.txt pyproject.toml
+	@$(LOCK) --extra server --extra dev -c requirements/server.txt -o requirements/dev.txt pyproject.toml
 	@$(LOCK) -o requirements/build.txt requirements/build.in
 
 clean: ## Remove what was built in the checkout

@@ -6,19 +6,21 @@ Each subcommand imports its process only when it is chosen: `--help`, `version` 
 from __future__ import annotations
 
 import sys
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 
-from berth import settings
 from berth.cli.password import password_hash
-from berth.cli.settings_errors import complaints
 
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
+
+EXIT_FAILED = 1
 EXIT_BAD_SETTINGS = 2
 
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+SettingsT = TypeVar("SettingsT", bound="BaseSettings")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,9 +34,12 @@ def main() -> None:
 @main.command()
 def operator() -> None:
     """Run the operator: turn Project objects into registries."""
-    chosen = _read(settings.OperatorSettings)
-    from berth.runtime.logs import configure_logs
-    from berth.services.operator import process
+    with _server_extra("operator"):
+        from berth.runtime.logs import configure_logs
+        from berth.settings import OperatorSettings
+
+        chosen = _read(OperatorSettings)
+        from berth.services.operator import process
 
     configure_logs("operator", chosen.log_level)
     process.run(chosen)
@@ -43,8 +48,11 @@ def operator() -> None:
 @main.command()
 def access() -> None:
     """Run the access service: tokens, authorization, manifest writes."""
-    chosen = _read(settings.AccessSettings)
-    from berth.services.access import process
+    with _server_extra("access"):
+        from berth.settings import AccessSettings
+
+        chosen = _read(AccessSettings)
+        from berth.services.access import process
 
     process.run(chosen)
 
@@ -52,8 +60,11 @@ def access() -> None:
 @main.command()
 def catalog() -> None:
     """Run the catalog: every tag, digest and tag move with time and person."""
-    chosen = _read(settings.CatalogSettings)
-    from berth.services.catalog import process
+    with _server_extra("catalog"):
+        from berth.settings import CatalogSettings
+
+        chosen = _read(CatalogSettings)
+        from berth.services.catalog import process
 
     process.run(chosen)
 
@@ -62,14 +73,17 @@ def catalog() -> None:
 @click.option("--watch", is_flag=True, help="Stay, write again what changes, and make nginx read it.")
 def gateway_config(watch: bool) -> None:
     """Write the gateway's nginx configuration."""
-    chosen = _read(settings.GatewaySettings)
-    from berth.services.gateway import process
+    with _server_extra("gateway-config"):
+        from berth.settings import GatewaySettings
+
+        chosen = _read(GatewaySettings)
+        from berth.services.gateway import process
 
     try:
         process.run(chosen, watch=watch)
     except process.ConfigurationError as problem:
         click.echo(f"berth gateway-config: {problem}", err=True)
-        sys.exit(1)
+        sys.exit(EXIT_FAILED)
 
 
 @main.command()
@@ -83,8 +97,24 @@ def version() -> None:
 main.add_command(password_hash)
 
 
+@contextmanager
+def _server_extra(command: str) -> Iterator[None]:
+    """End with one sentence when a library that only the processes need is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "berth":
+            raise
+        click.echo(f"berth {command} needs the server extra: pip install 'berth[server]'", err=True)
+        sys.exit(EXIT_FAILED)
+
+
 def _read(kind: type[SettingsT]) -> SettingsT:
     """The settings of a process, or an end with one sentence for each variable that is missing or wrong."""
+    from pydantic import ValidationError
+
+    from berth.cli.settings_errors import complaints
+
     try:
         return kind()
     except ValidationError as error:

@@ -1,22 +1,17 @@
-"""The client of the Kubernetes API: plain dictionaries in and out, typed errors, nothing else.
-
-Configuration, TLS and credentials come from `kubernetes.aio`: the in-cluster token is read again every minute,
-because the kubelet rotates it. Its models are not used: they refuse fields they do not know.
-"""
+"""Client of the Kubernetes API: plain dictionaries in and out, typed errors, nothing else (docs/adr/0015)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import aiohttp
-from kubernetes.aio import client as kube
-from kubernetes.aio import config as kube_config
 
+from berth.kube.client_config import ClientConfig, in_cluster
 from berth.kube.errors import (
     ConflictError,
     GoneError,
@@ -26,6 +21,7 @@ from berth.kube.errors import (
     UnavailableError,
     error_for,
 )
+from berth.kube.kubeconfig import load_kubeconfig
 from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource_of
 
 PAGE_SIZE: Final = 500
@@ -33,6 +29,7 @@ REQUEST_TIMEOUT: Final = 30.0  # seconds for one request that is not a watch
 WATCH_SILENCE: Final = (
     120.0  # seconds; the API server sends a bookmark about once a minute, so longer means a dead link
 )
+BUFFER_BYTES: Final = 2 << 20  # a line of a watch, one object, can be larger than aiohttp's default buffer
 
 Manifests: TypeAlias = list[Manifest]
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
@@ -84,36 +81,44 @@ class Login:
 class KubeClient:
     """One connection pool to one API server. Make it with `connect`."""
 
-    def __init__(self, api: kube.ApiClient) -> None:
-        self._api = api
+    def __init__(self, config: ClientConfig, session: aiohttp.ClientSession) -> None:
+        self._config = config
+        self._session = session
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, kubeconfig: Path | str | None = None, *, user_agent: str = "berth"
+        cls, kubeconfig: Path | str | None = None, *, context: str = "", user_agent: str = "berth"
     ) -> AsyncIterator[KubeClient]:
-        """Connect as the pod's ServiceAccount, or as the current context of a kubeconfig file says."""
-        configuration = kube.Configuration()
-        if kubeconfig is None:
-            kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=str(kubeconfig), client_configuration=configuration, persist_config=False
+        """Connect as the Pod's ServiceAccount, or as a context of a kubeconfig: the current one, unless named.
+
+        Raises NoClusterError without either, and OSError when a certificate cannot be read.
+        """
+        async with AsyncExitStack() as stack:
+            if kubeconfig is None:
+                config = in_cluster()
+            else:
+                config = await stack.enter_async_context(load_kubeconfig(str(kubeconfig), context))
+            # Each watch holds a connection; their number is bounded elsewhere.
+            connector = aiohttp.TCPConnector(limit=0, ssl=config.ssl_context())
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(
+                    connector=connector,
+                    headers={"User-Agent": user_agent},
+                    trust_env=True,
+                    read_bufsize=BUFFER_BYTES,
+                )
             )
-        configuration.connection_pool_maxsize = 0  # each watch holds a connection; their number is bounded elsewhere
-        async with kube.ApiClient(configuration) as api:
-            api.user_agent = user_agent
-            yield cls(api)
+            yield cls(config, session)
 
     async def login(self) -> Login:
         """The present address and credentials; ask again when they were refused, because tokens rotate."""
-        configuration = self._api.configuration
         return Login(
-            server=configuration.host,
-            ca_file=configuration.ssl_ca_cert,
-            certificate_file=configuration.cert_file,
-            key_file=configuration.key_file,
-            authorization=await configuration.get_api_key_with_prefix("BearerToken"),
+            server=self._config.server,
+            ca_file=self._config.ca_file,
+            certificate_file=self._config.certificate_file,
+            key_file=self._config.key_file,
+            authorization=self._config.authorization(),
         )
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
@@ -303,18 +308,19 @@ class KubeClient:
     ) -> aiohttp.ClientResponse:
         """One request. Returns the open response of a success; turns everything else into a typed error."""
         try:
-            serialized = await self._api.param_serialize(
+            headers = {"Accept": accept, "Content-Type": content}
+            if authorization := self._config.authorization():
+                headers["Authorization"] = authorization
+            response = await self._session.request(
                 method,
-                path,
-                query_params=[*query],
-                header_params={"Accept": accept, "Content-Type": content},
-                body=dict(body) if body is not None else None,
-                auth_settings=["BearerToken"],
+                self._config.server + path,
+                params=[*query],
+                data=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=limits or aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
+                proxy=self._config.proxy,
+                server_hostname=self._config.tls_server_name,
             )
-            answer = await self._api.call_api(
-                *serialized, _request_timeout=limits or aiohttp.ClientTimeout(total=REQUEST_TIMEOUT)
-            )
-            response: aiohttp.ClientResponse = answer.response
             if response.status < 400:
                 return response
             raise error_for(response.status, doing, _words(await response.read(), path))

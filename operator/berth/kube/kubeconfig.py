@@ -1,70 +1,266 @@
-"""The API server as a person reaches it: by a kubeconfig and one of its contexts, and under which name."""
+"""Kubeconfig files: merged as kubectl merges them, one context chosen, its credentials loaded.
+
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
-from collections.abc import AsyncIterator
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import yaml
-from kubernetes.aio import client as kube
-from kubernetes.aio import config as kube_config
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from berth.kube.client import KubeClient
-from berth.kube.errors import KubeError
-from berth.kube.resources import SELF_SUBJECT_REVIEWS
+from berth.kube.client_config import ClientConfig, NoClusterError, TokenFile, no_authorization
+from berth.kube.exec_credential import ExecPlugin, exec_credential
 
-USER_AGENT: Final = "kubectl-berth"
-FIELD_MANAGER: Final = "kubectl-berth"
-
-_DEFAULT: Final = Path("~/.kube/config")
+_OIDC_SKEW: Final = 10.0  # seconds; a token that ends sooner counts as expired
 
 
-class NoClusterError(KubeError):
-    """There is no way to a cluster: no kubeconfig, or one that can not be used."""
+class _Entry(BaseModel):
+    """A part of a kubeconfig; keys are joined by hyphens, and null means absent."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=lambda name: name.replace("_", "-"))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
+class Cluster(_Entry):
+    """`clusters[].cluster`."""
+
+    server: str = Field(min_length=1)
+    certificate_authority: str = ""
+    certificate_authority_data: str = ""
+    insecure_skip_tls_verify: bool = False
+    tls_server_name: str = ""
+    proxy_url: str = ""
+
+
+class _Variable(_Entry):
+    name: str
+    value: str = ""
+
+
+class Exec(_Entry):
+    """`users[].user.exec`."""
+
+    api_version: str = Field(alias="apiVersion")
+    command: str = Field(min_length=1)
+    args: tuple[str, ...] = ()
+    env: tuple[_Variable, ...] = ()
+    install_hint: str = Field(default="", alias="installHint")
+    interactive_mode: str = Field(default="IfAvailable", alias="interactiveMode")
+    provide_cluster_info: bool = Field(default=False, alias="provideClusterInfo")
+
+
+class AuthProvider(_Entry):
+    """`users[].user.auth-provider`: superseded by exec plugins, `oidc` is left."""
+
+    name: str
+    config: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class User(_Entry):
+    """`users[].user`."""
+
+    token: str = Field(default="", repr=False)
+    token_file: str = Field(default="", alias="tokenFile")
+    username: str = ""
+    password: str = Field(default="", repr=False)
+    client_certificate: str = ""
+    client_certificate_data: str = ""
+    client_key: str = ""
+    client_key_data: str = Field(default="", repr=False)
+    exec: Exec | None = None
+    auth_provider: AuthProvider | None = None
+
+
+class Context(_Entry):
+    """`contexts[].context`."""
+
+    cluster: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenContext:
+    """Cluster and user of a context, each with the folder that its relative paths start from."""
+
+    cluster: Cluster
+    cluster_folder: Path
+    user: User
+    user_folder: Path
+
+
+_Model = TypeVar("_Model", bound=_Entry)
+
+
+def choose(paths: str, context: str = "") -> ChosenContext:
+    """The context of that name, or the current one, of one or several files joined as in KUBECONFIG.
+
+    Of entries with one name the first counts, as of `current-context`. Raises NoClusterError.
+    """
+    files = [(file.parent, _read(file)) for file in _files(paths)]
+    current = context or next((str(each["current-context"]) for _, each in files if each.get("current-context")), "")
+    if not current:
+        raise NoClusterError("it has no current-context")
+    _, chosen = _named(Context, files, "context", current)
+    cluster_folder, cluster = _named(Cluster, files, "cluster", chosen.cluster)
+    if not chosen.user:
+        return ChosenContext(cluster, cluster_folder, User(), cluster_folder)
+    user_folder, user = _named(User, files, "user", chosen.user)
+    return ChosenContext(cluster, cluster_folder, user, user_folder)
 
 
 @asynccontextmanager
-async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[KubeClient]:
-    """Connect as kubectl does. `kubeconfig` is a path or several joined by colons; empty: the one in the home folder.
+async def load_kubeconfig(paths: str, context: str = "") -> AsyncIterator[ClientConfig]:
+    """How to reach the cluster of a context. Inline certificates lie in a private folder until the end.
 
-    In a Pod without a kubeconfig: as its ServiceAccount. An empty `context` is the current one. Raises NoCluster.
+    Raises NoClusterError with a reason that completes "The kubeconfig X cannot be used: …".
     """
-    configuration = kube.Configuration()
-    path = kubeconfig or str(_DEFAULT.expanduser())
-    exists = _exists(path)
-    if not exists and (kubeconfig or context):
-        raise NoClusterError(f"There is no kubeconfig {path}; name another with --kubeconfig or in KUBECONFIG.")
+    chosen = choose(paths, context)
+    with tempfile.TemporaryDirectory(prefix="berth-") as folder:
+        yield await _client_config(chosen, Path(folder))
+
+
+async def _client_config(chosen: ChosenContext, scratch: Path) -> ClientConfig:
+    cluster, user = chosen.cluster, chosen.user
+    authorization = _authorization(user, chosen.user_folder)
+    certificate_file = _pem(
+        scratch / "client.crt", user.client_certificate_data, user.client_certificate, chosen.user_folder
+    )
+    key_file = _pem(scratch / "client.key", user.client_key_data, user.client_key, chosen.user_folder)
+    if user.exec:
+        credential = await exec_credential(_plugin(user.exec, chosen))
+        if credential.token:
+            authorization = _fixed(f"Bearer {credential.token}")
+        if credential.certificate:
+            certificate_file = _write(scratch / "exec.crt", credential.certificate.encode())
+            key_file = _write(scratch / "exec.key", credential.key.encode())
+    return ClientConfig(
+        server=cluster.server.rstrip("/"),
+        ca_file=_pem(
+            scratch / "ca.crt",
+            cluster.certificate_authority_data,
+            cluster.certificate_authority,
+            chosen.cluster_folder,
+        ),
+        certificate_file=certificate_file,
+        key_file=key_file,
+        insecure=cluster.insecure_skip_tls_verify,
+        tls_server_name=cluster.tls_server_name or None,
+        proxy=cluster.proxy_url or None,
+        authorization=authorization,
+    )
+
+
+def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
+    if user.auth_provider:
+        return _fixed(f"Bearer {_oidc_token(user.auth_provider)}")
+    if user.token_file:
+        return TokenFile(folder / user.token_file)
+    if user.token:
+        return _fixed(f"Bearer {user.token}")
+    if user.username:
+        return _fixed("Basic " + base64.b64encode(f"{user.username}:{user.password}".encode()).decode())
+    return no_authorization
+
+
+def _fixed(header: str) -> Callable[[], str]:
+    return lambda: header
+
+
+def _oidc_token(provider: AuthProvider) -> str:
+    """The ID token. It is not renewed: a new refresh token, lost here, would log kubectl out."""
+    if provider.name != "oidc":
+        raise NoClusterError(f"its auth-provider {provider.name} no longer exists in Kubernetes; use an exec plugin")
+    token = str(provider.config.get("id-token") or "")
     try:
-        if exists:
-            await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=path, context=context or None, client_configuration=configuration, persist_config=False
-            )
-        else:
-            kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (kube_config.ConfigException, yaml.YAMLError, OSError, ValueError) as error:
-        if not exists:
-            raise NoClusterError(
-                "There is no kubeconfig in your home folder; name one with --kubeconfig or in KUBECONFIG."
-            ) from error
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        chosen = f" with the context {context}" if context else ""
-        raise NoClusterError(
-            f"The kubeconfig {path}{chosen} can not be used: {reason}; choose another with --kubeconfig or --context."
-        ) from error
-    async with kube.ApiClient(configuration) as api:
-        api.user_agent = USER_AGENT
-        yield KubeClient(api)
+        claims = token.split(".")[1]
+        ends = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise NoClusterError("its id-token is missing or no JWT; log in with kubectl") from error
+    if ends <= time.time() + _OIDC_SKEW:
+        raise NoClusterError("its id-token has expired; renew it with any kubectl command")
+    return token
 
 
-def _exists(paths: str) -> bool:
-    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep))
+def _plugin(exec_: Exec, chosen: ChosenContext) -> ExecPlugin:
+    """The plugin as a program to run; a relative path starts at the kubeconfig, a bare name is found by PATH."""
+    command = str(chosen.user_folder / exec_.command) if "/" in exec_.command else exec_.command
+    return ExecPlugin(
+        exec_.api_version,
+        (command, *exec_.args),
+        {each.name: each.value for each in exec_.env},
+        exec_.interactive_mode,
+        exec_.install_hint,
+        _cluster_info(chosen) if exec_.provide_cluster_info else None,
+    )
 
 
-async def user_name(client: KubeClient) -> str:
-    """The name under which the API server knows whoever asks (`kubectl auth whoami`)."""
-    body = {"apiVersion": SELF_SUBJECT_REVIEWS.api_version, "kind": SELF_SUBJECT_REVIEWS.kind}
-    review = await client.create(SELF_SUBJECT_REVIEWS, body, field_manager=FIELD_MANAGER)
-    return str(review["status"]["userInfo"]["username"])
+def _cluster_info(chosen: ChosenContext) -> dict[str, Any]:
+    cluster = chosen.cluster
+    authority = cluster.certificate_authority_data
+    if not authority and cluster.certificate_authority:
+        authority = base64.b64encode((chosen.cluster_folder / cluster.certificate_authority).read_bytes()).decode()
+    info = {
+        "server": cluster.server,
+        "tls-server-name": cluster.tls_server_name,
+        "insecure-skip-tls-verify": cluster.insecure_skip_tls_verify,
+        "certificate-authority-data": authority,
+        "proxy-url": cluster.proxy_url,
+    }
+    return {key: value for key, value in info.items() if value}
+
+
+def _pem(target: Path, data: str, path: str, folder: Path) -> str | None:
+    """The path of a PEM file: of the inline data, which take precedence, or as given, from the kubeconfig's folder."""
+    if data:
+        return _write(target, base64.b64decode(data))
+    return str(folder / path) if path else None
+
+
+def _write(target: Path, content: bytes) -> str:
+    target.touch(mode=0o600)
+    target.write_bytes(content)
+    return str(target)
+
+
+def _files(paths: str) -> Iterator[Path]:
+    """The files that exist, in order, without their links resolved."""
+    for path in filter(None, paths.split(os.pathsep)):
+        file = Path(path).expanduser().absolute()
+        if file.exists():
+            yield file
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = yaml.safe_load(file.read_bytes())
+    if not isinstance(content, dict):
+        raise NoClusterError("it is no YAML mapping")
+    return content
+
+
+def _named(model: type[_Model], files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tuple[Path, _Model]:
+    """The first entry of that kind and name, with the folder of its file."""
+    for folder, content in files:
+        for entry in content.get(f"{kind}s") or ():
+            if isinstance(entry, dict) and entry.get("name") == name:
+                try:
+                    return folder, model.model_validate(entry.get(kind) or {})
+                except ValidationError as error:
+                    problem = error.errors(include_input=False, include_url=False)[0]
+                    where = ".".join(map(str, problem["loc"]))
+                    raise NoClusterError(f"{where} of its {kind} {name}: {problem['msg']}") from None
+    raise NoClusterError(f"it has no {kind} {name!r}" if name else f"its context names no {kind}")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kubernetes.aio.config import incluster_config
 
 from berth.kube import client as client_module
+from berth.kube import client_config
 from berth.kube.client import KubeClient
 from berth.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError, UnavailableError
 from berth.kube.reflector import Reflector
@@ -138,17 +136,10 @@ async def test_a_token_that_the_kubelet_replaced_is_read_again(
     token.write_text("expired")
     ca.write_bytes(control_plane.ca_file.read_bytes())
     host, port = control_plane.server.removeprefix("https://").split(":")
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(ca))
+    monkeypatch.setattr(client_config, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(client_config, "TOKEN_SECONDS", 0.0)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-    read_token: Any = incluster_config.InClusterConfigLoader._read_token_file
-
-    def stale_at_once(loader: Any) -> None:
-        read_token(loader)
-        loader.token_expires_at = datetime.min
-
-    monkeypatch.setattr(incluster_config.InClusterConfigLoader, "_read_token_file", stale_at_once)
     async with KubeClient.connect() as pod:
         with pytest.raises(ForbiddenError, match="401"):
             await pod.raw_get("/version")

@@ -93,7 +93,7 @@ def test_an_action_that_does_not_exist_is_misuse() -> None:
     ("arguments", "words"),
     [
         (("--kubeconfig", "/no/such/file"), "Error: There is no kubeconfig /no/such/file; name another with"),
-        (("--kubeconfig", "pyproject.toml"), "Error: The kubeconfig pyproject.toml can not be used: "),
+        (("--kubeconfig", "pyproject.toml"), "Error: The kubeconfig pyproject.toml cannot be used: "),
     ],
 )
 def test_without_a_usable_kubeconfig_one_sentence_says_so(arguments: tuple[str, ...], words: str) -> None:

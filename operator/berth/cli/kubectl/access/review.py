@@ -25,8 +25,8 @@ from berth.authz.queries import (
     who_can,
 )
 from berth.cli.kubectl.access.policy_reader import World, read_world
+from berth.cli.kubectl.cluster import connect, user_name
 from berth.cli.kubectl.options import Connection
-from berth.kube.kubeconfig import connect, user_name
 
 _KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
 _WHENEVER: Final = frozenset({"registryusers", "dockerrepositories", "accesspolicies", "projects"})

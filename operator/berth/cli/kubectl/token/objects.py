@@ -21,10 +21,10 @@ from berth.api.subjects import well_named
 from berth.api.token import AccessToken, TokenOwnerKind
 from berth.api.user import RegistryUser, UserType
 from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
+from berth.cli.kubectl.cluster import FIELD_MANAGER, connect
 from berth.cli.kubectl.options import Connection
 from berth.kube.client import KubeClient
 from berth.kube.errors import ConflictError, ForbiddenError, KubeError
-from berth.kube.kubeconfig import FIELD_MANAGER, connect
 from berth.kube.resources import ACCESS_TOKENS, REGISTRY_USERS, Manifest
 
 HEADER: Final = ("NAME", "OWNER", "SCOPES", "EXPIRES", "LAST USED", "DESCRIPTION")
