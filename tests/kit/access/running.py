@@ -25,7 +25,7 @@ _PROGRAM = """
 import sys, uvloop
 from pathlib import Path
 from berth.services.access.process import serve
-from berth.services.logs import configure_logs
+from berth.runtime.logs import configure_logs
 from berth.settings import AccessSettings
 configure_logs("access", "debug")
 sys.exit(0 if uvloop.run(serve(AccessSettings(), Path(sys.argv[1]))) else 1)
