@@ -67,10 +67,10 @@ e2e: venv ## End-to-end tests on the real cluster with real clients
 	@e2e/images/build
 	@$(BIN)/pytest e2e
 
-test: static ## Everything: static checks, unit, component and end-to-end tests
+test: static ## Everything: static checks, unit, component and end-to-end tests, in two processes beside each other
 	@e2e/tools/build test
 	@e2e/images/build
-	@$(BIN)/pytest tests e2e
+	@$(BIN)/pytest tests e2e/test_demo.py --beside e2e --durations=25
 
 bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes, no cluster)
 	@e2e/tools/build bench
