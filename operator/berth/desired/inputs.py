@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol
 
 from berth.api.policy import PolicyState
 from berth.api.sharing import SharingLevel
+from berth.desired.labels import Labelling
 
 
 class RbacSubjectKind(StrEnum):
@@ -44,6 +45,22 @@ class StartedWith:
 
     template: str = ""  # hash of everything but the authorities
     authorities: frozenset[str] = frozenset()  # fingerprints; at least these
+
+
+class NamespaceInputs(Labelling, Protocol):
+    """What decides a project's namespace and the operator's binding in it."""
+
+    @property
+    def berth_namespace(self) -> str:
+        """Berth's own namespace."""
+
+    @property
+    def operator_service_account(self) -> str:
+        """The operator's ServiceAccount, in Berth's own namespace."""
+
+    @property
+    def project_cluster_role(self) -> str:
+        """The ClusterRole that the operator binds itself to in each project's namespace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from berth.api import names
-from berth.desired.inputs import ProjectInputs
-from berth.desired.labels import child_labels
+from berth.desired.labels import Labelling, child_labels
 
 _MODES = ("enforce", "audit", "warn")
 
 
-def build_namespace(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
+def build_namespace(project_id: str, inputs: Labelling) -> dict[str, Any]:
     """The namespace; whatever runs in it must meet the `restricted` profile."""
     security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in _MODES}
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from berth.api.project import Project
-from berth.desired.inputs import ProjectInputs
+from berth.desired.inputs import NamespaceInputs, ProjectInputs
 from berth.desired.namespace import build_namespace
 from berth.desired.registry.claim import build_claim
 from berth.desired.registry.deployment import build_deployment
@@ -16,6 +16,11 @@ from berth.desired.sharing.access_policy import build_project_policy
 from berth.desired.sharing.rbac import build_member_rbac, build_operator_binding
 
 
+def desired_namespace(project_id: str, inputs: NamespaceInputs) -> tuple[dict[str, Any], ...]:
+    """The namespace and the operator's own binding in it: what everything else of a project needs first."""
+    return (build_namespace(project_id, inputs), build_operator_binding(project_id, inputs))
+
+
 def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:
     """All children of a project. What a later one needs stands before it.
 
@@ -24,8 +29,7 @@ def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, 
     """
     project_id = project.project_id
     return (
-        build_namespace(project_id, inputs),
-        build_operator_binding(project_id, inputs),
+        *desired_namespace(project_id, inputs),
         build_default_deny(project_id, inputs),
         build_registry_policy(project_id, inputs),
         build_project_policy(project, inputs),

@@ -188,7 +188,7 @@ async def test_what_a_pull_secret_costs(
     await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
     await operator.idle()
     assert Counter((each.resource, each.subresource) for each in cluster.plane.writes(cluster.user, mark)) == {
-        ("accesspolicies", ""): 2,  # the right, and then when the token that was made for it ends
+        ("accesspolicies", ""): 1,  # the right and the end of its token in one write
         ("registryusers", ""): 1,
         ("registryusers", "status"): 1,
         ("accesstokens", ""): 1,

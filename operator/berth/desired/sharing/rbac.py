@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.api.sharing import SharingLevel
-from berth.desired.inputs import Member, ProjectInputs, RbacSubjectKind
+from berth.desired.inputs import Member, NamespaceInputs, ProjectInputs, RbacSubjectKind
 from berth.desired.labels import child
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -43,7 +43,7 @@ ROLE_NAMES: Final[Mapping[SharingLevel, str]] = {
 }
 
 
-def build_operator_binding(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
+def build_operator_binding(project_id: str, inputs: NamespaceInputs) -> dict[str, Any]:
     """The binding with which the operator gives itself its rights in this namespace. Applied before all else in it."""
     subject = {
         "kind": "ServiceAccount",

@@ -9,55 +9,80 @@ from typing import Final
 
 from berth.api import names
 from berth.api.project import InventoryEntry, Project
-from berth.desired.project import desired_project
+from berth.desired.project import desired_namespace, desired_project
 from berth.desired.registry.claim import CLAIM_NAME, retained_volume
 from berth.kube.apply import PRUNABLE, Reference
-from berth.kube.resources import ACCESS_POLICIES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from berth.kube.resources import (
+    ACCESS_POLICIES,
+    NAMESPACES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    Manifest,
+)
 from berth.reconcile.context import Context
 from berth.reconcile.observe.children import first_failure
-from berth.reconcile.observe.inputs import project_inputs
+from berth.reconcile.observe.inputs import RegistryKeys, namespace_inputs, project_inputs, registry_keys
 from berth.status.observed import ApplyFailure, ObservedNamespace
 
-RIGHTS_LIMIT: Final = 3.0  # seconds; how long a pass waits until its own new RoleBinding takes effect
+RIGHTS_TIMEOUT_SECONDS: Final = 3.0  # how long a reconcile waits until its own new RoleBinding takes effect
 
 
-_GROUND: Final = 2  # the first manifests: the namespace and the operator's own binding in it
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The namespace of a project and the operator's rights in it, after this reconcile wrote them."""
+
+    namespace: ObservedNamespace | None
+    keys: RegistryKeys | None  # None: the installation has none yet
+    manifests: tuple[Manifest, ...] = ()  # empty: not written, because there are no keys or the namespace is not ours
+    failure: ApplyFailure | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the children can be written."""
+        return bool(self.manifests) and self.failure is None
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one pass did, as far as the status needs it."""
+    """What a reconcile did to the children, as far as the status needs it."""
 
     inventory: tuple[InventoryEntry, ...]
     failure: ApplyFailure | None = None
-    keys_ready: bool = True
-    ground: bool = True  # the namespace is there and the project's
-    policy: bool = False  # the AccessPolicy says what the spec says
+    policy_written: bool = False  # the AccessPolicy agrees with the spec
 
 
-async def apply_children(context: Context, project: Project, space: ObservedNamespace | None) -> Applied:
-    """Write what differs, prune what is not wanted; nothing at all where the namespace is not (or no longer) ours."""
+async def apply_namespace(context: Context, project: Project, namespace: ObservedNamespace | None) -> Ground:
+    """Write the namespace and the operator's binding in it; nothing if it is not, or no longer, the project's."""
+    keys = registry_keys(context.caches, context.settings.namespace)
+    taken = namespace is not None and (namespace.terminating or namespace.project != project.project_id)
+    if keys is None or taken:
+        return Ground(namespace, keys)
+    manifests = desired_namespace(project.project_id, namespace_inputs(context.settings, context.version))
+    applied = await context.applier.apply_all(manifests)
+    if all(refusal.reference.kind != NAMESPACES.kind for refusal in applied.refusals):
+        namespace = ObservedNamespace(names.project_namespace(project.project_id), project=project.project_id)
+    failure = first_failure(applied) or await _await_rights(context, project)
+    return Ground(namespace, keys, manifests, failure)
+
+
+async def apply_children(context: Context, project: Project, ground: Ground) -> Applied:
+    """Write what differs, prune what is not desired. Nothing is written before the ground is ready."""
     before = project.status.inventory
-    if space is not None and (space.terminating or space.project != project.project_id):
-        return Applied(before, ground=False)
-    inputs = project_inputs(project, context.caches, context.settings, context.version)
-    if inputs is None:
-        return Applied(before, keys_ready=False, ground=False)
+    if ground.keys is None or not ground.manifests:
+        return Applied(before)
+    if ground.failure is not None:
+        return Applied(_inventory(map(Reference.of, ground.manifests), before), ground.failure)
+    inputs = project_inputs(project, ground.keys, context.caches, context.settings, context.version)
     desired = desired_project(project, inputs)
-    references = [Reference.of(manifest) for manifest in desired]
-    ground = await context.applier.apply_all(desired[:_GROUND])
-    failure = first_failure(ground) or await _await_rights(context, project)
-    if failure is not None:
-        return Applied(_inventory(references[:_GROUND], before), failure, ground=False)
-    rest = await context.applier.apply_all(desired[_GROUND:])
+    applied = await context.applier.apply_all(desired[len(ground.manifests) :])
     pruned = await context.applier.prune(_candidates(context, project), desired)
-    kept = [*references, *(refusal.reference for refusal in pruned.refusals)]
-    policy = all(refusal.reference.kind != ACCESS_POLICIES.kind for refusal in rest.refusals)
-    return Applied(_inventory(kept, ()), first_failure(rest) or first_failure(pruned), policy=policy)
+    kept = [*map(Reference.of, desired), *(refusal.reference for refusal in pruned.refusals)]
+    policy_written = all(refusal.reference.kind != ACCESS_POLICIES.kind for refusal in applied.refusals)
+    return Applied(_inventory(kept, ()), first_failure(applied) or first_failure(pruned), policy_written)
 
 
 def _inventory(references: Iterable[Reference], before: Iterable[InventoryEntry]) -> tuple[InventoryEntry, ...]:
-    """What stands there now, each object once: nothing leaves the inventory before it is pruned."""
+    """The present children, each once. Nothing leaves the inventory before it is pruned."""
     entries = {reference: reference.entry() for reference in references}
     for entry in before:
         reference = Reference.from_entry(entry)
@@ -67,10 +92,10 @@ def _inventory(references: Iterable[Reference], before: Iterable[InventoryEntry]
 
 
 async def _await_rights(context: Context, project: Project) -> ApplyFailure | None:
-    """Wait until the operator may read the Secrets of the namespace: its own binding takes a moment to take effect."""
-    known = context.caches.follow_secrets(names.project_namespace(project.project_id))
+    """Wait until the operator can read the Secrets of the namespace: a new binding takes a moment to take effect."""
+    synced = context.caches.follow_secrets(names.project_namespace(project.project_id))
     try:
-        await asyncio.wait_for(known.wait(), RIGHTS_LIMIT)
+        await asyncio.wait_for(synced.wait(), RIGHTS_TIMEOUT_SECONDS)
     except TimeoutError:
         sentence = f"ClusterRole {context.settings.project_cluster_role} does not give the operator its rights yet"
         return ApplyFailure("RoleBinding", "berth-operator", sentence)
@@ -78,7 +103,7 @@ async def _await_rights(context: Context, project: Project) -> ApplyFailure | No
 
 
 def _candidates(context: Context, project: Project) -> Iterable[Reference]:
-    """What may be pruned: children by label, and what the inventory names. Children of repositories are theirs."""
+    """What may be pruned: children by label, and the inventory. The children of repositories belong to those."""
     namespace = names.project_namespace(project.project_id)
     for resource in PRUNABLE:
         for live in context.caches.in_namespace(resource, namespace).values():

@@ -1,13 +1,15 @@
-"""From the caches to the inputs of the manifests of a project."""
+"""From the caches to the inputs of a project's manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from berth.api import names
 from berth.api.project import Project
-from berth.desired.inputs import ProjectInputs
+from berth.desired.inputs import NamespaceInputs, ProjectInputs
+from berth.desired.installation.authority import Authority
 from berth.desired.installation.keys import http_secret
 from berth.desired.installation.manifests import SEED, TOKEN_CA, FoundMaterial, read_material
 from berth.desired.registry.claim import CLAIM_NAME
@@ -20,17 +22,52 @@ from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
 
 
-def found_material(caches: Caches, namespace: str, names_wanted: Iterable[str]) -> FoundMaterial:
+@dataclass(frozen=True, slots=True)
+class RegistryKeys:
+    """What registries need of the installation's keys."""
+
+    authority: Authority
+    seed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _NamespaceInputs:
+    instance: str
+    berth_version: str
+    berth_namespace: str
+    operator_service_account: str
+    project_cluster_role: str
+
+
+def found_material(caches: Caches, namespace: str, secret_names: Iterable[str]) -> FoundMaterial:
     """Key material from Berth's own Secrets."""
-    secrets = {name: caches.live(SECRETS, (namespace, name)) for name in names_wanted}
+    secrets = {name: caches.live(SECRETS, (namespace, name)) for name in secret_names}
     return read_material({name: secret for name, secret in secrets.items() if secret is not None})
 
 
-def project_inputs(project: Project, caches: Caches, settings: OperatorSettings, version: str) -> ProjectInputs | None:
-    """Everything besides the Project that decides its manifests; None while the installation has no keys yet."""
-    material = found_material(caches, settings.namespace, (TOKEN_CA, SEED))
+def registry_keys(caches: Caches, namespace: str) -> RegistryKeys | None:
+    """The installation's token authority and seed; None until both exist."""
+    material = found_material(caches, namespace, (TOKEN_CA, SEED))
     if material.token_ca is None or material.seed is None:
         return None
+    return RegistryKeys(material.token_ca, material.seed)
+
+
+def namespace_inputs(settings: OperatorSettings, version: str) -> NamespaceInputs:
+    """What decides a project's namespace besides its id."""
+    return _NamespaceInputs(
+        instance=settings.instance,
+        berth_version=version,
+        berth_namespace=settings.namespace,
+        operator_service_account=settings.service_account,
+        project_cluster_role=settings.project_cluster_role,
+    )
+
+
+def project_inputs(
+    project: Project, keys: RegistryKeys, caches: Caches, settings: OperatorSettings, version: str
+) -> ProjectInputs:
+    """Everything besides the Project that decides its manifests."""
     namespace = names.project_namespace(project.project_id)
     claim = caches.live(PERSISTENT_VOLUME_CLAIMS, (namespace, CLAIM_NAME))
     requested = ((claim or {}).get("spec", {}).get("resources", {}).get("requests") or {}).get("storage", "")
@@ -40,8 +77,8 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
         registry_image=settings.registry_image,
         registry_version=settings.registry_version,
         registry_pull_policy=settings.registry_pull_policy,
-        token_authorities=material.token_ca.for_registries,
-        http_secret=http_secret(material.seed, project.metadata.uid),
+        token_authorities=keys.authority.for_registries,
+        http_secret=http_secret(keys.seed, project.metadata.uid),
         host=settings.host,
         berth_namespace=settings.namespace,
         instance=settings.instance,
@@ -61,7 +98,7 @@ def project_inputs(project: Project, caches: Caches, settings: OperatorSettings,
 
 
 def _pull_token_ends(project_id: str, caches: Caches) -> Mapping[str, datetime]:
-    """When the newest token of each robot of a pull secret ends."""
+    """By robot of a pull secret: the end of its newest token."""
     ends: dict[str, datetime] = {}
     for live in caches.of_project(ACCESS_TOKENS, project_id).values():
         token = read_pull_token(live) if made_by_berth(live) else None

@@ -28,7 +28,7 @@ async def observe_project(
     context: Context,
     project: Project,
     *,
-    space: ObservedNamespace | None,
+    namespace: ObservedNamespace | None,
     keys_ready: bool,
     policy_written: bool,
     failure: ApplyFailure | None,
@@ -37,23 +37,21 @@ async def observe_project(
 ) -> ProjectObservation:
     """Everything that `compute_project_status` asks for. Asks for a write probe when one is due."""
     caches, project_id = context.caches, project.project_id
-    namespace = names.project_namespace(project_id)
-    claim = await _claim(context, namespace)
+    name = names.project_namespace(project_id)
+    claim = await _claim(context, name)
     wanted_class = project.spec.storage.persistent_volume_claim.storage_class_name
     pods = children.registry_pods(caches, project_id)
     return ProjectObservation(
         host=context.settings.host,
         registry_version=context.settings.registry_version,
-        namespace=space,
+        namespace=namespace,
         claim=claim,
         storage_class=children.observe_storage_class(caches, (claim.storage_class if claim else "") or wanted_class),
-        deployment=children.observe_deployment(caches, namespace),
+        deployment=children.observe_deployment(caches, name),
         pods=tuple([await _pod(context, pod) for pod in pods]),
         probe=_probe(context, project, pods),
         access=ObservedAccess(
-            policy_state=children.policy_state(caches, namespace, names.PROJECT_POLICY_NAME)
-            if policy_written
-            else None,
+            policy_state=children.policy_state(caches, name, names.PROJECT_POLICY_NAME) if policy_written else None,
             signing_ready=keys_ready,
             serves=serves(caches.access_pods()),
         ),
@@ -62,7 +60,7 @@ async def observe_project(
         ),
         pull_secrets=pull_secrets,
         failure=failure,
-        repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, namespace)),
+        repositories=len(caches.in_namespace(DOCKER_REPOSITORIES, name)),
         inventory=inventory,
     )
 

@@ -59,7 +59,7 @@ class Served:
 
     statuses: tuple[PullSecretStatus, ...] = ()
     inventory: tuple[InventoryEntry, ...] = ()
-    look_again: float = LOOK_AGAIN  # seconds
+    resync_after: float = LOOK_AGAIN  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class PullSecrets:
             look_again = min(look_again, pause)
         return Served(tuple(statuses), self._inventory(project.project_id, statuses), max(1.0, look_again))
 
-    def as_they_are(self, project: Project) -> Served:
+    def untouched(self, project: Project) -> Served:
         """What there is, without a look at the cluster."""
         told = project.status.pull_secrets
         return Served(told, self._inventory(project.project_id, told))
