@@ -25,7 +25,7 @@ from berth.reconcile.kinds.repository import forget_repository, reconcile_reposi
 from berth.reconcile.kinds.status_only import STATUS_ONLY
 from berth.reconcile.observe.decode import DecodeError, decode
 from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
-from berth.reconcile.watch.enqueue import INSTALLATION
+from berth.reconcile.watch.keys import INSTALLATION, object_key
 from berth.reconcile.workqueue import Key
 from berth.reconcile.write.status import own_part
 from berth.status.conditions import failed_status
@@ -89,11 +89,11 @@ class Dispatcher:
     async def _reconcile(self, key: Key) -> Outcome:
         if key == INSTALLATION:
             return await reconcile_installation(self._context)
-        reconciler, object_key = RECONCILERS[key.kind], _object_key(key)
-        live = self._context.caches.live(reconciler.resource, object_key)
+        reconciler = RECONCILERS[key.kind]
+        live = self._context.caches.live(reconciler.resource, object_key(key))
         if live is None:
-            await reconciler.forget(self._context, object_key)
-            self._context.statuses.forget(key.kind, object_key)
+            await reconciler.forget(self._context, object_key(key))
+            self._context.statuses.forget(key.kind, object_key(key))
             return Done()
         try:
             decoded = decode(reconciler.model, live)
@@ -105,7 +105,7 @@ class Dispatcher:
     async def _report_internal_error(self, key: Key, error: Exception) -> None:
         """Write Ready=Unknown, because the last status may no longer hold."""
         reconciler = RECONCILERS.get(key.kind)
-        live = self._context.caches.live(reconciler.resource, _object_key(key)) if reconciler else None
+        live = self._context.caches.live(reconciler.resource, object_key(key)) if reconciler else None
         if live is None:
             return
         message = f"Berth made an error ({type(error).__name__}) and tries again; the operator's log has the details."
@@ -121,11 +121,6 @@ class Dispatcher:
         generation, now = live["metadata"]["generation"], self._context.now()
         status = failed_status(own_part(live), generation, reason, message, now, needs_person=needs_person)
         return await self._context.statuses.write(live, status)
-
-
-def _object_key(key: Key) -> ObjectKey:
-    namespace, _, name = key.name.rpartition("/")
-    return namespace, name
 
 
 def _requeue_after(outcome: Outcome, log: structlog.typing.FilteringBoundLogger) -> float | None:

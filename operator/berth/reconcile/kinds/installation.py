@@ -28,7 +28,7 @@ from berth.reconcile.context import Context
 from berth.reconcile.observe import children
 from berth.reconcile.observe.inputs import found_material
 from berth.reconcile.outcome import Done, Outcome, Retrying
-from berth.reconcile.watch.enqueue import INSTALLATION_SECRETS
+from berth.reconcile.watch.mappings import INSTALLATION_SECRETS
 
 LOOK_AGAIN: Final = 3600.0  # seconds; certificates are renewed when two thirds of their life are over
 REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that is to sign has come
@@ -47,7 +47,7 @@ async def reconcile_installation(context: Context) -> Outcome:
     applied = await context.applier.apply_all(desired)
     changed = {reference.name for reference, change in applied.changes if change is not Change.UNCHANGED}
     if changed & {TOKEN_CA, SEED}:  # registries are made of nothing else here
-        context.enqueuer.installation_changed()
+        context.enqueuer.all_projects()
     if applied.refusals:
         return Retrying(applied.refusals[0].error.sentence)
     _tell(found, material)

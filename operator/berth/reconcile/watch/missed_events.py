@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from berth.kube.resources import Manifest, ObjectKey, Resource
+from berth.reconcile.watch.keys import key_for
 from berth.reconcile.workqueue import Key
 
 PATIENCE: Final = 1.0  # seconds in which the caches hear of a change themselves, or get the answer to their own write
@@ -24,8 +25,7 @@ class WatchEvent:
     @property
     def key(self) -> Key:
         """What is to be worked on."""
-        namespace, name = self.object
-        return Key(self.resource.kind, f"{namespace}/{name}" if namespace else name)
+        return key_for(self.resource, self.object)
 
     def is_new_to(self, known: Manifest | None) -> bool:
         """Whether whoever knows `known` (None: no such object) has yet to hear of it.
@@ -53,7 +53,7 @@ class MissedEvents:
         self._add = add
         self._later = later
 
-    def heard(self, news: WatchEvent) -> None:
+    def add(self, news: WatchEvent) -> None:
         """Take one event. An own write's event may come before its answer, so it is judged a little later."""
         self._later(PATIENCE, self._judge, news)
 

@@ -25,7 +25,8 @@ from berth.reconcile.dispatch import Dispatcher
 from berth.reconcile.pull_secrets.service import PullSecrets
 from berth.reconcile.watch.access_readiness import AccessReadiness
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.watch.enqueue import INSTALLATION, Enqueuer, project_key
+from berth.reconcile.watch.enqueue import Enqueuer
+from berth.reconcile.watch.keys import INSTALLATION, project_key
 from berth.reconcile.watch.missed_events import MissedEvents
 from berth.reconcile.workqueue import Key, KeyedQueue, Work
 from berth.reconcile.write.policy_propagation import PolicyPropagation, RevisionSource
@@ -91,8 +92,8 @@ def _context(
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     enqueuer = Enqueuer(settings.namespace, consent, queue.add)
-    presence = AccessReadiness(enqueuer.installation_changed, asyncio.get_running_loop().call_later)
-    hears = (enqueuer.changed, enqueuer.learned, presence.changed)
+    presence = AccessReadiness(enqueuer.all_projects, asyncio.get_running_loop().call_later)
+    hears = (enqueuer.changed, enqueuer.own_write, presence.changed)
     caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *hears)
     applier = Applier(client, caches)
     version = distribution_version("berth")
@@ -117,7 +118,7 @@ def _endless(context: Context, queue: KeyedQueue, metrics: Metrics) -> dict[str,
     return {
         "watches": caches.run(),
         "write probes": context.probes.run(),
-        "kopf": watch_with_kopf(context.client, second_watch.heard),
+        "kopf": watch_with_kopf(context.client, second_watch.add),
         "health endpoint": serve_health(
             context.settings.health_port,
             queue=queue,

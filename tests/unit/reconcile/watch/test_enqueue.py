@@ -21,7 +21,8 @@ from berth.kube.resources import (
     Manifest,
     Resource,
 )
-from berth.reconcile.watch.enqueue import INSTALLATION, Enqueuer
+from berth.reconcile.watch.enqueue import Enqueuer
+from berth.reconcile.watch.keys import INSTALLATION
 from berth.reconcile.workqueue import Key
 
 A, B = Key("Project", "a"), Key("Project", "b")
@@ -31,11 +32,11 @@ CONSENT = "berth-pull-secret-writer"
 class Woken:
     def __init__(self) -> None:
         self.keys: set[Key] = set()
-        self.waker = Enqueuer("berth-system", CONSENT, self.keys.add)
+        self.enqueuer = Enqueuer("berth-system", CONSENT, self.keys.add)
 
     def by(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
         self.keys.clear()
-        self.waker.changed(resource, old, new)
+        self.enqueuer.changed(resource, old, new)
         return set(self.keys)
 
 
@@ -100,10 +101,10 @@ def test_a_certification_wakes_the_user_it_names_and_the_one_it_named() -> None:
     before = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "ann"})
     after = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "bob"})
     woken.by(CERTIFICATIONS, None, before)
-    assert woken.waker.certifications_of("ann") == {"c"}
+    assert woken.enqueuer.certifications_of("ann") == {"c"}
     users = {Key("RegistryUser", "ann"), Key("RegistryUser", "bob")}
     assert woken.by(CERTIFICATIONS, before, after) == {Key("Certification", "c"), *users}
-    assert woken.waker.certifications_of("ann") == set()
+    assert woken.enqueuer.certifications_of("ann") == set()
 
 
 def test_a_password_secret_wakes_its_users_and_a_key_the_installation() -> None:
@@ -131,10 +132,14 @@ def test_a_new_repository_wakes_its_project_and_its_rivals_for_the_path() -> Non
     woken.by(DOCKER_REPOSITORIES, None, first)
     woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "unrelated", "berth-a"))
     woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y"))
-    assert woken.waker.claimants("berth-a", "x/y") == {"first", "second"}
+    assert woken.enqueuer.claimants("berth-a", "x/y") == {"first", "second"}
     rivals = {Key("DockerRepository", "berth-a/first"), Key("DockerRepository", "berth-a/second")}
     assert woken.by(DOCKER_REPOSITORIES, first, None) == {*rivals, A}
-    assert woken.waker.claimants("berth-a", "x/y") == {"second"}
+    assert woken.enqueuer.claimants("berth-a", "x/y") == {"second"}
+    second = thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y")
+    deleted = {**second, "metadata": {**second["metadata"], "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    assert woken.by(DOCKER_REPOSITORIES, second, deleted) == {Key("DockerRepository", "berth-a/second"), A}
+    assert woken.by(DOCKER_REPOSITORIES, deleted, None) == {Key("DockerRepository", "berth-a/second"), A}
 
 
 def test_a_volume_wakes_the_project_of_its_claim_and_a_storage_class_every_project() -> None:
@@ -218,11 +223,11 @@ def test_the_first_use_of_a_pull_secrets_token_wakes_its_project_and_later_ones_
 def test_what_berth_made_itself_is_known_and_wakes_itself_alone() -> None:
     woken = Woken()
     token = thing(ACCESS_TOKENS, "t", owner={"kind": "Robot", "name": "a.pull.n"}, sha256="f" * 64)
-    woken.waker.learned(ACCESS_TOKENS, None, token)
+    woken.enqueuer.own_write(ACCESS_TOKENS, None, token)
     assert woken.keys == {Key("AccessToken", "t")}
     woken.keys.clear()
-    woken.waker.learned(ACCESS_TOKENS, token, {**token, "status": {}})
+    woken.enqueuer.own_write(ACCESS_TOKENS, token, {**token, "status": {}})
     assert woken.keys == set()
     robot = thing(REGISTRY_USERS, "a.pull.n")
     assert Key("AccessToken", "t") in woken.by(REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True))
-    assert woken.waker.tokens_of("f" * 64) == {"t"}
+    assert woken.enqueuer.tokens_of("f" * 64) == {"t"}

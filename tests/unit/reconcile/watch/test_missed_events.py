@@ -39,7 +39,7 @@ class Watching:
 def test_the_event_of_an_own_write_wakes_nobody_although_it_comes_before_the_answer() -> None:
     watching = Watching()
     watching.cache(100)
-    watching.watch.heard(WatchEvent(REGISTRY_TEAMS, TEAM, 101))
+    watching.watch.add(WatchEvent(REGISTRY_TEAMS, TEAM, 101))
     watching.cache(101)
     watching.patience_ends()
     assert watching.woken == []
@@ -48,7 +48,7 @@ def test_the_event_of_an_own_write_wakes_nobody_although_it_comes_before_the_ans
 def test_a_change_of_which_the_caches_do_not_hear_wakes_its_object() -> None:
     watching = Watching()
     watching.cache(100)
-    watching.watch.heard(WatchEvent(REGISTRY_TEAMS, TEAM, 101))
+    watching.watch.add(WatchEvent(REGISTRY_TEAMS, TEAM, 101))
     watching.patience_ends()
     assert watching.woken == [Key("RegistryTeam", "t")]
 
