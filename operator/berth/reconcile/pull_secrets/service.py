@@ -1,9 +1,9 @@
 """Pull secrets: for each namespace of `spec.pullSecrets` a robot, its token, and the Secret that holds it.
 
-The operator has no right to Secrets outside of Berth's own and the projects' namespaces. A namespace lets it in by a
-RoleBinding; without one it is told which command makes it, and nothing is written. When it takes that back, the token
-is revoked, and what the operator may no longer remove is told. No watch tells of Secrets and ServiceAccounts there, so
-they are looked at again from time to time.
+The operator has no right to Secrets outside of Berth's own and the projects' namespaces. A namespace agrees with a
+RoleBinding; without one its status has the command that creates it, and nothing is written. When the namespace takes
+the RoleBinding back, the token is revoked, and the status names what the operator can no longer delete. No watch covers
+Secrets and ServiceAccounts there, so they are checked from time to time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -21,66 +21,48 @@ import structlog
 from berth.api import names
 from berth.api.conditions import ConditionReason
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
-from berth.authz.token_format import RANDOM_BYTES, make_token, token_sha256
-from berth.desired.sharing.pull_secret import (
-    OVERLAP,
-    PullTarget,
-    RotationPlan,
-    build_pull_secret,
-    build_robot,
-    build_token,
-    held_token,
-    made_by_berth,
-    plan_rotation,
-    read_pull_token,
-    target_of,
-)
+from berth.desired.sharing.pull_secret import PullTarget, RotationPlan, build_robot, made_by_berth, target_of
 from berth.kube.apply import Applier, Reference
 from berth.kube.client import KubeClient
-from berth.kube.drift import desired_hash, find_drift
 from berth.kube.errors import ForbiddenError, InvalidError, NotFoundError
 from berth.kube.resources import ACCESS_TOKENS, NAMESPACES, REGISTRY_USERS, SECRETS, SERVICE_ACCOUNTS, Manifest
+from berth.reconcile.pull_secrets.rotation import Labels, Rotation
 from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
 from berth.status.pull_secret import tell_absent, tell_consent_missing, tell_refused, tell_served
 
-LOOK_AGAIN: Final = 600.0  # seconds until a Secret that is in order is looked at again
-TRY_AGAIN: Final = 30.0  # seconds until a namespace that could not be served is tried again: not all consent is watched
-CONSENT_SETTLES: Final = 1.0  # seconds, doubled each time: a new or removed RoleBinding takes a moment to take effect
+SERVED_CHECK_SECONDS: Final = 600.0  # between two checks of a Secret that is as desired
+REFUSED_CHECK_SECONDS: Final = 30.0  # after a namespace was not served: a watch covers one form of consent only
+CONSENT_CHECK_SECONDS: Final = 1.0  # doubled each time: a new or removed RoleBinding takes a moment to take effect
+SHORTEST_RESYNC_SECONDS: Final = 1.0
 PULL_KINDS: Final = frozenset({REGISTRY_USERS.kind, ACCESS_TOKENS.kind})
-"""Kinds that a project's inventory holds for its pull secrets alone."""
+"""Kinds that a project's inventory has for its pull secrets alone."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What became of the pull secrets of one project."""
+    """The pull secrets of one project after a reconcile."""
 
     statuses: tuple[PullSecretStatus, ...] = ()
     inventory: tuple[InventoryEntry, ...] = ()
-    resync_after: float = LOOK_AGAIN  # seconds
+    resync_after: float = SERVED_CHECK_SECONDS  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class _Labels:
-    instance: str
-    berth_version: str
+class _Check:
+    """The result of the last check of a namespace. It holds until `until`, and while `subject` is the same."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What the last look at a namespace found, and for which wish."""
-
-    wish: tuple[object, ...]
+    subject: tuple[object, ...]
     status: PullSecretStatus
-    consent: str  # the version of the RoleBinding that was known then, or empty
+    consent: str  # the resource version of the RoleBinding at that time, or empty
     pause: float  # seconds
     until: float  # monotonic seconds
 
 
 class _RefusedError(Exception):
-    """The namespace can not be served now."""
+    """The namespace cannot be served now."""
 
     def __init__(self, reason: ConditionReason, sentence: str) -> None:
         super().__init__(sentence)
@@ -89,7 +71,7 @@ class _RefusedError(Exception):
 
 
 class PullSecrets:
-    """Serves namespaces, and remembers when each was looked at."""
+    """Serves namespaces; caches the last check of each."""
 
     def __init__(
         self,
@@ -107,55 +89,57 @@ class PullSecrets:
         self._caches = caches
         self._applier = applier
         self._settings = settings
-        self._labels = _Labels(settings.instance, version)
-        self._interval = timedelta(seconds=settings.pull_secret_rotation)
+        self._labels = Labels(settings.instance, version)
+        self._rotation = Rotation(client, caches, applier, settings, self._labels, now=now, random_bytes=random_bytes)
         self._now = now
         self._clock = clock
-        self._random_bytes = random_bytes
-        self._looks: dict[tuple[str, str], _Look] = {}
+        self._checks: dict[tuple[str, str], _Check] = {}
 
     async def serve(self, project: Project) -> Served:
-        """Make the pull secrets of a project as its spec says; asks the cluster only what is due."""
+        """Make the pull secrets of a project as its spec says; sends requests only for what is due."""
         targets = [PullTarget.of(project, entry) for entry in project.spec.pull_secrets]
         await self._withdraw_others(project.project_id, frozenset(target.namespace for target in targets))
         request = project.metadata.annotations.get(names.ANNOTATION_ROTATE_PULL_SECRETS, "")
         statuses: list[PullSecretStatus] = []
-        look_again = LOOK_AGAIN
+        resync_after = SERVED_CHECK_SECONDS
         for target in targets:
             status, pause = await self._serve(target, request)
             statuses.append(status)
-            look_again = min(look_again, pause)
-        return Served(tuple(statuses), self._inventory(project.project_id, statuses), max(1.0, look_again))
+            resync_after = min(resync_after, pause)
+        inventory = self._inventory(project.project_id, statuses)
+        return Served(tuple(statuses), inventory, max(SHORTEST_RESYNC_SECONDS, resync_after))
 
     def untouched(self, project: Project) -> Served:
-        """What there is, without a look at the cluster."""
-        told = project.status.pull_secrets
-        return Served(told, self._inventory(project.project_id, told))
+        """The pull secrets as the status of the project has them, without a request."""
+        statuses = project.status.pull_secrets
+        return Served(statuses, self._inventory(project.project_id, statuses))
 
     async def forget(self, project_id: str) -> None:
-        """The project is gone: nobody pulls from it any more."""
+        """Revoke and remove every pull secret of a project that is gone."""
         await self._withdraw_others(project_id, frozenset())
 
     async def _serve(self, target: PullTarget, request: str) -> tuple[PullSecretStatus, float]:
+        """Serve one namespace; its status, and the seconds until it should be looked at again."""
         space = self._caches.live(NAMESPACES, ("", target.namespace))
         if space is None or "deletionTimestamp" in space["metadata"]:
             await self._withdraw(target)
-            return tell_absent(target.namespace, terminating=space is not None), TRY_AGAIN
-        plan = self._plan(target, request)
-        await self._remove_tokens(plan.remove)
+            return tell_absent(target.namespace, terminating=space is not None), REFUSED_CHECK_SECONDS
+        plan = self._rotation.plan(target, request)
+        await self._rotation.delete_tokens(plan.remove)
         key, now = (target.project_id, target.namespace), self._clock()
-        look, consent = self._looks.get(key), self._consent(target)
-        known = (self._wish(target, request, plan), consent)
-        if look is None or now >= look.until or (look.wish, look.consent) != known:
-            status = await self._told_look(target, request)
-            plan = self._plan(target, request)
-            pause = _pause(status, look, consent)
-            look = self._looks[key] = _Look(self._wish(target, request, plan), status, consent, pause, now + pause)
-        due = (plan.due - self._now()).total_seconds() if plan.due else LOOK_AGAIN
-        return look.status, min(look.until - now, due)
+        last, consent = self._checks.get(key), self._consent(target)
+        present = (self._subject(target, request, plan), consent)
+        if last is None or now >= last.until or (last.subject, last.consent) != present:
+            status = await self._check(target, request)
+            plan = self._rotation.plan(target, request)
+            pause = _pause(status, last, consent)
+            last = _Check(self._subject(target, request, plan), status, consent, pause, now + pause)
+            self._checks[key] = last
+        due = (plan.due - self._now()).total_seconds() if plan.due else SERVED_CHECK_SECONDS
+        return last.status, min(last.until - now, due)
 
-    def _wish(self, target: PullTarget, request: str, plan: RotationPlan) -> tuple[object, ...]:
-        """What a look is about: when any of this is another, what was seen counts no more."""
+    def _subject(self, target: PullTarget, request: str, plan: RotationPlan) -> tuple[object, ...]:
+        """What a check was made for: a change of any of this makes another one due."""
         robot = (self._caches.live(REGISTRY_USERS, ("", target.robot)) or {"metadata": {}})["metadata"]
         current = plan.current.name if plan.current else None
         return (target, request, current, robot.get("uid"), robot.get("generation"))
@@ -164,26 +148,10 @@ class PullSecrets:
         binding = self._caches.consent(target.namespace)
         return str(binding["metadata"]["resourceVersion"]) if binding else ""
 
-    def _plan(self, target: PullTarget, request: str, held: str | None = None) -> RotationPlan:
-        tokens = (read_pull_token(live) for live in self._tokens(target))
-        return plan_rotation(
-            [token for token in tokens if token is not None],
-            request=request,
-            interval=self._interval,
-            now=self._now(),
-            held=held,
-        )
-
-    def _tokens(self, target: PullTarget) -> list[Manifest]:
-        found = self._caches.of_project(ACCESS_TOKENS, target.project_id).values()
-        return [
-            live for live in found if made_by_berth(live) and live["spec"].get("owner", {}).get("name") == target.robot
-        ]
-
-    async def _told_look(self, target: PullTarget, request: str) -> PullSecretStatus:
-        """Look at the namespace and put it in order; what keeps that from being done becomes a status."""
+    async def _check(self, target: PullTarget, request: str) -> PullSecretStatus:
+        """Make everything in the namespace as desired; a refusal becomes a status."""
         try:
-            return await self._look(target, request)
+            return await self._apply(target, request)
         except _RefusedError as refused:
             reason, sentence = refused.reason, refused.sentence
         except ForbiddenError:
@@ -192,7 +160,7 @@ class PullSecrets:
             reason, sentence = ConditionReason.APPLY_REFUSED, error.sentence
         return tell_refused(target.namespace, reason, sentence)
 
-    async def _look(self, target: PullTarget, request: str) -> PullSecretStatus:
+    async def _apply(self, target: PullTarget, request: str) -> PullSecretStatus:
         secret = await self._read_secret(target)
         if secret is not None and not made_by_berth(secret):
             raise _RefusedError(
@@ -201,32 +169,27 @@ class PullSecrets:
             )
         before = self._robot(target)
         for account in sorted(set(before.service_accounts if before else ()) - set(target.service_accounts)):
-            await self._offer(target, account, wanted=False)
+            await self._set_pull_secret(target, account, wanted=False)
         await self._applier.apply(build_robot(target, self._labels))
-        held = held_token(secret, target) if secret is not None else ""
-        plan = self._plan(target, request, token_sha256(held) if held else "")
-        if plan.current is None:
-            await self._rotate(target, plan.next_number, request)
-        else:
-            desired = build_pull_secret(target, self._settings.host, held, self._labels)
-            if secret is None or _differs(desired, secret):
-                await self._write(desired)
-        missing = [name for name in target.service_accounts if not await self._offer(target, name, wanted=True)]
-        current = self._plan(target, request).current
-        made = current.created if current else None
-        return tell_served(target.namespace, target.secret, rotated_at=made, missing=missing)
+        await self._rotation.ensure(target, secret, request)
+        missing = [
+            name for name in target.service_accounts if not await self._set_pull_secret(target, name, wanted=True)
+        ]
+        current = self._rotation.plan(target, request).current
+        rotated_at = current.created if current else None
+        return tell_served(target.namespace, target.secret, rotated_at=rotated_at, missing=missing)
 
     async def _read_secret(self, target: PullTarget) -> Manifest | None:
-        """The Secret. Where it may not be read any more, nobody may use what it holds either."""
+        """The Secret. Where it may no longer be read, the token in it is revoked."""
         try:
             return await self._client.get(SECRETS, target.secret, target.namespace)
         except ForbiddenError as error:
             if error.status == HTTPStatus.FORBIDDEN:
-                await self._remove_tokens(tuple(live["metadata"]["name"] for live in self._tokens(target)))
+                await self._rotation.revoke(target)
             raise
 
     def _robot(self, target: PullTarget) -> PullTarget | None:
-        """What the robot was made for, if it exists. Raises _Refused for a user of that name that is somebody's own."""
+        """What the robot was created for, if it exists. Raises _RefusedError for a user of that name by others."""
         live = self._caches.live(REGISTRY_USERS, ("", target.robot))
         if live is None:
             return None
@@ -238,28 +201,8 @@ class PullSecrets:
             )
         return found
 
-    async def _rotate(self, target: PullTarget, number: int, request: str) -> None:
-        """A new token, first its object, then the Secret: what the Secret holds is always known."""
-        text = make_token(self._random_bytes(RANDOM_BYTES))
-        ends = self._now() + OVERLAP * self._interval
-        while self._caches.live(ACCESS_TOKENS, ("", f"{target.robot}.{number}")) is not None:
-            number += 1
-        token = build_token(target, number, token_sha256(text), ends, request, self._labels)
-        await self._applier.apply(token)
-        try:
-            await self._write(build_pull_secret(target, self._settings.host, text, self._labels))
-        except (ForbiddenError, InvalidError, NotFoundError):
-            await self._remove_tokens((token["metadata"]["name"],))
-            raise
-        _log.info("pull secret rotated", project=target.project_id, namespace=target.namespace, number=number)
-
-    async def _write(self, desired: Manifest) -> None:
-        annotations = {names.ANNOTATION_DESIRED_HASH: desired_hash(desired)}
-        body = {**desired, "metadata": {**desired["metadata"], "annotations": annotations}}
-        await self._client.apply(SECRETS, body, field_manager=names.FIELD_MANAGER_OPERATOR)
-
-    async def _offer(self, target: PullTarget, account: str, *, wanted: bool) -> bool:
-        """Let a ServiceAccount pull with the Secret, or no longer; False when it does not exist.
+    async def _set_pull_secret(self, target: PullTarget, account: str, *, wanted: bool) -> bool:
+        """Add the Secret to a ServiceAccount or remove it from there; False when the ServiceAccount does not exist.
 
         `imagePullSecrets` is one atomic list to the API server, so it is replaced whole, under its resourceVersion.
         """
@@ -280,20 +223,20 @@ class PullSecrets:
         return True
 
     async def _withdraw_others(self, project_id: str, wanted: frozenset[str]) -> None:
-        """Take everything back from namespaces that are no longer named."""
+        """Remove everything from namespaces that the spec no longer names."""
         for live in list(self._caches.of_project(REGISTRY_USERS, project_id).values()):
             target = target_of(live)
             if target is not None and target.namespace not in wanted:
                 await self._withdraw(target)
         for live in list(self._caches.of_project(ACCESS_TOKENS, project_id).values()):
             if made_by_berth(live) and live["metadata"]["labels"].get(names.LABEL_PULL_NAMESPACE) not in wanted:
-                await self._remove_tokens((live["metadata"]["name"],))
-        for key in [key for key in self._looks if key[0] == project_id and key[1] not in wanted]:
-            del self._looks[key]
+                await self._rotation.delete_tokens([live["metadata"]["name"]])
+        for key in [key for key in self._checks if key[0] == project_id and key[1] not in wanted]:
+            del self._checks[key]
 
     async def _withdraw(self, target: PullTarget) -> None:
-        """Revoke, clean up, and only then forget: the robot is the record of what is to be cleaned up."""
-        await self._remove_tokens(tuple(live["metadata"]["name"] for live in self._tokens(target)))
+        """Revoke, clean up, and delete the robot last: it is the record of what is left to clean up."""
+        await self._rotation.revoke(target)
         live = self._caches.live(REGISTRY_USERS, ("", target.robot))
         made_for = target_of(live) if live else None
         if live is None or made_for is None:
@@ -302,7 +245,7 @@ class PullSecrets:
             await self._clean(made_for)
         except ForbiddenError:
             _log.warning(
-                "what is left of a pull secret stays: its namespace does not let the operator in any more",
+                "a withdrawn pull secret is left behind: its namespace no longer agrees",
                 namespace=target.namespace,
                 secret=target.secret,
             )
@@ -315,24 +258,17 @@ class PullSecrets:
         if secret is not None and made_by_berth(secret):
             await self._client.delete(SECRETS, target.secret, target.namespace, uid=secret["metadata"]["uid"])
         for account in target.service_accounts:
-            await self._offer(target, account, wanted=False)
-
-    async def _remove_tokens(self, removed: tuple[str, ...]) -> None:
-        for name in removed:
-            live = self._caches.live(ACCESS_TOKENS, ("", name))
-            if live is not None:
-                await self._client.delete(ACCESS_TOKENS, name, uid=live["metadata"]["uid"])
-                self._caches.forget(ACCESS_TOKENS, ("", name), live["metadata"]["uid"])
+            await self._set_pull_secret(target, account, wanted=False)
 
     def _without_consent(self, target: PullTarget) -> PullSecretStatus:
-        """As long as there is the robot, and no token of it, there may be a Secret of the time with consent."""
+        """A robot without tokens means that the namespace agreed before, so its Secret may still exist."""
         settings, robot = self._settings, self._caches.live(REGISTRY_USERS, ("", target.robot))
         return tell_consent_missing(
             target.namespace,
             target.secret,
             cluster_role=settings.pull_secret_cluster_role,
             account=f"{settings.namespace}:{settings.service_account}",
-            left=robot is not None and target_of(robot) is not None and not self._tokens(target),
+            left=robot is not None and target_of(robot) is not None and not self._rotation.tokens(target),
         )
 
     def _inventory(self, project_id: str, statuses: Iterable[PullSecretStatus]) -> tuple[InventoryEntry, ...]:
@@ -347,15 +283,9 @@ class PullSecrets:
         return tuple(reference.entry() for reference in sorted(made))
 
 
-def _pause(status: PullSecretStatus, before: _Look | None, consent: str) -> float:
-    """Seconds until the next look: soon after the namespace agreed or took it back, then ever less often."""
-    usual = LOOK_AGAIN if status.reason == ConditionReason.SERVED else TRY_AGAIN
+def _pause(status: PullSecretStatus, before: _Check | None, consent: str) -> float:
+    """Seconds until the next check: soon after the namespace agreed or took it back, then less and less often."""
+    usual = SERVED_CHECK_SECONDS if status.reason == ConditionReason.SERVED else REFUSED_CHECK_SECONDS
     if before is None:
         return usual
-    return min(usual, CONSENT_SETTLES if before.consent != consent else 2 * before.pause)
-
-
-def _differs(desired: Manifest, live: Manifest) -> bool:
-    """Whether the Secret is not as desired; what others added to it is theirs."""
-    noted = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_DESIRED_HASH)
-    return noted != desired_hash(desired) or bool(find_drift(desired, live).changed)
+    return min(usual, CONSENT_CHECK_SECONDS if before.consent != consent else 2 * before.pause)
