@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,9 +52,34 @@ class GatewayAuthenticator:
         # By X-Forwarded-For: parsing one takes longer than finding it here.
         self._addresses: BoundedCache[str, str] = BoundedCache(max_entries=_CACHED_ADDRESSES, max_bytes=_CACHED_BYTES)
 
-    async def admit(self, headers: Mapping[str, str]) -> Caller:
-        """Who is behind this call of the gateway. Raises NotServed, with one sentence, for anybody else's call."""
+    def authenticate(self, headers: Mapping[str, str]) -> Caller | Awaitable[Caller]:
+        """The caller behind a call of the gateway: at once for a token that was verified before and still holds.
+
+        Otherwise an awaitable that verifies it. It raises ServiceAccountTokenError, with one sentence, for a call that
+        is not the gateway's.
+        """
         token = headers.get(GATEWAY_TOKEN, "")
+        known = self._last
+        if token != known.token or not self._verifier.holds(known.holder):
+            holder = self._verifier.remembered(token, AUDIENCE_ACCESS) if token else None
+            if holder is None or holder.account not in self._accounts:
+                return self._verified(token, headers)
+            self._last = _Recognized(token, holder)
+        return self._caller(headers)
+
+    def identify(self, headers: Mapping[str, str]) -> Caller | Awaitable[Caller]:
+        """Like `authenticate`, with UNKNOWN_CALLER for a call that is not the gateway's."""
+        if not headers.get(GATEWAY_TOKEN):
+            return UNKNOWN_CALLER
+        caller = self.authenticate(headers)
+        return caller if isinstance(caller, Caller) else _or_unknown(caller)
+
+    async def identified(self, headers: Mapping[str, str]) -> Caller:
+        """The result of `identify`, awaited where that is needed."""
+        caller = self.identify(headers)
+        return caller if isinstance(caller, Caller) else await caller
+
+    async def _verified(self, token: str, headers: Mapping[str, str]) -> Caller:
         if not token:
             raise ServiceAccountTokenError(
                 "Only the gateway may call this: send its ServiceAccount token in the header Berth-Gateway-Token."
@@ -64,20 +89,6 @@ class GatewayAuthenticator:
             raise ServiceAccountTokenError(
                 f"The ServiceAccount {account} is not the gateway; only the gateway may call this."
             )
-        return self._caller(headers)
-
-    def recognized(self, headers: Mapping[str, str]) -> Caller | None:
-        """Who is behind this call of the gateway, by a token that was admitted before and still holds.
-
-        None for any other, the gateway's first call included: `admit` says what it is.
-        """
-        token = headers.get(GATEWAY_TOKEN, "")
-        known = self._last
-        if token != known.token or not self._verifier.holds(known.holder):
-            holder = self._verifier.remembered(token, AUDIENCE_ACCESS) if token else None
-            if holder is None or holder.account not in self._accounts:
-                return None
-            self._last = _Recognized(token, holder)
         return self._caller(headers)
 
     def _caller(self, headers: Mapping[str, str]) -> Caller:
@@ -92,12 +103,12 @@ class GatewayAuthenticator:
             headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID],
         )
 
-    async def vouched(self, headers: Mapping[str, str]) -> Caller:
-        """Who is behind this call if it comes from the gateway; nobody known on any other."""
-        try:
-            return await self.admit(headers)
-        except ServiceAccountTokenError:
-            return UNKNOWN_CALLER
+
+async def _or_unknown(caller: Awaitable[Caller]) -> Caller:
+    try:
+        return await caller
+    except ServiceAccountTokenError:
+        return UNKNOWN_CALLER
 
 
 def client_address(forwarded_for: str, trusted_hops: int) -> str:

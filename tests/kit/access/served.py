@@ -13,7 +13,7 @@ import uvicorn
 from yarl import URL
 
 from berth.oci.manifest import MEDIA_TYPES
-from berth.services.access.http.messages import Deferred, Receive, Request, Response, Scope, Send
+from berth.services.access.http.messages import Handled, Receive, Request, Scope, Send
 from berth.services.access.process import server_config
 from berth.services.access.upstream.registry_proxy import RegistryProxy
 from tests.kit.access.world import AUTHORITY, ClientResponse, World
@@ -69,8 +69,8 @@ class _Present:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def at_once(self, request: Request) -> Response | Deferred | None:
-        return self._world.app.at_once(request)
+    def handle(self, request: Request) -> Handled:
+        return self._world.app.handle(request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._world.app(scope, receive, send)

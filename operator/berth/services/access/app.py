@@ -1,9 +1,11 @@
-"""The ASGI application of the access service: routing, and what holds for every answer."""
+"""The ASGI application of the access service: routing, errors and metrics of every request."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 import structlog
 
@@ -18,20 +20,30 @@ from berth.services.access.endpoints.token import TokenEndpoint
 from berth.services.access.endpoints.uploads import UploadCancels
 from berth.services.access.endpoints.why import WhyPage
 from berth.services.access.http.messages import (
+    PENDING_RESPONSE,
     ClientDisconnectedError,
     Deferred,
+    Handled,
     Receive,
     Request,
     Response,
     Scope,
     Send,
-    json_answer,
+    complete,
+    json_response,
     read_request,
-    send_answer,
+    send_response,
 )
 from berth.services.access.http.refusals import internal_error, malformed, method_not_allowed, not_found
 
-_PROBES = frozenset({"/healthz", "/readyz"})
+_ENDPOINTS: Final = {
+    "/authz": "authz",
+    "/token": "token",
+    PATH_POLICY_REVISION: "policy_revision",
+    "/why": "why",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+}
 
 
 def create_app(deps: Deps) -> Application:
@@ -40,118 +52,108 @@ def create_app(deps: Deps) -> Application:
 
 
 class Application:
+    """Handles requests, with or without an ASGI cycle around it."""
+
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._authz = AuthzEndpoint(deps)
-        self._token = TokenEndpoint(deps)
         self._writes = ManifestWrites(deps)
         self._uploads = UploadCancels(deps)
         self._listings = Listings(deps)
-        self._why = WhyPage(deps)
-        self._seen = PolicyRevisionEndpoint(deps.policy)
+        self._token = TokenEndpoint(deps)
+        self._handlers: dict[str, Callable[[Request], Handled]] = {
+            "authz": AuthzEndpoint(deps).handle,
+            "token": self._token.handle,
+            "registry": self._handle_registry,
+            "policy_revision": PolicyRevisionEndpoint(deps.policy).handle,
+            "why": WhyPage(deps).handle,
+            "healthz": partial(_probe, self._healthz),
+            "readyz": partial(_probe, self._readyz),
+            "other": lambda _request: not_found(),
+        }
         self._log = structlog.get_logger("berth.access.app")
 
-    def at_once(self, request: Request) -> Response | Deferred | None:
-        """The answer to a request that has to wait for nothing, and whose body means nothing; None for any other."""
+    def handle(self, request: Request) -> Handled:
+        """Respond to one request; an awaitable is returned only where something has to be waited for.
+
+        The awaitable raises ClientDisconnectedError when there is no client left to respond to.
+        """
         started = time.perf_counter()
         endpoint = _endpoint(request.path)
-        answer: Response | Deferred | None
         try:
-            if endpoint == "authz":
-                answer = self._authz.at_once(request)
-            elif endpoint == "token":
-                answer = self._token.at_once(request)
-            else:
-                return None
+            handled = self._handlers[endpoint](request)
         except Exception:
-            answer = self._failed(endpoint, request)
-        if answer is None:
-            return None
-        if not isinstance(answer, Response):
-            return partial(self._finished, answer, endpoint, request, started)
-        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
-        return answer
+            handled = self._failed(endpoint, request)
+        if isinstance(handled, Response):
+            self._deps.metrics.observe_request(endpoint, handled.status, time.perf_counter() - started)
+            return handled
+        if callable(handled):
+            return partial(self._finish, handled, endpoint, request, started)
+        return self._wait(handled, endpoint, request, started)
 
-    def _finished(self, unfinished: Deferred, endpoint: str, request: Request, started: float) -> Response:
+    def _finish(self, deferred: Deferred, endpoint: str, request: Request, started: float) -> Response:
         try:
-            answer = unfinished()
+            response = deferred()
         except Exception:
-            answer = self._failed(endpoint, request)
-        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
-        return answer
+            response = self._failed(endpoint, request)
+        self._deps.metrics.observe_request(endpoint, response.status, time.perf_counter() - started)
+        return response
+
+    async def _wait(self, pending: Awaitable[Response], endpoint: str, request: Request, started: float) -> Response:
+        try:
+            response = await pending
+        except ClientDisconnectedError:
+            raise
+        except Exception:
+            response = self._failed(endpoint, request)
+        self._deps.metrics.observe_request(endpoint, response.status, time.perf_counter() - started)
+        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to the request of an ASGI cycle, which the fast path may have begun to handle."""
         if scope["type"] != "http":
             raise RuntimeError(f"the access service speaks HTTP alone, not {scope['type']}")
-        started = time.perf_counter()
-        request = read_request(scope, receive)
-        known = self.at_once(request)
-        if known is not None:
-            answer = known if isinstance(known, Response) else known()
-            await send_answer(send, answer, head=request.method == "HEAD")
-            return
-        endpoint = _endpoint(request.path)
+        handled: Handled | None = scope.get(PENDING_RESPONSE)
+        if handled is None:
+            handled = self.handle(read_request(scope, receive))
         try:
-            answer = await self._answer(endpoint, request)
+            response = await complete(handled)
         except ClientDisconnectedError:
             return
-        except Exception:
-            answer = self._failed(endpoint, request)
-        await send_answer(send, answer, head=request.method == "HEAD")
-        self._deps.metrics.answered(endpoint, answer.status, time.perf_counter() - started)
+        await send_response(send, response, head=scope["method"] == "HEAD")
 
     def _failed(self, endpoint: str, request: Request) -> Response:
         # The target stays out of the log: a client may have put anything into it.
-        self._log.exception("request failed", endpoint=endpoint, method=request.method)
+        self._log.exception("unexpected error while handling a request", endpoint=endpoint, method=request.method)
         return internal_error()
 
-    async def _answer(self, endpoint: str, request: Request) -> Response:
-        if endpoint == "authz":
-            return await self._authz.answer(request)
-        if endpoint == "token":
-            return await self._token.answer(request)
-        if endpoint == "registry":
-            return await self._registry(request)
-        if endpoint == "policy_revision":
-            return await self._seen.answer(request)
-        if endpoint == "why":
-            return await self._why.answer(request)
-        if endpoint in ("healthz", "readyz"):
-            return self._probe(endpoint, request.method)
-        return not_found()
-
-    async def _registry(self, request: Request) -> Response:
+    def _handle_registry(self, request: Request) -> Handled:
         try:
-            asked = parse_request(request.method, request.target)
+            registry_request = parse_request(request.method, request.target)
         except InvalidReferenceError as invalid:
-            return malformed(invalid.sentence).answer
-        if asked.route is Route.MANIFEST and asked.method in ("PUT", "DELETE"):
-            return await self._writes.answer(request, asked)
-        if asked.is_upload_cancel:
-            return await self._uploads.answer(request, asked)
-        if asked.route in (Route.BASE, Route.CATALOG, Route.REFERRERS):
-            return await self._listings.answer(request, asked)
+            return malformed(invalid.sentence).response
+        if registry_request.route is Route.MANIFEST and registry_request.method in ("PUT", "DELETE"):
+            return self._writes.handle(request, registry_request)
+        if registry_request.is_upload_cancel:
+            return self._uploads.handle(request, registry_request)
+        if registry_request.route in (Route.BASE, Route.CATALOG, Route.REFERRERS):
+            return self._listings.handle(request, registry_request)
         return not_found()
 
-    def _probe(self, endpoint: str, method: str) -> Response:
-        if method not in ("GET", "HEAD"):
-            return method_not_allowed("GET, HEAD")
-        if endpoint == "healthz":
-            return json_answer(200, {"healthy": True})
+    def _healthz(self) -> Response:
+        return json_response(200, {"healthy": True})
+
+    def _readyz(self) -> Response:
         parts = dict(self._deps.ready())
-        self._deps.metrics.policy(self._deps.snapshot().generation)
-        return json_answer(200 if all(parts.values()) else 503, parts)
+        self._deps.metrics.set_policy_generation(self._deps.snapshot().generation)
+        return json_response(200 if all(parts.values()) else 503, parts)
+
+
+def _probe(respond: Callable[[], Response], request: Request) -> Response:
+    return respond() if request.method in ("GET", "HEAD") else method_not_allowed("GET, HEAD")
 
 
 def _endpoint(path: str) -> str:
-    if path == "/authz":
-        return "authz"
-    if path == "/token":
-        return "token"
-    if path == PATH_POLICY_REVISION:
-        return "policy_revision"
-    if path == "/why":
-        return "why"
+    """The name of the endpoint, as in metrics."""
     if path == "/v2" or path.startswith("/v2/"):
         return "registry"
-    return path[1:] if path in _PROBES else "other"
+    return _ENDPOINTS.get(path, "other")

@@ -1,7 +1,7 @@
-"""The audit log: one JSON line for each decision, with who, what, why and from where, and with no secret.
+"""The audit log: one JSON line for each decision, with who, what, why and from where, and without any secret.
 
-What a client may choose freely (its name, what it asks for, what it calls itself) stands in JSON strings alone, in
-ASCII, so that it can neither begin a line nor end one.
+What a client chooses freely (its name, its scopes, its user agent) is inside ASCII JSON strings alone, so that it can
+neither begin a line nor end one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from berth.authz.model import Identity
 from berth.identity.gateway_caller import Caller
 
 PreparedLine = NewType("PreparedLine", str)
-"""A line without its time, without whoever asked, and without its last brace."""
+"""The constant part of an audit line: everything but timestamp, client and closing brace."""
 
 
 class AuditLog:
     """Writes decisions, each as a whole line, by `write`; `now` is the time in UTC.
 
-    Lines have the form of all others of the process, and are made here, because one is made for each request.
+    Lines have the form of the other logs of the process. They are built here for speed: each request has one.
     """
 
     def __init__(self, write: Callable[[str], object], *, now: Callable[[], datetime]) -> None:
@@ -41,8 +41,8 @@ class AuditLog:
         reason: Reason | str | None,
         generation: int,
     ) -> PreparedLine:
-        """The line of one decision on one repository; `prepared` writes it, as often as it is acted upon."""
-        return self._prepared(
+        """The line of one decision on one repository; `write` it each time the decision is applied."""
+        return self._prepare(
             "decision",
             endpoint=endpoint,
             **_who(identity),
@@ -54,36 +54,36 @@ class AuditLog:
         )
 
     def token(
-        self, identity: Identity, *, granted: str, asked: str, failure: Reason | None, generation: int
+        self, identity: Identity, *, granted: str, requested: str, failure: Reason | None, generation: int
     ) -> PreparedLine:
-        """The line of one token: what was asked for and what it grants, as scopes with spaces between them.
+        """The line of one token, with the requested and the granted scopes, separated by spaces.
 
-        With a failure it only carries the refusal. `prepared` writes it, as often as such a token is issued.
+        `failure`: the token grants nothing and carries this reason. `write` it each time such a token is issued.
         """
-        return self._prepared(
+        return self._prepare(
             "token",
             endpoint="token",
             **_who(identity),
             action="token",
-            repository=asked,
+            repository=requested,
             granted=granted,
             allowed=failure is None,
             reason=failure.value if failure else None,
             generation=generation,
         )
 
-    def prepared(self, line: PreparedLine, caller: Caller) -> None:
-        """Write a line that was prepared, now and for this caller."""
-        stamp = self._now().isoformat().replace("+00:00", "Z")
+    def write(self, line: PreparedLine, caller: Caller) -> None:
+        """Write a prepared line, with the present time and this caller."""
+        timestamp = self._now().isoformat().replace("+00:00", "Z")
         agent, address, request_id = map(encode_basestring_ascii, (caller.agent, caller.address, caller.request_id))
-        whence = f'"client": {agent}, "address": {address}, "requestId": {request_id}'
-        self._write(f'{line}, {whence}, "timestamp": "{stamp}"}}\n')
+        client = f'"client": {agent}, "address": {address}, "requestId": {request_id}'
+        self._write(f'{line}, {client}, "timestamp": "{timestamp}"}}\n')
 
-    def _prepared(self, event: str, **fields: Any) -> PreparedLine:
+    def _prepare(self, event: str, **fields: Any) -> PreparedLine:
         line = {"message": event, "level": "info", "process": "access", "logger": "berth.audit", **fields}
         return PreparedLine(json.dumps(line)[:-1])
 
 
 def _who(identity: Identity) -> dict[str, str]:
-    """`token` is the name of the AccessToken object, never anything of its secret."""
+    """The identity's fields. `token` is the name of the AccessToken object, never anything of its secret."""
     return {"who": identity.name, "credential": identity.credential.value, "token": identity.token}

@@ -1,4 +1,4 @@
-"""What the application is made of. Built once by the process, and by tests with their own parts."""
+"""The parts of the application. The process builds them once; tests build their own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from berth.services.access.audit import AuditLog
 from berth.services.access.http.messages import Response
 from berth.services.access.metrics import AccessMetrics
 from berth.services.access.tokens.registry_tokens import TokenService
+from berth.services.access.tokens.validity import Validity
 from berth.services.access.upstream.ports import Catalog, Registries
 
 WaitFor: TypeAlias = Callable[[Mapping[str, int], float], Awaitable[Mapping[str, int]]]
@@ -25,7 +26,7 @@ resource versions that it holds."""
 
 @dataclass(frozen=True, slots=True)
 class PolicyRevisions:
-    """What `GET /policy-revision` needs: who may call it, and how far the policy has come."""
+    """What `GET /policy-revision` needs: who may call it, and the revisions of the policy."""
 
     verifier: ServiceAccountVerifier
     accounts: frozenset[str]
@@ -48,10 +49,14 @@ class Deps:
     catalog: Catalog
     registries: Registries
     audit: AuditLog
-    token_used: Callable[[str], None]  # told the name of each AccessToken that somebody logs in with
+    token_used: Callable[[str], None]  # called with the name of each AccessToken that is used to log in
     metrics: AccessMetrics
-    upstream_self: str
+    upstream_self: str  # base address of this service
     registry_base: Callable[[str], str]  # base address of a project's registry
     manifest_size_limit: int  # bytes
     certification_warning_days: int
     running_writes: set[asyncio.Task[Response]] = field(default_factory=set)
+
+    def holds(self, validity: Validity) -> bool:
+        """Whether a decision with this validity still holds."""
+        return validity.holds(self.snapshot().generation, self.tokens.key_generation, self.now().timestamp())

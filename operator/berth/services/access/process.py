@@ -235,8 +235,8 @@ async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> b
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
     """How the application is served."""
-    turn = SignatureBatch(asyncio.get_running_loop().call_soon)
-    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(FastPathProtocol, turn=turn))
+    batch = SignatureBatch(asyncio.get_running_loop().call_soon)
+    return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(FastPathProtocol, batch=batch))
 
 
 def _now() -> datetime:

@@ -1,9 +1,7 @@
-"""Blobs of a repository, for whoever was allowed to read one of them a moment ago.
+"""Cache of allowed blob reads, by token and repository.
 
-A client reads each layer of an image with the same token, and what decides is the same for all of them. A pass holds
-for one generation of the policy, not beyond the first moment at which time alone may change it, and as long as the same
-keys are trusted: none delays a revocation. Each use is a line of the audit log.
-See docs/adr/0011-fast-path-for-token-and-authz.md.
+A client reads each layer of an image with the same token, and the decision is the same for all of them. Each use is a
+line of the audit log. Why: docs/adr/0011-fast-path-for-token-and-authz.md.
 """
 
 from __future__ import annotations
@@ -18,76 +16,61 @@ from berth.oci.request import RegistryRequest, Route
 from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.audit import PreparedLine
 from berth.services.access.authorize.authorizer import Authorized
+from berth.services.access.decision_log import DecisionLog
 from berth.services.access.deps import Deps
-from berth.services.access.tokens.grant_cache import holds_until
+from berth.services.access.tokens.validity import Validity, validity_of
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _BLOBS: Final = "/blobs/sha256:"
-_BLOB: Final = re.compile(r"/blobs/sha256:[0-9a-f]{64}")  # the whole rest of a target: neither query nor upload
-_CACHED_PASSES: Final = 10_000
+_BLOB: Final = re.compile(r"/blobs/sha256:[0-9a-f]{64}")  # the whole rest of a target: no query, no upload
+_CACHED_READS: Final = 10_000
 _CACHED_BYTES: Final = 64 * 1024 * 1024
 _OBJECT_BYTES: Final = 512  # of an entry besides its texts
 
 
 @dataclass(frozen=True, slots=True)
-class _Pass:
-    line: PreparedLine  # of the audit log
-    base: str  # where the project's registry is
-    generation: int  # of the policy
-    loaded: int  # of the keys
-    until: float  # seconds since the epoch
+class _AllowedReads:
+    """Reads of the blobs of one repository."""
+
+    line: PreparedLine
+    base: str  # address of the project's registry
+    validity: Validity
 
 
 class BlobCache:
-    """Keeps passes by `Authorization` header and by the part of the target that names the repository."""
+    """Keeps allowed reads by `Authorization` header and by the part of the target that names the repository."""
 
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
-        self._endpoint = endpoint
-        self._passes: BoundedCache[tuple[str, str], _Pass] = BoundedCache(
-            max_entries=_CACHED_PASSES, max_bytes=_CACHED_BYTES, size_of=_size_of_pass
+        self._log = DecisionLog(deps.audit, deps.metrics, endpoint=endpoint)
+        self._reads: BoundedCache[tuple[str, str], _AllowedReads] = BoundedCache(
+            max_entries=_CACHED_READS, max_bytes=_CACHED_BYTES, size_of=_size_of
         )
 
     def upstream(self, method: str, target: str, authorization: str, caller: Caller) -> str | None:
-        """Where to forward this request, which is then noted as allowed; None when it has to be judged."""
+        """The upstream of a request that is allowed by the cache, and record it; None for any other request."""
         name, blobs, _ = target.partition(_BLOBS)
-        found = self._passes.get((authorization, name)) if blobs and method in _READS else None
-        if (
-            found is None
-            or found.generation != self._deps.snapshot().generation
-            or found.loaded != self._deps.tokens.loaded
-            or found.until <= self._deps.now().timestamp()
-            or _BLOB.fullmatch(target, len(name)) is None
-        ):
+        cached = self._reads.get((authorization, name)) if blobs and method in _READS else None
+        if cached is None or not self._deps.holds(cached.validity) or _BLOB.fullmatch(target, len(name)) is None:
             return None
-        self._deps.audit.prepared(found.line, caller)
-        return found.base + target
+        self._log.repeat(cached.line, caller)
+        return cached.base + target
 
-    def keep(self, asked: RegistryRequest, authorization: str, judged: Authorized) -> None:
-        """Remember that this was allowed, if it was reading a blob."""
-        if asked.route is not Route.BLOB or asked.method not in _READS or asked.query:
+    def put(self, request: RegistryRequest, authorization: str, authorized: Authorized) -> None:
+        """Cache that this request was allowed, if it reads a blob."""
+        if request.route is not Route.BLOB or request.method not in _READS or request.query:
             return
-        now = self._deps.now()
-        actor = actor_of(judged.snapshot, judged.token.identity, now)
-        self._passes.put(
-            (authorization, asked.target.partition(_BLOBS)[0]),
-            _Pass(
-                line=self._deps.audit.decision(
-                    self._endpoint,
-                    judged.token.identity,
-                    action=asked.action.value,
-                    repository=asked.name,
-                    allowed=True,
-                    reason=None,
-                    generation=judged.snapshot.generation,
-                ),
-                base=self._deps.registry_base(asked.project),
-                generation=judged.snapshot.generation,
-                loaded=self._deps.tokens.loaded,
-                until=min(judged.token.expires, holds_until(judged.snapshot, actor, now)),
-            ),
+        snapshot, token, now = authorized.snapshot, authorized.token, self._deps.now()
+        line = self._log.prepare(
+            token.identity, action=request.action.value, repository=request.name, generation=snapshot.generation
+        )
+        actor = actor_of(snapshot, token.identity, now)
+        validity = validity_of(snapshot, actor, self._deps.tokens.key_generation, now, end=token.expires)
+        self._reads.put(
+            (authorization, request.target.partition(_BLOBS)[0]),
+            _AllowedReads(line, self._deps.registry_base(request.project), validity),
         )
 
 
-def _size_of_pass(key: tuple[str, str], value: _Pass) -> int:
-    return sum(map(len, key)) + len(value.line) + _OBJECT_BYTES
+def _size_of(key: tuple[str, str], reads: _AllowedReads) -> int:
+    return sum(map(len, key)) + len(reads.line) + _OBJECT_BYTES

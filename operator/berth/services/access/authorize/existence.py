@@ -1,8 +1,8 @@
-"""Whether something was pushed under a name of which the policy has no object.
+"""Whether a repository exists of which the policy has no object.
 
-A repository's object appears a moment after its first push, and not before the API server is back when that is away.
-The catalog knows of it before the push is answered. It is asked as well where the policy conceals a repository, so
-that the answer takes as long as for one that is not there (ADR 10).
+The object of a repository appears a moment after its first push, or once the API server is back. The catalog has the
+push before the client has its response. It is also queried about repositories that the policy conceals from the
+caller, so that the response takes as long as for one that does not exist (ADR 10).
 """
 
 from __future__ import annotations
@@ -22,40 +22,43 @@ from berth.oci.scope import REPOSITORY, Scope
 from berth.services.access.upstream.ports import Catalog, CatalogUnavailableError
 
 
-async def informed(
-    catalog: Catalog, snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime
-) -> AccessRequest:
-    """The wish, with what the catalog knows of its repository where the decision hangs on that."""
-    return await with_content(catalog, wish) if is_unknown(snapshot, identity, wish, now) else wish
+def needs_catalog(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> bool:
+    """Whether the decision depends on what only the catalog has.
 
-
-def is_unknown(snapshot: Snapshot, identity: Identity, wish: AccessRequest, now: datetime) -> bool:
-    """Whether the decision hangs on what only the catalog knows.
-
-    No short cut for names that are known: the time of the answer would tell of them.
+    No shortcut for known names: the response time would disclose them.
     """
-    return depends_on_content(snapshot, actor_of(snapshot, identity, now), wish, now)
+    return depends_on_content(snapshot, actor_of(snapshot, identity, now), request, now)
 
 
-async def with_content(catalog: Catalog, wish: AccessRequest) -> AccessRequest:
-    """The wish, with what the catalog knows of its repository."""
-    return replace(wish, absent=not await _has_content(catalog, wish))
+async def with_existence(catalog: Catalog, request: AccessRequest) -> AccessRequest:
+    """The request, with what the catalog has about its repository."""
+    return replace(request, absent=not await _has_content(catalog, request))
 
 
-async def content_of(
+async def with_existence_if_needed(
+    catalog: Catalog, snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime
+) -> AccessRequest:
+    """Like `with_existence`, where the decision depends on it; otherwise the unchanged request."""
+    needed = needs_catalog(snapshot, identity, request, now)
+    return await with_existence(catalog, request) if needed else request
+
+
+async def existence_by_name(
     catalog: Catalog, snapshot: Snapshot, actor: Actor, scopes: Sequence[Scope], now: datetime
 ) -> Mapping[str, bool]:
-    """What the catalog had to be asked for: by full name, whether anything was pushed there."""
+    """Whether each repository of these scopes exists, by full name, for those that depend on the catalog."""
     names = {scope.name: split_name(scope.name) for scope in scopes if scope.type == REPOSITORY}
-    wishes = [AccessRequest(Action.PULL, *parts) for parts in names.values() if parts is not None]
-    asked = [wish for wish in wishes if depends_on_content(snapshot, actor, wish, now)]
-    found = await asyncio.gather(*(_has_content(catalog, wish) for wish in asked))
-    return {full_name(wish.project, wish.repository): there for wish, there in zip(asked, found, strict=True)}
+    requests = [AccessRequest(Action.PULL, *parts) for parts in names.values() if parts is not None]
+    unknown = [request for request in requests if depends_on_content(snapshot, actor, request, now)]
+    found = await asyncio.gather(*(_has_content(catalog, request) for request in unknown))
+    return {
+        full_name(request.project, request.repository): exists for request, exists in zip(unknown, found, strict=True)
+    }
 
 
-async def _has_content(catalog: Catalog, wish: AccessRequest) -> bool:
-    """While the catalog is away, what the policy does not know counts as absent: nobody can push meanwhile."""
+async def _has_content(catalog: Catalog, request: AccessRequest) -> bool:
+    """Whether anything was pushed. False while the catalog is unavailable: no push can succeed meanwhile."""
     try:
-        return await catalog.has_content(wish.project, wish.repository)
+        return await catalog.has_content(request.project, request.repository)
     except CatalogUnavailableError:
         return False

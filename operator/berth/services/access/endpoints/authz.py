@@ -1,7 +1,8 @@
-"""`/authz`: the gateway asks before every request, and is told where to forward it or what to answer."""
+"""`/authz`, nginx's auth subrequest: the upstream to proxy to, or the error response to send."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Final
 
 from berth.identity.gateway_caller import Caller
@@ -10,7 +11,7 @@ from berth.oci.request import InvalidReferenceError, RegistryRequest, Route, par
 from berth.services.access.authorize.authorizer import Authorized, Authorizer, NeedsCatalog
 from berth.services.access.authorize.blob_cache import BlobCache
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Request, Response
+from berth.services.access.http.messages import Request, Response, complete
 from berth.services.access.http.refusals import Refusal, malformed, not_served
 
 _METHOD: Final = "berth-original-method"
@@ -20,70 +21,66 @@ _WRITES: Final = frozenset({"PUT", "DELETE"})
 
 
 class AuthzEndpoint:
-    """Answers 200 with `Berth-Upstream`, or a refusal in the form that the gateway hands on."""
+    """Decides requests for the gateway.
+
+    The response is 200 with `Berth-Upstream`, or a refusal from which the gateway makes the client's response.
+    """
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._judge = Authorizer(deps, endpoint="authz")
-        self._passes = BlobCache(deps, endpoint="authz")
+        self._authorizer = Authorizer(deps, endpoint="authz")
+        self._blobs = BlobCache(deps, endpoint="authz")
 
-    def at_once(self, request: Request) -> Response | None:
-        """The answer to a question of a gateway that is known already; None for any other."""
-        caller = self._deps.gateway.recognized(request.headers)
-        if caller is None:
-            return None
-        method, target, authorization = _question(request)
-        upstream = self._passes.upstream(method, target, authorization, caller)
-        if upstream is not None:
-            return _forward_to(upstream)
-        asked = self._read(method, target, caller)
-        if isinstance(asked, Response):
-            return asked
-        verdict = self._judge.at_once(asked, authorization, caller)
-        if isinstance(verdict, Authorized):
-            self._passes.keep(asked, authorization, verdict)
-        return None if isinstance(verdict, NeedsCatalog) else self._answered(asked, verdict)
+    def handle(self, request: Request) -> Response | Awaitable[Response]:
+        """Respond to one subrequest of the gateway."""
+        caller = self._deps.gateway.authenticate(request.headers)
+        if isinstance(caller, Caller):
+            return self._respond(request, caller)
+        return self._authenticated(request, caller)
 
-    async def answer(self, request: Request) -> Response:
-        """The answer to one question of the gateway."""
+    async def _authenticated(self, request: Request, caller: Awaitable[Caller]) -> Response:
         try:
-            caller = await self._deps.gateway.admit(request.headers)
+            authenticated = await caller
         except ServiceAccountTokenError as refused:
             return not_served(refused.sentence)
-        method, target, authorization = _question(request)
-        asked = self._read(method, target, caller)
-        if isinstance(asked, Response):
-            return asked
-        return self._answered(asked, await self._judge.judge(asked, authorization, caller))
+        return await complete(self._respond(request, authenticated))
 
-    def _read(self, method: str, target: str, caller: Caller) -> RegistryRequest | Response:
-        """What the client asks for, or what to answer when that means nothing."""
+    def _respond(self, request: Request, caller: Caller) -> Response | Awaitable[Response]:
+        headers = request.headers
+        method, target = headers.get(_METHOD, ""), headers.get(_TARGET, "")
+        authorization = headers.get("authorization", "")
+        upstream = self._blobs.upstream(method, target, authorization, caller)
+        if upstream is not None:
+            return _forward_to(upstream)
         try:
-            return parse_request(method, target)
+            registry_request = parse_request(method, target)
         except InvalidReferenceError as invalid:
-            self._judge.not_understood(caller)
-            return malformed(invalid.sentence).gateway_answer
+            self._authorizer.record_malformed(caller)
+            return malformed(invalid.sentence).gateway_response
+        verdict = self._authorizer.authorize(registry_request, authorization, caller)
+        if isinstance(verdict, NeedsCatalog):
+            return self._completed(registry_request, verdict)
+        if isinstance(verdict, Authorized):
+            self._blobs.put(registry_request, authorization, verdict)
+        return self._response(registry_request, verdict)
 
-    def _answered(self, asked: RegistryRequest, verdict: Authorized | Refusal) -> Response:
-        if not isinstance(verdict, Authorized):
-            return verdict.gateway_answer
-        return _forward_to(self._upstream(asked, verdict))
+    async def _completed(self, registry_request: RegistryRequest, verdict: NeedsCatalog) -> Response:
+        return self._response(registry_request, await self._authorizer.complete(verdict))
 
-    def _upstream(self, asked: RegistryRequest, judged: Authorized) -> str:
-        writes = asked.route is Route.MANIFEST and asked.method in _WRITES
-        if asked.route in _OWN_ROUTES or writes or asked.is_upload_cancel:
-            return self._deps.upstream_self + asked.target
-        target = asked.target
-        if asked.is_mount_requested and not self._judge.may_mount(asked, judged):
+    def _response(self, registry_request: RegistryRequest, verdict: Authorized | Refusal) -> Response:
+        if isinstance(verdict, Refusal):
+            return verdict.gateway_response
+        return _forward_to(self._upstream(registry_request, verdict))
+
+    def _upstream(self, request: RegistryRequest, authorized: Authorized) -> str:
+        writes = request.route is Route.MANIFEST and request.method in _WRITES
+        if request.route in _OWN_ROUTES or writes or request.is_upload_cancel:
+            return self._deps.upstream_self + request.target
+        target = request.target
+        if request.is_mount_requested and not self._authorizer.may_mount(request, authorized):
             # Without its query the registry opens an ordinary upload, and the client sends the bytes.
             target = target.partition("?")[0]
-        return self._deps.registry_base(asked.project) + target
-
-
-def _question(request: Request) -> tuple[str, str, str]:
-    """Method, target and credential of the client's request."""
-    headers = request.headers
-    return headers.get(_METHOD, ""), headers.get(_TARGET, ""), headers.get("authorization", "")
+        return self._deps.registry_base(request.project) + target
 
 
 def _forward_to(upstream: str) -> Response:

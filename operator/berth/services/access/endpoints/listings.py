@@ -1,4 +1,4 @@
-"""What this service answers itself: `/v2/`, `_catalog` over all projects, and the referrers of a manifest.
+"""The reads that this service serves: `/v2/`, `_catalog` over all projects, and the referrers of a manifest.
 
 Sources: OCI distribution specification 1.1 ("Listing Referrers"), Distribution "HTTP API V2" (`_catalog`, pagination).
 """
@@ -6,7 +6,7 @@ Sources: OCI distribution specification 1.1 ("Listing Referrers"), Distribution 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, quote
 
@@ -18,81 +18,98 @@ from berth.identity.gateway_caller import Caller
 from berth.oci.manifest import OCI_INDEX
 from berth.oci.request import RegistryRequest, Route
 from berth.runtime.bounded_cache import BoundedCache
-from berth.services.access.authorize.authorizer import Authorized, Authorizer
+from berth.services.access.authorize.authorizer import Authorized, Authorizer, NeedsCatalog, Verdict
 from berth.services.access.deps import Deps
-from berth.services.access.http.messages import Request, Response, json_answer
+from berth.services.access.http.messages import Request, Response, complete, json_response
 from berth.services.access.http.refusals import Refusal, denied
 from berth.services.access.upstream.ports import CatalogUnavailableError
 
 _PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
-_CACHED_LISTS: Final = 64
+_CACHED_LISTINGS: Final = 64
 _CACHED_BYTES: Final = 32 * 1024 * 1024
 _NAME_OVERHEAD: Final = 64  # bytes of a name in a tuple besides its characters
 
 
 class Listings:
-    """Answers reads that no single registry could."""
+    """Serves the reads that no single registry could."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._judge = Authorizer(deps, endpoint="listing")
-        self._lists: BoundedCache[tuple[int, Identity], tuple[str, ...]] = BoundedCache(
-            max_entries=_CACHED_LISTS, max_bytes=_CACHED_BYTES, size_of=_size_of_listing
+        self._authorizer = Authorizer(deps, endpoint="listing")
+        self._listings: BoundedCache[tuple[int, Identity], tuple[str, ...]] = BoundedCache(
+            max_entries=_CACHED_LISTINGS, max_bytes=_CACHED_BYTES, size_of=_size_of
         )
 
-    async def answer(self, request: Request, asked: RegistryRequest) -> Response:
-        """The answer to a read of one of the routes BASE, CATALOG and REFERRERS."""
-        caller = await self._deps.gateway.vouched(request.headers)
-        judged = await self._judge.judge(asked, request.headers.get("authorization", ""), caller)
-        if isinstance(judged, Refusal):
-            return judged.answer
-        if asked.route is Route.BASE:
-            return json_answer(200, {}, (("docker-distribution-api-version", "registry/2.0"),))
-        if asked.route is Route.CATALOG:
-            return self._catalog(asked, judged, caller)
-        return await self._referrers(asked, judged)
+    def handle(self, request: Request, registry_request: RegistryRequest) -> Response | Awaitable[Response]:
+        """Respond to a read of one of the routes BASE, CATALOG and REFERRERS."""
+        caller = self._deps.gateway.identify(request.headers)
+        if isinstance(caller, Caller):
+            return self._respond(request, registry_request, caller)
+        return self._identified(request, registry_request, caller)
 
-    def _catalog(self, asked: RegistryRequest, judged: Authorized, caller: Caller) -> Response:
-        names = self._visible(judged)
-        if not names and judged.token.identity.credential is CredentialKind.NONE:
-            return self._judge.nothing_public(asked, judged, caller).answer
-        size = min(_PAGE if asked.n is None else asked.n, _LARGEST_PAGE)
-        start = bisect_right(names, asked.last) if asked.last else 0
+    async def _identified(
+        self, request: Request, registry_request: RegistryRequest, caller: Awaitable[Caller]
+    ) -> Response:
+        return await complete(self._respond(request, registry_request, await caller))
+
+    def _respond(
+        self, request: Request, registry_request: RegistryRequest, caller: Caller
+    ) -> Response | Awaitable[Response]:
+        authorization = request.headers.get("authorization", "")
+        verdict = self._authorizer.authorize(registry_request, authorization, caller)
+        if isinstance(verdict, Refusal):
+            return verdict.response
+        if isinstance(verdict, NeedsCatalog) or registry_request.route is Route.REFERRERS:
+            return self._referrers(registry_request, verdict)
+        if registry_request.route is Route.CATALOG:
+            return self._catalog(registry_request, verdict, caller)
+        return json_response(200, {}, (("docker-distribution-api-version", "registry/2.0"),))
+
+    def _catalog(self, request: RegistryRequest, authorized: Authorized, caller: Caller) -> Response:
+        names = self._visible(authorized)
+        if not names and authorized.token.identity.credential is CredentialKind.NONE:
+            return self._authorizer.refuse_empty_listing(request, authorized, caller).response
+        size = min(_PAGE if request.n is None else request.n, _LARGEST_PAGE)
+        start = bisect_right(names, request.last) if request.last else 0
         page = names[start : start + size]
         headers: tuple[tuple[str, str], ...] = ()
         if page and start + size < len(names):
             headers = (("link", f'</v2/_catalog?n={size}&last={quote(page[-1], safe="/")}>; rel="next"'),)
-        return json_answer(200, {"repositories": list(page)}, headers)
+        return json_response(200, {"repositories": list(page)}, headers)
 
-    def _visible(self, judged: Authorized) -> tuple[str, ...]:
-        """Every page of one listing comes from one list, as long as the policy does not change.
+    def _visible(self, authorized: Authorized) -> tuple[str, ...]:
+        """The names of one listing, the same for every page as long as the policy does not change.
 
         Nothing in it depends on the clock: certifications gate pushes alone.
         """
-        key = (judged.snapshot.generation, judged.token.identity)
-        known = self._lists.get(key)
-        if known is None:
-            known = visible_repositories(judged.snapshot, judged.token.identity, self._deps.now())
-            self._lists.put(key, known)
-        return known
+        key = (authorized.snapshot.generation, authorized.token.identity)
+        names = self._listings.get(key)
+        if names is None:
+            names = visible_repositories(authorized.snapshot, authorized.token.identity, self._deps.now())
+            self._listings.put(key, names)
+        return names
 
-    async def _referrers(self, asked: RegistryRequest, judged: Authorized) -> Response:
+    async def _referrers(self, request: RegistryRequest, verdict: Verdict) -> Response:
+        authorized = await self._authorizer.complete(verdict)
+        if isinstance(authorized, Refusal):
+            return authorized.response
         try:
-            found = await self._deps.catalog.referrers(asked.project, asked.repository, asked.reference)
+            found = await self._deps.catalog.referrers(request.project, request.repository, request.reference)
         except CatalogUnavailableError:
-            facts = MessageFacts(project=asked.project, repository=asked.repository, who=judged.token.identity.name)
-            return denied(asked, sentence(Reason.CATALOG_UNAVAILABLE, facts), ()).answer
-        wanted = parse_qs(asked.query).get("artifactType", [""])[0]
+            who = authorized.token.identity.name
+            facts = MessageFacts(project=request.project, repository=request.repository, who=who)
+            return denied(request, sentence(Reason.CATALOG_UNAVAILABLE, facts), ()).response
+        wanted = parse_qs(request.query).get("artifactType", [""])[0]
         headers = (("oci-filters-applied", "artifactType"),) if wanted else ()
         index: Mapping[str, Any] = {
             "schemaVersion": 2,
             "mediaType": OCI_INDEX,
             "manifests": [entry for entry in found if not wanted or entry.get("artifactType") == wanted],
         }
-        answer = json_answer(200, index, headers)
-        return Response(200, (("content-type", OCI_INDEX), *headers), answer.body)
+        body = json_response(200, index).body
+        return Response(200, (("content-type", OCI_INDEX), *headers), body)
 
 
-def _size_of_listing(_key: tuple[int, Identity], names: tuple[str, ...]) -> int:
+def _size_of(_key: tuple[int, Identity], names: tuple[str, ...]) -> int:
     return sum(map(len, names)) + _NAME_OVERHEAD * (len(names) + 1)

@@ -1,116 +1,121 @@
-"""HTTP on the request path: what can be answered at once is, before a task and an ASGI exchange are made for it.
+"""The fast path: responses that need not wait are written without an asyncio task and an ASGI cycle.
 
-That takes more than half of the time of such an answer. Everything else goes the way that uvicorn gives it, and
-so does whatever is unusual about a request. Why: docs/adr/0011-fast-path-for-token-and-authz.md.
+Task and cycle cost more than half of the time of such a response. uvicorn handles every other request as usual, and
+every request that is unusual in any way. Why: docs/adr/0011-fast-path-for-token-and-authz.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from berth.services.access.http.messages import Deferred, Request, Response, read_headers
+from berth.services.access.http.messages import PENDING_RESPONSE, Deferred, Handled, Request, Response, read_headers
 
 
 class SyncApplication(Protocol):
-    """An application that knows some answers at once."""
+    """An ASGI application that handles a request without a cycle as far as nothing has to be waited for."""
 
-    def at_once(self, request: Request) -> Response | Deferred | None:
-        """The answer to a request, its body unread; None where the application has to be called."""
+    def handle(self, request: Request) -> Handled:
+        """Respond to a request. The ASGI cycle gets an awaitable as `scope[PENDING_RESPONSE]`."""
         ...
 
 
 class SignatureBatch:
-    """Works out what is left to do for the answers of one turn of the event loop, one after the other.
+    """Builds the deferred responses of one turn of the event loop one after the other.
 
-    A signature between two requests costs twice what it costs behind another one: its tables and the interpreter's
-    working set take the processor's cache from each other.
+    A signature between two requests costs twice as much as one right after another signature: its tables and the
+    interpreter's working set evict each other from the processor's cache.
     """
 
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
-        """`soon` runs a function after what is ready now, as an event loop's `call_soon` does."""
+        """`soon` runs a function after everything that is ready now, as an event loop's `call_soon` does."""
         self._soon = soon
         self._waiting: list[tuple[FastPathProtocol, Deferred]] = []
 
-    def add(self, protocol: FastPathProtocol, unfinished: Deferred) -> None:
-        """Finish this answer at the end of the turn, and hand it to the protocol."""
+    def add(self, protocol: FastPathProtocol, deferred: Deferred) -> None:
+        """Build this response at the end of the turn and give it to the protocol."""
         if not self._waiting:
-            self._soon(self._end)
-        self._waiting.append((protocol, unfinished))
+            self._soon(self._flush)
+        self._waiting.append((protocol, deferred))
 
-    def _end(self) -> None:
+    def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for protocol, answer in [(protocol, unfinished()) for protocol, unfinished in waiting]:
-            protocol.finish(answer)
+        for protocol, response in [(protocol, deferred()) for protocol, deferred in waiting]:
+            protocol.finish(response)
 
 
 class _Exchange:
-    """Stands where uvicorn has the exchange of the present or last request."""
+    """Replaces uvicorn's cycle while a request is on the fast path."""
 
     disconnected = False
 
     def __init__(self) -> None:
         self.response_complete = True
         self.message_event: Final = asyncio.Event()
-        # uvicorn writes these when a connection is shut down, and when a body comes.
+        # uvicorn writes these when a connection is shut down, and when a body arrives.
         self.keep_alive = True
         self.more_body = False
 
 
 class FastPathProtocol(HttpToolsProtocol):
-    """uvicorn's protocol on httptools, for an application that is `SyncApplication`."""
+    """uvicorn's protocol on httptools, for a `SyncApplication`."""
 
-    def __init__(self, *arguments: Any, turn: SignatureBatch, **named: Any) -> None:
+    def __init__(self, *arguments: Any, batch: SignatureBatch, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._turn = turn
-        self._active_at = 0.0  # when something came or went last, by the loop's clock
+        self._batch = batch
+        self._active_at = 0.0  # time of the last byte in or out, by the loop's clock
         self._exchange = cast(RequestResponseCycle, _Exchange())
 
     def on_message_begin(self) -> None:
-        """Take a request; what an ASGI exchange needs is made when there is going to be one."""
+        """Begin a request. What only an ASGI cycle needs is built when there is one."""
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        """Answer, or let uvicorn do so."""
-        answer = self._at_once() if self._usual() else None
-        if answer is None:
-            url, headers, expects = self.url, self.headers, self.expect_100_continue
-            super().on_message_begin()
-            self.url, self.expect_100_continue = url, expects
-            self.headers.extend(headers)
-            super().on_headers_complete()
-            return
-        self.cycle = self._exchange
-        if isinstance(answer, Response):
-            self.finish(answer)
-        else:
+        """Respond, or start an ASGI cycle."""
+        handled = self._handle() if self._is_usual() else None
+        if isinstance(handled, Response):
+            self.cycle = self._exchange
+            self.finish(handled)
+        elif callable(handled):
+            self.cycle = self._exchange
             self.cycle.response_complete = False
-            self._turn.add(self, answer)
+            self._batch.add(self, handled)
+        else:
+            self._start_cycle(handled)
 
-    def finish(self, answer: Response) -> None:
-        """Send an answer that was found at once."""
+    def _start_cycle(self, pending: Awaitable[Response] | None) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        if pending is not None:
+            cast(MutableMapping[str, Any], self.scope)[PENDING_RESPONSE] = pending
+        super().on_headers_complete()
+
+    def finish(self, response: Response) -> None:
+        """Write a response of the fast path."""
         self._exchange.response_complete = True
-        self.transport.write(_written(answer))
+        self.transport.write(_encoded(response))
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
-        """Go on with what waits on this connection."""
+        """Continue with the next request of this connection."""
         if self.timeout_keep_alive_task is None or self.pipeline:
-            super().on_response_complete()  # which starts the timer when nothing waits
+            super().on_response_complete()  # which starts the timer when no request waits
             return
         self.server_state.total_requests += 1
         self.flow.resume_reading()
         self._active_at = self.loop.time()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it has been idle for long enough, or look again when it will have been.
+        """Close the connection if it was idle for long enough, or start the timer again for the rest.
 
-        uvicorn makes a timer for each answer and cancels it with the next request: a tenth of such an answer.
+        uvicorn makes a timer for each response and cancels it at the next request: a tenth of the time of a response.
         """
         self.timeout_keep_alive_task = None
         if self.cycle is not None and not self.cycle.response_complete:
@@ -122,11 +127,11 @@ class FastPathProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _unset_keepalive_if_required(self) -> None:
-        # uvicorn calls this whenever something comes.
+        # uvicorn calls this whenever data arrives.
         self._active_at = self.loop.time()
 
-    def _usual(self) -> bool:
-        """Whether nothing is under way on this connection, and the request is a GET that leaves it open."""
+    def _is_usual(self) -> bool:
+        """Whether no request is under way on this connection, and this one is a GET that keeps it open."""
         return (
             self.parser.get_method() == b"GET"
             and (self.cycle is None or self.cycle.response_complete)
@@ -137,19 +142,20 @@ class FastPathProtocol(HttpToolsProtocol):
             and not self.parser.should_upgrade()
             and not self.expect_100_continue
             and self.url.startswith(b"/")
+            and self.url.isascii()
             and b"#" not in self.url
         )
 
-    def _at_once(self) -> Response | Deferred | None:
-        request = Request("GET", self.url.decode("latin-1"), read_headers(self.headers), _no_body)
-        return cast(SyncApplication, self.app).at_once(request)
+    def _handle(self) -> Handled:
+        request = Request("GET", self.url.decode("ascii"), read_headers(self.headers), _no_body)
+        return cast(SyncApplication, self.app).handle(request)
 
 
 async def _no_body() -> MutableMapping[str, Any]:
-    raise RuntimeError("what is answered at once reads no body")
+    raise RuntimeError("the fast path reads no body")
 
 
-def _written(answer: Response) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in answer.headers)
-    head = f"{lines}content-length: {len(answer.body)}\r\n\r\n"
-    return STATUS_LINE[answer.status] + head.encode("latin-1") + answer.body
+def _encoded(response: Response) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
+    head = f"{lines}content-length: {len(response.body)}\r\n\r\n"
+    return STATUS_LINE[response.status] + head.encode("latin-1") + response.body

@@ -1,20 +1,23 @@
-"""One HTTP request and its answer on raw ASGI (spec 3.0, "HTTP Connection Scope"). No framework on the request path."""
+"""HTTP requests and responses on raw ASGI (spec 3.0, "HTTP Connection Scope"). No framework on the request path."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+PENDING_RESPONSE: Final = "berth.pending_response"
+"""Key of an ASGI scope: the awaitable that `handle` has returned for this request already."""
+
 
 class BodyTooLargeError(Exception):
-    """The request's body has more bytes than may be read."""
+    """The body of a request is larger than the limit."""
 
 
 class ClientDisconnectedError(Exception):
@@ -23,10 +26,10 @@ class ClientDisconnectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Header names are in lower case; a header that came twice is joined by commas (RFC 9110, 5.3)."""
+    """A request. Header names are in lower case; repeated headers are joined by commas (RFC 9110, 5.3)."""
 
     method: str
-    target: str  # path and query, byte for byte as they came, read as Latin-1
+    target: str  # path and query, byte for byte as received, decoded as Latin-1
     headers: Mapping[str, str]
     receive: Receive
 
@@ -41,7 +44,10 @@ class Request:
         return self.target.partition("?")[2]
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge beyond `limit` bytes, ClientGone when it ends early."""
+        """Read the whole body.
+
+        Raises BodyTooLargeError beyond `limit` bytes, ClientDisconnectedError if it ends early.
+        """
         declared = self.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > limit:
             raise BodyTooLargeError
@@ -61,7 +67,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer. `Content-Length` is added when it is sent."""
+    """A complete response. `Content-Length` is added when it is sent."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -73,7 +79,17 @@ class Response:
 
 
 Deferred: TypeAlias = Callable[[], Response]
-"""An answer that is decided, and is worked out by calling this: once, soon, and best together with others."""
+"""Builds a response that is decided already. Call it once, soon, and best together with others: it signs a token."""
+
+Handled: TypeAlias = Response | Deferred | Awaitable[Response]
+"""What `handle` of an endpoint returns: a coroutine only where something has to be waited for."""
+
+
+async def complete(handled: Handled) -> Response:
+    """The response itself."""
+    if isinstance(handled, Response):
+        return handled
+    return handled() if callable(handled) else await handled
 
 
 def read_request(scope: Scope, receive: Receive) -> Request:
@@ -85,7 +101,7 @@ def read_request(scope: Scope, receive: Receive) -> Request:
 
 
 def read_headers(raw: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name, in the case that they have; one that came twice is joined by commas (RFC 9110, 5.3)."""
+    """Headers by name, case unchanged; repeated ones are joined by commas (RFC 9110, 5.3)."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if len(headers) != len(raw):
         headers = {}
@@ -95,17 +111,17 @@ def read_headers(raw: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def send_answer(send: Send, answer: Response, *, head: bool) -> None:
-    """Send an answer; to a HEAD request without its body."""
-    lines: Iterable[tuple[str, str]] = (*answer.headers, ("content-length", str(len(answer.body))))
-    if head and answer.header("content-length") is not None:
-        lines = answer.headers
+async def send_response(send: Send, response: Response, *, head: bool) -> None:
+    """Send a response; to a HEAD request without its body."""
+    lines: Iterable[tuple[str, str]] = (*response.headers, ("content-length", str(len(response.body))))
+    if head and response.header("content-length") is not None:
+        lines = response.headers
     encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in lines]
-    await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-    await send({"type": "http.response.body", "body": b"" if head else answer.body})
+    await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+    await send({"type": "http.response.body", "body": b"" if head else response.body})
 
 
-def json_answer(status: int, document: Any, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """An answer of compact ASCII JSON on one line."""
+def json_response(status: int, document: Any, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """A response of compact ASCII JSON on one line."""
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     return Response(status, (("content-type", "application/json"), *headers), body)

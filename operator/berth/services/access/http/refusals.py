@@ -1,9 +1,9 @@
-"""Every answer that refuses something. The one place for the rules of status, body, challenge and warning.
+"""Every response that refuses a request: the rules of status, body, challenge and warning.
 
-What makes each client show the sentence was found by trying them: a refusal by policy is a 403 with exactly one error
-of code `DENIED` and no `detail`. Two HEAD requests are 404 instead, so that the client goes on to a request whose
-answer has a body. Sources: OCI distribution specification 1.1 ("Error Codes"), RFC 6750 (Bearer challenge),
-RFC 7234 section 5.5 (`Warning: 299`).
+Found by trying each client: a refusal by policy is a 403 with exactly one error of code `DENIED` and no `detail`,
+because then every client shows its sentence. Two HEAD requests are refused with 404 instead: the client then sends
+another request, whose response has a body. Sources: OCI distribution specification 1.1 ("Error Codes"), RFC 6750
+(Bearer challenge), RFC 7234 section 5.5 (`Warning: 299`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from berth.api.text import MAX_LENGTH
 from berth.oci.request import RegistryRequest, Route
-from berth.services.access.http.messages import Response, json_answer
+from berth.services.access.http.messages import Response, json_response
 
 DENIED: Final = "DENIED"
 UNAUTHORIZED: Final = "UNAUTHORIZED"
@@ -28,26 +28,26 @@ _LOGIN: Final = "Log in to this registry (docker login {host}) and try again."
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A request that is not carried out, and what the client is told."""
+    """A refused request, and the error that the client gets."""
 
     status: int
     code: str
     sentence: str
     challenge: str = ""  # value of WWW-Authenticate
     warning: str = ""  # value of Warning
-    retry_after: int = 0  # seconds; 0: nothing is said of it
+    retry_after: int = 0  # seconds; 0: no such header
 
     @property
-    def answer(self) -> Response:
-        """The refusal as the client gets it."""
+    def response(self) -> Response:
+        """The refusal for the client."""
         retry_after = str(self.retry_after) if self.retry_after else ""
         headers = (("www-authenticate", self.challenge), ("warning", self.warning), ("retry-after", retry_after))
-        return json_answer(self.status, self._document, tuple((name, value) for name, value in headers if value))
+        return json_response(self.status, self._document, tuple((name, value) for name, value in headers if value))
 
     @property
-    def gateway_answer(self) -> Response:
-        """The refusal as the gateway's subrequest gets it: 401 or 403, and in headers what the client is to get."""
-        body = json_answer(self.status, self._document).body
+    def gateway_response(self) -> Response:
+        """The refusal for the gateway's subrequest: 401 or 403, with the client's response in headers."""
+        body = json_response(self.status, self._document).body
         headers = (
             ("berth-status", str(self.status)),
             ("berth-body", body.decode("ascii")),
@@ -63,7 +63,7 @@ class Refusal:
 
 
 def challenge(host: str, request: RegistryRequest, *, invalid: str = "") -> Refusal:
-    """401 with where to get a token and for what. `invalid` says why the token that came is none."""
+    """401 with where to get a token, and for which scopes. `invalid`: what is wrong with the token that came."""
     parts = [f'realm="https://{host}/token"', f'service="{host}"']
     scope = _scope(request)
     if scope:
@@ -87,38 +87,42 @@ def _scope(request: RegistryRequest) -> str:
 
 
 def with_page(host: str, request: RegistryRequest, sentence: str, short_sentence: str) -> str:
-    """The sentence, with the address of the page that explains it; `short_sentence` with it where the two have no room.
+    """The sentence with the address of the `/why` page.
 
-    Without `short_sentence` the page could say no more: to somebody who is not known, about what they may not see, or
-    about what only the request at hand knows. One parameter, so that no client has an `&` to escape.
+    With the shorter `short_sentence` where the two would be too long.
+    Without `short_sentence`, the sentence alone: the page would say no more to an unknown caller, about a hidden
+    repository, or about what only this request holds. The address has one parameter, so no client has to escape `&`.
     """
     address = f"See https://{host}/why?{request.action.value}={request.name}"
     both = (f"{text} {address}" for text in (sentence, short_sentence) if short_sentence)
     return next((text for text in both if len(text) <= MAX_LENGTH), sentence)
 
 
-def denied(request: RegistryRequest, sentence: str, asked: Collection[str]) -> Refusal:
-    """A refusal by policy. `asked` are the actions on this repository that the client's token was asked for."""
+def denied(request: RegistryRequest, sentence: str, requested: Collection[str]) -> Refusal:
+    """A refusal by policy.
+
+    `requested` are the actions on this repository in the scope of the client's token request.
+    """
     is_head = request.method == "HEAD"
     status = 403
     if is_head and request.route is Route.BLOB:
         status = 404
-    if is_head and request.route is Route.MANIFEST and request.by_digest and "push" in asked:
-        # Whoever pushes looks for the manifest first, and a 403 there hides why the push itself is refused.
+    if is_head and request.route is Route.MANIFEST and request.by_digest and "push" in requested:
+        # A push looks for the manifest first; a 403 here would hide why the push itself is refused.
         status = 404
     warned = is_head and request.route is Route.MANIFEST
     return Refusal(status, DENIED, sentence, warning=warning(sentence) if warned else "")
 
 
 def malformed(sentence: str) -> Refusal:
-    """A request that the registry API does not have."""
+    """400 for a request that the registry API does not define."""
     return Refusal(400, UNSUPPORTED, sentence)
 
 
 def login_refused(host: str, sentence: str, *, retry_after: int = 0) -> Refusal:
     """A login (a token request without scope) with credentials that are not accepted.
 
-    `retry_after` is in seconds, and set when there were too many (RFC 6585, 4).
+    `retry_after` is in seconds, and set after too many failed logins (RFC 6585, 4).
     """
     if retry_after:
         return Refusal(429, TOO_MANY, sentence, retry_after=retry_after)
@@ -126,12 +130,12 @@ def login_refused(host: str, sentence: str, *, retry_after: int = 0) -> Refusal:
 
 
 def invalid_manifest(sentence: str) -> Refusal:
-    """The body of a push is no manifest."""
+    """400 for a push whose body is not a manifest."""
     return Refusal(400, MANIFEST_INVALID, sentence)
 
 
 def manifest_too_large(limit: int) -> Refusal:
-    """The body of a push is larger than any registry takes. 403, because every client shows its sentence."""
+    """403, whose sentence every client shows, for a push whose manifest is larger than any registry takes."""
     size = f"{limit // 2**20} MiB" if limit % 2**20 == 0 else f"{limit} bytes"
     return Refusal(
         403,
@@ -140,42 +144,42 @@ def manifest_too_large(limit: int) -> Refusal:
     )
 
 
-def registry_away(project: str) -> Refusal:
-    """The project's registry gave no answer."""
+def registry_unreachable(project: str) -> Refusal:
+    """503 while the project's registry does not respond."""
     return Refusal(
         503, UNAVAILABLE, f"The registry of project {project} does not answer at the moment; try again in a minute."
     )
 
 
 def not_served(sentence: str) -> Response:
-    """A call that only Berth's own processes may make, by somebody who is none of them."""
-    return Refusal(401, UNAUTHORIZED, sentence).answer
+    """401 for a call that only Berth's own processes may make."""
+    return Refusal(401, UNAUTHORIZED, sentence).response
 
 
 def not_found() -> Response:
-    """An address that this service does not have."""
-    return Refusal(404, UNSUPPORTED, "The access service has no such address.").answer
+    """404 for an address that this service does not have."""
+    return Refusal(404, UNSUPPORTED, "The access service has no such address.").response
 
 
 def method_not_allowed(allowed: str) -> Response:
-    """An address that does not take this method."""
-    answer = Refusal(405, UNSUPPORTED, f"This address takes {allowed} alone.").answer
-    return Response(answer.status, (*answer.headers, ("allow", allowed)), answer.body)
+    """405 for a method that this address does not take."""
+    response = Refusal(405, UNSUPPORTED, f"This address takes {allowed} alone.").response
+    return Response(response.status, (*response.headers, ("allow", allowed)), response.body)
 
 
 def bad_token_request(sentence: str) -> Response:
-    """A token request that can not be read. 400, on which clients that tried OAuth2 go on with GET."""
-    return Refusal(400, UNSUPPORTED, sentence).answer
+    """400 for a malformed token request. Clients that tried OAuth2 first then use GET."""
+    return Refusal(400, UNSUPPORTED, sentence).response
 
 
 def internal_error() -> Response:
-    """A bug. The traceback is in the log, never in the answer."""
+    """500 for an unexpected error. The traceback is in the log, never in the response."""
     return Refusal(
         500, "UNKNOWN", "The access service failed on this request; try again, and tell whoever runs the registry."
-    ).answer
+    ).response
 
 
 def warning(sentence: str) -> str:
-    """The value of a `Warning` header that says the sentence."""
+    """The value of a `Warning` header with this sentence."""
     escaped = sentence.replace("\\", "\\\\").replace('"', '\\"')
     return f'299 - "{escaped}"'

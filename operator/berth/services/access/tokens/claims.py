@@ -15,34 +15,36 @@ from berth.api.token import TokenScope
 from berth.authz.model import CredentialKind, Identity
 
 ISSUER: Final = "berth"
-
-
 NO_AUDIENCE: Final = "berth"
+"""The audience of a token that grants nothing, so that no registry accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GrantedToken:
-    """What a token says: whom it was given to, what was asked for, and what it grants by full repository name."""
+    """The content of a token: the identity, and the requested and granted actions by full repository name."""
 
     identity: Identity
-    asked: Mapping[str, frozenset[str]]
+    requested: Mapping[str, frozenset[str]]
     granted: Mapping[str, frozenset[str]]
     expires: float = 0.0  # seconds since the epoch
 
     def grants(self, name: str, actions: Sequence[str]) -> bool:
-        """Whether every one of these actions on the repository stands in the token."""
+        """Whether the token grants all these actions on this repository."""
         return self.granted.get(name, frozenset()).issuperset(actions)
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token is to say, apart from its times and its id; made once for many tokens. See `claims_of`."""
+    """The claims of a token without its times and its id, encoded once for many tokens. See `claims_of`."""
 
     rest: bytes  # the members of the JSON object, without its first brace
 
 
 def claims_of(
-    identity: Identity, asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]], projects: Sequence[str]
+    identity: Identity,
+    requested: Mapping[str, Sequence[str]],
+    access: Sequence[Mapping[str, Any]],
+    projects: Sequence[str],
 ) -> Claims:
     """The claims of a token with this grant: `access` in Distribution's form, on these projects."""
     claims = {
@@ -50,32 +52,36 @@ def claims_of(
         "sub": identity.name,
         "aud": [registry_audience(project) for project in projects] or [NO_AUDIENCE],
         "access": list(access),
-        "berth": {**_identity_claims(identity), "asked": _asked_in_vain(asked, access)},
+        "berth": {**_identity_claims(identity), "denied": _denied(requested, access)},
     }
     return Claims(json.dumps(claims, separators=(",", ":")).encode("ascii")[1:])
 
 
 def granted_token(claims: Mapping[str, Any]) -> GrantedToken:
+    """The content of a token with these verified claims. Raises KeyError, ValueError, TypeError or AttributeError."""
     own = claims["berth"]
     granted: dict[str, frozenset[str]] = {}
     for entry in claims["access"]:
         if entry["type"] == "repository":
             granted[entry["name"]] = granted.get(entry["name"], frozenset()) | frozenset(entry["actions"])
     identity = _identity(str(claims["sub"]), own)
-    vain = {name: frozenset(actions) for name, actions in own["asked"].items()}
-    asked = {name: granted.get(name, frozenset()) | vain.get(name, frozenset()) for name in (*granted, *vain)}
-    return GrantedToken(identity=identity, asked=asked, granted=granted, expires=float(claims["exp"]))
+    denied = {name: frozenset(actions) for name, actions in own["denied"].items()}
+    requested = {name: granted.get(name, frozenset()) | denied.get(name, frozenset()) for name in (*granted, *denied)}
+    return GrantedToken(identity=identity, requested=requested, granted=granted, expires=float(claims["exp"]))
 
 
-def _asked_in_vain(asked: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What was asked and is not granted; what is, stands in the grant, and a token has to fit into a header."""
+def _denied(requested: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Requested and not granted. Only these, because a token has to fit into a header."""
     granted = {entry["name"]: entry["actions"] for entry in access}
-    vain = {name: [one for one in actions if one not in granted.get(name, ())] for name, actions in asked.items()}
-    return {name: actions for name, actions in vain.items() if actions}
+    denied = {
+        name: [action for action in actions if action not in granted.get(name, ())]
+        for name, actions in requested.items()
+    }
+    return {name: actions for name, actions in denied.items() if actions}
 
 
 def _identity_claims(identity: Identity) -> dict[str, Any]:
-    """Everything of an identity but its name, which is the token's subject; what is empty is left out."""
+    """The fields of an identity without its name, which is the token's subject; empty optional fields are left out."""
     optional = {
         "groups": sorted(identity.groups),
         "token": identity.token,

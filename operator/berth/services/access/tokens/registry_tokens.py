@@ -1,6 +1,6 @@
-"""Registry tokens: signing them, and verifying those that come back.
+"""Signs registry tokens, and verifies those that clients send back.
 
-A token carries its leaf certificate (`x5c`), so registries and every replica of this service trust the CA alone and
+A token carries its leaf certificate (`x5c`), so registries and every replica of this service trust the CA alone, and
 the signing key rotates without a restart. Sources: Distribution "Token Authentication Specification" and its
 `registry/auth/token/token.go`; RFC 7515 (`x5c`), RFC 7518 (ES256).
 """
@@ -35,14 +35,14 @@ from berth.services.access.tokens.signing_keys import (
 
 _ES256: Final = ec.ECDSA(hashes.SHA256())
 _CLOCK_SKEW: Final = 60  # seconds before `nbf`; the same leeway as Distribution's
-_LOOK_INTERVAL: Final = 2.0  # seconds between two looks at the key files
+_RELOAD_SECONDS: Final = 2.0  # between two checks of the key files
 _CACHED_TOKENS: Final = 10_000
 _CACHED_BYTES: Final = 64 * 1024 * 1024
 _MAX_TOKEN_LENGTH: Final = 16_384
 
 
 class InvalidTokenError(Exception):
-    """The token is not one of ours, or it has expired. `sentence` may be told to the client."""
+    """The token is not one of ours, or it has expired. `sentence` is for the client."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -50,10 +50,10 @@ class InvalidTokenError(Exception):
 
 
 class TokenService:
-    """Signs with the key in `directory` (`tls.crt`, `tls.key`) and verifies what it signed, now or before.
+    """Signs with the key in `directory` (`tls.crt`, `tls.key`), and verifies tokens of this key and of earlier ones.
 
-    With `ca.crt` there (a bundle), what other replicas signed with another leaf of those authorities is verified too.
-    `clock` is seconds since the epoch, `token_id` gives a new `jti` each time, of letters and digits, `-` and `_`.
+    With a bundle `ca.crt` there, also tokens that other replicas signed with another leaf of those authorities.
+    `clock` returns seconds since the epoch, `token_id` a new `jti` of letters, digits, `-` and `_`.
     """
 
     def __init__(
@@ -64,34 +64,36 @@ class TokenService:
         self._clock = clock
         self._token_id = token_id
         self._keys: SigningKeys | None = None
-        self.file_stamp: tuple[object, ...] = ()
-        self.loaded = 0  # how often keys were loaded: what was verified before may not be trusted any more
-        self._next_look = 0.0
-        self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # every leaf that was loaded here
-        self._leaves: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # of others, from the same authorities
+        self._stamp: tuple[object, ...] = ()
+        self._key_generation = 0
+        self._next_check = 0.0
+        self._own: dict[str, tuple[ec.EllipticCurvePublicKey, float]] = {}  # each leaf that was loaded here
+        self._leaves: dict[
+            str, tuple[ec.EllipticCurvePublicKey, float]
+        ] = {}  # of other replicas, from the same authorities
         self._verified: BoundedCache[str, GrantedToken] = BoundedCache(
-            max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES, size_of=_size_of_verified
+            max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES, size_of=_size_of
         )
         self._log = structlog.get_logger("berth.access.tokens")
 
     @property
     def ready(self) -> bool:
-        """Whether a signing key is loaded. Looks at the files again when they may have changed."""
-        self._look()
+        """Whether a signing key is loaded."""
+        self._reload()
         return self._keys is not None
 
     @property
-    def leaf(self) -> str:
-        """The leaf that signs now, in base64; empty while no key is loaded."""
-        self._look()
-        return self._keys.leaf if self._keys is not None else ""
+    def key_generation(self) -> int:
+        """How often keys were loaded. After a change, tokens that were verified before may not be trusted any more."""
+        self._reload()
+        return self._key_generation
 
     def sign(self, claims: Claims) -> tuple[str, int]:
-        """A token that says this, and its `iat`.
+        """A token with these claims, and its `iat`.
 
         Raises RuntimeError while no key is loaded: the process is not ready then and gets no requests.
         """
-        self._look()
+        self._reload()
         if self._keys is None:
             raise RuntimeError(f"no signing key could be read from {self._directory}")
         issued = int(self._clock())
@@ -102,15 +104,15 @@ class TokenService:
         return (signed + b"." + signature).decode("ascii"), issued
 
     def verify(self, token: str) -> GrantedToken:
-        """What a token of ours says. Raises TokenRefused when it is forged, foreign, malformed or expired."""
-        known = self._verified.get(token)
-        if known is None:
-            known = self._read(token)
-            self._verified.put(token, known)
-        if known.expires <= self._clock():
+        """The content of a token of ours. Raises InvalidTokenError if it is forged, foreign, malformed or expired."""
+        verified = self._verified.get(token)
+        if verified is None:
+            verified = self._read(token)
+            self._verified.put(token, verified)
+        if verified.expires <= self._clock():
             self._verified.pop(token)
             raise InvalidTokenError("The registry token has expired; the client must ask for a new one.")
-        return known
+        return verified
 
     def _read(self, token: str) -> GrantedToken:
         refusal = InvalidTokenError("The registry token was not issued by this registry; log in again.")
@@ -138,7 +140,7 @@ class TokenService:
         return granted
 
     def _leaf_key(self, token: str) -> ec.EllipticCurvePublicKey:
-        self._look()
+        self._reload()
         chain = jwt.get_unverified_header(token).get("x5c")
         if not isinstance(chain, list) or len(chain) != 1 or not isinstance(chain[0], str):
             raise ValueError("a token of ours carries one leaf certificate")
@@ -153,7 +155,7 @@ class TokenService:
         return key
 
     def _trust(self, leaf: str) -> tuple[ec.EllipticCurvePublicKey, float]:
-        """The key of a leaf that our CA signed, and the end of its validity. Raises ValueError for any other."""
+        """The key of a leaf that our CA signed, and the end of its validity. Raises ValueError for any other leaf."""
         try:
             certificate = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
         except binascii.Error as error:
@@ -163,18 +165,18 @@ class TokenService:
         key = certificate.public_key()
         now = datetime.fromtimestamp(self._clock(), UTC)
         if not isinstance(key, ec.EllipticCurvePublicKey) or now < certificate.not_valid_before_utc:
-            raise ValueError("the leaf certificate is of no use")
+            raise ValueError("the leaf certificate cannot be used")
         return key, certificate.not_valid_after_utc.timestamp()
 
-    def _look(self) -> None:
-        """Load the key files when they have changed. A set that does not fit together leaves the present one."""
+    def _reload(self) -> None:
+        """Load the key files if they have changed. An inconsistent set leaves the present keys."""
         now = self._clock()
-        if now < self._next_look and self._keys is not None:
+        if now < self._next_check and self._keys is not None:
             return
-        self._next_look = now + _LOOK_INTERVAL
+        self._next_check = now + _RELOAD_SECONDS
         try:
             stamp = tuple(file_stamp(self._directory / name) for name in ("tls.crt", "tls.key", "ca.crt"))
-            if stamp == self.file_stamp:
+            if stamp == self._stamp:
                 return
             keys = load_keys(self._directory)
         except (OSError, ValueError, TypeError) as error:
@@ -182,9 +184,9 @@ class TokenService:
                 "the signing key could not be loaded", directory=str(self._directory), error=type(error).__name__
             )
             return
-        self._keys, self.file_stamp = keys, stamp
-        self.loaded += 1
-        # A leaf of before goes on being trusted, unless its authority was forgotten (a leak, docs/keys.md).
+        self._keys, self._stamp = keys, stamp
+        self._key_generation += 1
+        # Earlier leaves stay trusted, unless their authority is no longer in the bundle (after a leak, docs/keys.md).
         self._own = {
             leaf: known for leaf, known in self._own.items() if known[1] > now and still_trusted(leaf, keys.authorities)
         }
@@ -194,6 +196,6 @@ class TokenService:
         self._log.info("signing key loaded", directory=str(self._directory))
 
 
-def _size_of_verified(token: str, _granted: GrantedToken) -> int:
-    """Bytes of a token and, about twice as many, of what was read from it."""
+def _size_of(token: str, _granted: GrantedToken) -> int:
+    """Bytes of a token and, about twice as many, of its parsed content."""
     return 3 * len(token)

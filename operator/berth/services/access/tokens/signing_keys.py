@@ -1,4 +1,4 @@
-"""The signing key and the authorities that registry tokens are verified by."""
+"""Loads the signing key of registry tokens, and the authorities that verify them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ ALGORITHM: Final = "ES256"
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
+    """A private key with its certificate."""
+
     private: ec.EllipticCurvePrivateKey
-    leaf: str  # base64 of the DER, as it stands in x5c
-    header: bytes  # of every token, as it stands in one
+    leaf: str  # base64 of the DER form, as in `x5c`
+    header: bytes  # of every token, encoded
     until: float  # end of the leaf's validity
     authorities: tuple[x509.Certificate, ...]
 
 
 def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """A value that changes when the file is replaced; None without a file."""
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -36,6 +39,7 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def load_keys(directory: Path) -> SigningKeys:
+    """Read the files of a key. Raises OSError, ValueError or TypeError if they are absent or do not match."""
     certificate = x509.load_pem_x509_certificate((directory / "tls.crt").read_bytes())
     private = load_pem_private_key((directory / "tls.key").read_bytes(), password=None)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
@@ -58,10 +62,12 @@ def load_keys(directory: Path) -> SigningKeys:
 
 
 def still_trusted(leaf: str, authorities: Sequence[x509.Certificate]) -> bool:
+    """Whether one of these authorities issued this leaf (base64 of the DER form); true without any authority."""
     return not authorities or issued_by(x509.load_der_x509_certificate(base64.b64decode(leaf)), authorities)
 
 
 def issued_by(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> bool:
+    """Whether one of these authorities issued this certificate."""
     for authority in authorities:
         try:
             certificate.verify_directly_issued_by(authority)

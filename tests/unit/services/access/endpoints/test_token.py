@@ -32,7 +32,7 @@ async def test_an_editor_gets_what_was_asked_for(world: World) -> None:
         "cred": "Password",
         "kind": "User",
         "scopes": ["download", "modify", "view"],
-        "asked": {},
+        "denied": {},
         "failure": None,
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from berth.services.access.http.fast_path import FastPathProtocol, SignatureBatch
-from berth.services.access.http.messages import Request, Response
+from berth.services.access.http.messages import Handled, Request, Response
 
 IDLE = 5  # seconds, the setting of the server
 KNOWN = b"GET /token HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -18,10 +18,18 @@ UNKNOWN = b"GET /why HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Application:
-    """Knows one answer at once."""
+    """Responds to one path at once, and never to any other."""
 
-    def at_once(self, request: Request) -> Response | None:
-        return Response(200) if request.path == "/token" else None
+    def handle(self, request: Request) -> Handled:
+        return Response(200) if request.path == "/token" else Never()
+
+
+class Never:
+    """A response that never comes."""
+
+    def __await__(self) -> Generator[None, None, Response]:
+        while True:
+            yield
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,7 @@ class Connection:
             server_state=ServerState(),
             app_state={},
             _loop=self.loop,
-            turn=SignatureBatch(lambda act: act()),
+            batch=SignatureBatch(lambda act: act()),
         )
         self.protocol.connection_made(cast(Any, self.transport))
 

@@ -124,6 +124,6 @@ def test_the_largest_token_that_can_be_asked_for_fits_into_a_header_and_is_verif
     projects = [name.partition("/")[0].ljust(50, "p") for name in names]
     token, _ = world.tokens.sign(claims_of(identity, asked, granted, projects if allowed else []))
     read = world.tokens.verify(token)
-    assert read.asked == {name: {"pull", "push"} for name in names}
+    assert read.requested == {name: {"pull", "push"} for name in names}
     assert read.granted == {name: set(allowed) for name in names if allowed}
     assert len(f"Authorization: Bearer {token}") < 16 * 1024  # one of nginx's large_client_header_buffers
