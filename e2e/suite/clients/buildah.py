@@ -27,8 +27,8 @@ class Buildah:
         throttled=NOT_TOLD_TOO_MANY,
         notes=(
             LOST_AT.format("buildah login"),
-            "`buildah manifest push` (1.28) of an index that is refused ends with exit code 0 and without a word, and "
-            "nothing has been pushed. `podman manifest push` says it.",
+            "`buildah manifest push` (1.28) of a refused index ends with exit code 0 and without a message, although "
+            "nothing was pushed. `podman manifest push` shows the refusal.",
         ),
     )
 

@@ -27,9 +27,9 @@ class BuildKit:
         push="error: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="error: failed to solve: failed to push {ref}: denied: {sentence}",
         notes=(
-            "A cache that may not be imported is only warned of; the sentence stands in the warning.",
-            "Those who build on the same image at the same moment with one BuildKit are told what one of them is told, "
-            "because it asks once.",
+            "A refused import of a cache is only a warning; the sentence is in the warning.",
+            "Builds with the same base image, at the same moment and in one BuildKit, all get the response to one of "
+            "them, because BuildKit sends one request.",
         ),
     )
     refused_cache = "error: failed to solve: error writing layer blob: denied: {sentence}"

@@ -31,9 +31,9 @@ class Buildx:
         push="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
         manifest="ERROR: failed to build: failed to solve: failed to push {ref}: denied: {sentence}",
         notes=(
-            "With Docker's own builder an image of that name that Docker has already is used without asking.",
-            "A refused pull begins with `ERROR: failed to build: failed to solve`, or in place of the last words "
-            "`failed to run Build function`, whichever of its two halves ends first.",
+            "Docker's own builder uses an image that Docker already has, without a request to the registry.",
+            "A refused pull begins with `ERROR: failed to build: failed to solve`. The last words can also be "
+            "`failed to run Build function`: that depends on which of its two halves ends first.",
         ),
     )
 

@@ -14,9 +14,9 @@ from e2e.suite.world import COMMAND_SECONDS, HOST, Cluster, Person, Result
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_TAG = "latest"
-LOST_AT = "`{}` does not show what the registry says of a refusal; the next pull or push tells it."
-ASKS_AGAIN = "`{}` asks again for {} s before it tells of too many failed logins."
-ASKS_NOBODY = "`{}` asks nobody and takes any password; the next pull or push tells that it is wrong."
+LOST_AT = "`{}` does not show the registry's sentence; the next pull or push shows it."
+RETRIES = "`{}` retries for {} s before it reports too many failed logins."
+NO_REQUEST = "`{}` sends no request and accepts any password; the next pull or push reports a wrong one."
 
 
 @dataclass(frozen=True)

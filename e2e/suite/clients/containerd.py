@@ -32,7 +32,7 @@ class Ctr:
             "…: unexpected status from PUT request to "
             "https://{host}/v2/{path}/manifests/{version}: 403 Forbidden\ndenied: {sentence}"
         ),
-        notes=("`ctr` has no login: user name and password are given with each command.",),
+        notes=("`ctr` has no login: each command gets the user name and the password.",),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

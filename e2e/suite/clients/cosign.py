@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from e2e.suite.clients.client import ASKS_NOBODY, Ability, Outcome, Reference, Refusals, Seat, last_digest
+from e2e.suite.clients.client import NO_REQUEST, Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -28,7 +28,7 @@ class Cosign:
         pull_by_digest="Error: getting referrers: GET https://{host}/v2/{path}/referrers/{version}: DENIED: {sentence}",
         push="Error: POST https://{host}/v2/{path}/blobs/uploads/: DENIED: {sentence}",
         manifest="Error: PUT https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
-        notes=(ASKS_NOBODY.format("cosign login"),),
+        notes=(NO_REQUEST.format("cosign login"),),
     )
     refused_signature = (
         "Error: signing [{ref}]: signing digest: failed to upload layer: "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import ASKS_NOBODY, Ability, Outcome, Reference, Refusals, Seat, last_digest
+from e2e.suite.clients.client import NO_REQUEST, Ability, Outcome, Reference, Refusals, Seat, last_digest
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -22,7 +22,7 @@ class Crane:
         pull="Error: GET https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
         push="Error: POST https://{host}/v2/{path}/blobs/uploads/: DENIED: {sentence}",
         manifest="Error: PUT https://{host}/v2/{path}/manifests/{version}: DENIED: {sentence}",
-        notes=(ASKS_NOBODY.format("crane auth login"),),
+        notes=(NO_REQUEST.format("crane auth login"),),
     )
 
     def login(self, seat: Seat, user: str, password: str) -> Result:

@@ -24,7 +24,9 @@ _CLASSIC = Refusals(
     manifest="denied: {sentence}",
     login=_CONTAINERD.login,
     throttled=_CONTAINERD.throttled,
-    notes=("Before the sentence of a refused pull it guesses that the repository may not exist or need a login.",),
+    notes=(
+        "In front of the sentence of a refused pull, it guesses that the repository may not exist or needs a login.",
+    ),
 )
 
 

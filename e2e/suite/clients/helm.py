@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import ASKS_AGAIN, Ability, Outcome, Reference, Refusals, Seat, digest_after
+from e2e.suite.clients.client import RETRIES, Ability, Outcome, Reference, Refusals, Seat, digest_after
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -36,7 +36,7 @@ class Helm:
             'Error: authenticating to "{host}": GET "https://{host}/v2/": '
             'GET "https://{host}/token?service={host}": response status code 429: toomanyrequests: {sentence}'
         ),
-        notes=(ASKS_AGAIN.format("helm registry login", 30),),
+        notes=(RETRIES.format("helm registry login", 30),),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -32,9 +32,9 @@ class Kubelet:
             "denied: {sentence}"
         ),
         notes=(
-            "The same stands in the status of the container, after `Back-off pulling image`.",
-            "A Pod whose pull secret was revoked is told so like this. With an image that the node has, "
-            "`imagePullPolicy: Always` makes it ask.",
+            "The status of the container has the same text, after `Back-off pulling image`.",
+            "A Pod with a revoked pull secret gets this message. If the node already has the image, "
+            "the kubelet sends a request only with `imagePullPolicy: Always`.",
         ),
     )
     refused_status = refusals.pull.replace("Failed to pull image", "Back-off pulling image").replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.suite.clients.client import ASKS_AGAIN, Ability, Outcome, Reference, Refusals, Seat, digest_after
+from e2e.suite.clients.client import RETRIES, Ability, Outcome, Reference, Refusals, Seat, digest_after
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -25,7 +25,7 @@ class Oras:
         manifest="Error response from registry: denied: {sentence}",
         login="Error response from registry: unauthorized: {sentence}",
         throttled="Error response from registry: toomanyrequests: {sentence}",
-        notes=(ASKS_AGAIN.format("oras login", 15),),
+        notes=(RETRIES.format("oras login", 15),),
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:

@@ -77,7 +77,7 @@ def _generated() -> Iterator[str]:
     for what, template in _BESIDES:
         yield f"| {what} | {_code(template)} |"
     yield ""
-    yield "## What can not be cured, and what else to know"
+    yield "## Known limits and notes"
     yield ""
     for client in CLIENTS:
         for note in client.refusals.notes:
@@ -89,7 +89,7 @@ def _logins(client: Client) -> tuple[str, str]:
     if not isinstance(client, Login):
         return "no login of its own", _code("")
     if not client.refusals.login:
-        return "asks nobody", _code("")
+        return "sends no request", _code("")
     return _code(client.refusals.login), _code(client.refusals.throttled)
 
 

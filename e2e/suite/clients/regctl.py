@@ -28,8 +28,8 @@ class Regctl:
         throttled="failed to ping registry {host}: unauthorized",
         notes=(
             LOST_AT.format("regctl registry login"),
-            "The sentence stands inside the registry's answer, which is shown as it came; on a push warnings that "
-            "hold it come first.",
+            "The sentence is inside the registry's response, which regctl shows unchanged; on a push, warnings "
+            "with the same sentence come first.",
         ),
     )
 
