@@ -7,8 +7,8 @@ import json
 from urllib.parse import urlencode
 
 from tests.kit.access.served import Served
+from tests.kit.access.token_logins import LAPTOP, give_token
 from tests.kit.access.world import HOST, basic
-from tests.unit.services.access.endpoints.test_tokens_as_passwords import LAPTOP, give_token
 
 TARGET = "/token?" + urlencode({"service": HOST, "scope": "repository:genomics/aligner:pull"})
 

@@ -12,10 +12,10 @@ import pytest
 
 from berth.catalog.db.database import open_database
 from berth.services.access.upstream.catalog_client import CatalogClient
-from tests.component.access.test_real_registry import NAME, SCOPE, digest_of, image, push_blob, push_image
-from tests.component.catalog.test_api import Api, running_api, token
+from tests.kit.access.images import NAME, SCOPE, digest_of, image, push_blob, push_image
 from tests.kit.access.served import Served
 from tests.kit.access.world import OCI_MANIFEST
+from tests.kit.catalog.api import Api, running_api, token
 
 TAGS = "/v1/projects/genomics/repositories/aligner/tags"
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from berth.catalog.db.database import Database, open_database
+from tests.kit.catalog.cluster import Cluster, project_cluster
 from tests.kit.catalog.contents import Catalog
 from tests.kit.catalog.postgres import Postgres, running_postgres
 from tests.kit.catalog.registries import Registry, registry_with_client
+from tests.kit.control_plane import ControlPlane
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +51,11 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
     async with open_database(f"sqlite+aiosqlite:///{tmp_path}/catalog.db") as opened:
         await opened.migrate()
         yield opened
+
+
+@pytest.fixture
+def cluster(berth_crds: ControlPlane, unique: str) -> Cluster:
+    return project_cluster(berth_crds, unique)
 
 
 @pytest.fixture

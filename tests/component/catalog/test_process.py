@@ -17,11 +17,9 @@ import aiohttp
 import pytest
 
 from berth.oci import manifest as manifests
-from tests.component.catalog.test_publisher import Cluster, cluster, eventually, shown
+from tests.kit.catalog.cluster import Cluster, eventually, shown
 from tests.kit.catalog.contents import digest, image
 from tests.kit.control_plane import free_ports
-
-__all__ = ["cluster"]
 
 _RUN = """
 import sys

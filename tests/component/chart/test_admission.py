@@ -13,8 +13,8 @@ import pytest
 from berth.api import names
 from berth.api.sharing import SharingLevel
 from berth.desired.sharing.rbac import PERMISSIONS, ROLE_NAMES
-from tests.component.chart.test_chart import CHART, render
 from tests.kit.api import objects
+from tests.kit.chart import CHART, render
 from tests.kit.control_plane import ControlPlane
 
 RBAC = "rbac.authorization.k8s.io"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.component.chart.test_chart import CHART, helm, render
+from tests.kit.chart import CHART, helm, render
 
 GENERATED = CHART / "ci" / "generated-values.yaml"
 REPLICATED = ("access", "gateway", "catalog")

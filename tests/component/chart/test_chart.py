@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.kit.control_plane import ControlPlane, tool
+from tests.kit.chart import CHART, VALUES, helm, render
+from tests.kit.control_plane import ControlPlane
+from tests.kit.docs.pages import ROOT
 
-ROOT = Path(__file__).parents[3]
-CHART = ROOT / "charts" / "berth"
-VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 # What no built-in API serves: a cluster with cert-manager does.
 FOREIGN_KINDS = {"Certificate"}
-
-
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, check=False, timeout=60)
-
-
-def render(values: Path, *arguments: str) -> list[dict[str, Any]]:
-    result = helm("template", "berth", str(CHART), "--namespace", "berth-system", "--values", str(values), *arguments)
-    assert result.returncode == 0, result.stderr
-    return [document for document in yaml.safe_load_all(result.stdout) if document]
 
 
 def pods_of(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from berth.api.kinds import KINDS
 from berth.cli.kubectl.main import cli
-from tests.component.chart.test_chart import CHART, render
 from tests.kit.api import objects
+from tests.kit.chart import CHART, render
 from tests.kit.control_plane import ControlPlane
 
 VERBS = ("get", "list", "create", "update", "patch", "delete")

@@ -20,8 +20,8 @@ from berth.status.project import compute_project_status
 from berth.status.repository import compute_repository_status
 from tests.kit.control_plane import ControlPlane
 from tests.kit.desired.samples import inputs, project, repository
+from tests.kit.status.random_observations import random_observed
 from tests.kit.status.samples import HEALTHY, NOW
-from tests.unit.status.test_invariants import random_observed
 
 MEMBERS = {
     level: (

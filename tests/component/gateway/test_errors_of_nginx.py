@@ -6,7 +6,7 @@ import http.client
 
 import pytest
 
-from tests.component.gateway.conftest import Stage
+from tests.kit.gateway.stage import Stage
 from tests.kit.gateway.stub import Answer
 
 LINE = b"Host: localhost\r\n\r\n"

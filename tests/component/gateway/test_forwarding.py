@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.component.gateway.conftest import Stage
 from tests.kit.gateway.running import TOKEN
+from tests.kit.gateway.stage import Stage
 from tests.kit.gateway.stub import Answer, Respond, Seen
 
 NASTY = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.component.gateway.conftest import Stage
+from tests.kit.gateway.stage import Stage
 from tests.kit.gateway.stub import Answer, Respond
 
 BODY = '{"errors":[{"code":"DENIED","message":"Push needs \\"Edit\\" on genomics; ask $host \\u00e9."}]}'

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from berth.services.gateway.process import LOOK_SECONDS, RETRY_SECONDS, Watcher
-from tests.component.gateway.conftest import Stage
 from tests.kit.gateway.running import HOST, wait_for, write_certificate
+from tests.kit.gateway.stage import Stage
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.component.gateway.conftest import Stage
 from tests.kit.gateway.running import Gateway, free_port, wait_for
+from tests.kit.gateway.stage import Stage
 from tests.kit.gateway.stub import Answer
 
 BLOCK = b"berth" * 13107 + b"!"  # 64 KiB

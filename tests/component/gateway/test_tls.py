@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from tests.component.gateway.conftest import Stage
 from tests.kit.gateway.running import HOST
+from tests.kit.gateway.stage import Stage
 
 V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 CHACHA_FIRST = "ECDHE+CHACHA20:ECDHE+AESGCM"

@@ -8,10 +8,9 @@ import pytest
 
 from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
+from tests.kit.access.token_logins import LAPTOP, change, give_token
 from tests.kit.access.world import ClientResponse, World, write_keys
 from tests.kit.pki import Authority
-from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token
-from tests.unit.services.access.tokens.test_grant_cache import LAPTOP
 
 PULL = "repository:genomics/aligner:pull"
 FIRST, SECOND = (f"/v2/genomics/aligner/blobs/sha256:{digit * 64}" for digit in "ab")

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import jwt
 import pytest
 
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.api.token import TokenScope
 from berth.authz.messages import MessageFacts, sentence
-from berth.authz.model import AccessTokenRecord, Rule, Snapshot, Subject, User
-from berth.authz.token_format import make_token, token_sha256
-from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, ClientResponse, World, claims, told
+from berth.authz.model import AccessTokenRecord, Rule, Subject, User
+from berth.authz.token_format import token_sha256
+from tests.kit.access.token_logins import EVERYTHING, LAPTOP, change, give_token, pod_token
+from tests.kit.access.world import ClientResponse, World, claims, told
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 MANIFEST = "/v2/genomics/aligner/manifests/1"
-LAPTOP = make_token(b"1" * 32)
-EVERYTHING = frozenset(TokenScope)
-
-
-def give_token(world: World, scopes: frozenset[TokenScope] = EVERYTHING, **fields: Any) -> None:
-    """LAPTOP is a token of ann."""
-    record = AccessTokenRecord("ann-laptop", Subject(SubjectKind.USER, "ann"), scopes, **fields)
-    change(world, tokens={token_sha256(LAPTOP): record})
-
-
-def change(world: World, **fields: Any) -> None:
-    """The next generation of the policy."""
-    snapshot: Snapshot = world.snapshot
-    world.snapshot = replace(snapshot, generation=snapshot.generation + 1, **fields)
-
-
-def pod_token(world: World, audience: str = HOST, name: str = "builders:ci", **more: Any) -> str:
-    """A ServiceAccount token as a Pod has it."""
-    present = {"iss": ISSUER, "aud": [audience], "sub": f"system:serviceaccount:{name}", "exp": world.time + 600}
-    return jwt.encode({**present, **more}, CLUSTER_KEY, algorithm="RS256", headers={"kid": "cluster"})
 
 
 async def grant_of(world: World, password: str, user: str = "whatever") -> tuple[Mapping[str, Any], list[str]]:

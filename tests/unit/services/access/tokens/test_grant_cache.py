@@ -19,12 +19,11 @@ from berth.authz.token_format import make_token, token_sha256
 from berth.runtime.bounded_cache import BoundedCache
 from berth.services.access.http.messages import Request, Response
 from berth.services.access.tokens.grant_cache import RESPONSE_SECONDS
+from tests.kit.access.token_logins import LAPTOP, change, give_token, pod_token
 from tests.kit.access.world import AUTHORITY as TOKEN_AUTHORITY
 from tests.kit.access.world import HOST, World, basic, claims, write_keys
-from tests.unit.services.access.endpoints.test_tokens_as_passwords import change, give_token, pod_token
 
 SCOPE = "repository:genomics/aligner:pull,push"
-LAPTOP = make_token(b"1" * 32)
 
 
 async def unread() -> dict[str, Any]:
