@@ -46,6 +46,8 @@ generate: crds ## Write every generated file
 	@mv docs/reasons.md.new docs/reasons.md
 	@$(BIN)/python -m e2e.suite.clients.page <docs/clients.md >docs/clients.md.new
 	@mv docs/clients.md.new docs/clients.md
+	@$(BIN)/python -m tests.kit.docs.metrics_page <docs/metrics.md >docs/metrics.md.new
+	@mv docs/metrics.md.new docs/metrics.md
 
 static: venv ## Format, lint, types and layers
 	@$(BIN)/ruff format --check .
