@@ -178,7 +178,7 @@ def test_storage_that_should_shrink_is_refused_with_the_next_step(cluster: Clust
     refused = cluster.patch("project", project, _size("512Mi"))
     assert not refused.ok
     assert "spec.storage.persistentVolumeClaim.size" in refused.said
-    assert "may only grow: write 2Gi or more, or make a smaller Project and copy the images" in refused.said
+    assert "may only grow: write 2Gi or more, or create a smaller Project and copy the images" in refused.said
 
 
 def _size(size: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`AccessTest`: what the policy should say, beside the manifests that make it. A file; never applied to a cluster.
+"""`AccessTest`: expectations about the policy of the manifests beside it. A file; never applied to a cluster.
 
 Read by `kubectl berth policy test`. Not a kind of the API server: it has no CRD.
 """
@@ -24,8 +24,8 @@ IMAGE_PATTERN: Final = (
 """`project`, `project/repository`, with a tag or a digest, or both; without the host."""
 
 
-class AskerKind(StrEnum):
-    """Kinds of somebody who can log in. A team can not: test one of its members."""
+class TestSubjectKind(StrEnum):
+    """Kinds of subjects that can log in. A team cannot: test one of its members."""
 
     USER = "User"
     ROBOT = "Robot"
@@ -35,14 +35,14 @@ class AskerKind(StrEnum):
     PUBLIC = "Public"
 
 
-class Asker(ApiModel):
-    """Who tries."""
+class TestSubject(ApiModel):
+    """The subject whose access is tested."""
 
     kind: Annotated[
-        AskerKind,
+        TestSubjectKind,
         Field(
-            description="User, Robot, ServiceAccount; Group: somebody who is in it and is nobody else; "
-            "AuthenticatedUsers: somebody with a login whom nothing names; Public: nobody is logged in. No default."
+            description="User, Robot, ServiceAccount; Group: a login that is in the group and has no other name; "
+            "AuthenticatedUsers: a login that no rule names; Public: no login. No default."
         ),
     ]
     name: Annotated[
@@ -50,7 +50,7 @@ class Asker(ApiModel):
     ] = None
 
     @model_validator(mode="after")
-    def _named(self) -> Asker:
+    def _named(self) -> TestSubject:
         if well_named(self.kind.value, self.name):
             return self
         form = FORMS.get(self.kind.value)
@@ -58,9 +58,9 @@ class Asker(ApiModel):
 
 
 class Expectation(ApiModel):
-    """One line of a test."""
+    """One expected decision."""
 
-    subject: Annotated[Asker, Field(description="Who tries. No default.")]
+    subject: Annotated[TestSubject, Field(description="The subject whose access is tested. No default.")]
     scopes: Annotated[
         tuple[TokenScope, ...] | None,
         Field(min_length=1, description="Scopes of the token that is used. Default: all of them, as with a password."),
@@ -76,9 +76,9 @@ class Expectation(ApiModel):
         ),
     ]
     allowed: Annotated[bool, Field(description="Whether it should be allowed. No default.")]
-    reason: Annotated[
-        Reason | None, Field(description="With allowed: false, the reason that should be told. Default: any.")
-    ] = None
+    reason: Annotated[Reason | None, Field(description="With allowed: false, the expected reason. Default: any.")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _reason_of_a_refusal(self) -> Expectation:
@@ -96,9 +96,9 @@ class Expectation(ApiModel):
 
 
 class AccessTestSpec(ApiModel):
-    """What the policy should say, and when."""
+    """The expectations, and the time they apply to."""
 
-    at: Annotated[Time | None, Field(description="The clock of the test, RFC 3339. Default: now.")] = None
+    at: Annotated[Time | None, Field(description="Time of the decisions, RFC 3339. Default: now.")] = None
     expect: Annotated[tuple[Expectation, ...], Field(min_length=1, description="The expectations. No default.")]
 
 
@@ -106,4 +106,4 @@ class AccessTest(Resource):
     """Expectations about the policy of the manifests beside it."""
 
     kind: Literal["AccessTest"] = "AccessTest"
-    spec: Annotated[AccessTestSpec, Field(description="What the policy should say, and when.")]
+    spec: Annotated[AccessTestSpec, Field(description="The expectations, and the time they apply to.")]

@@ -1,8 +1,7 @@
-"""What every model of the API shares: naming, leniency on reading, object metadata.
+"""The base of every API model: naming, tolerance of unknown fields, object metadata.
 
-The models are read from what the API server returns, so unknown fields (of a newer version) are ignored, and they
-are the only source of the CRDs (see `berth.api.generate.crd`). Bounds and patterns stand here once and hold in both
-places.
+The models read what the API server returns, so unknown fields (of a newer version) are ignored. They are also the only
+source of the CRDs (see `berth.api.generate.crd`), so bounds and patterns are written once.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from pydantic.alias_generators import to_camel
 from berth.api.names import API_VERSION
 
 UNOBSERVED: Final = -1
-"""`status.observedGeneration` of an object that no controller has looked at yet (kstatus: in progress)."""
+"""`status.observedGeneration` of an object that no controller has reconciled yet (kstatus: in progress)."""
 
 
 def rfc3339(moment: datetime) -> str:
     """An aware time as Kubernetes writes it: UTC, whole seconds, `Z`. A naive time raises ValueError."""
     if moment.tzinfo is None:
-        raise ValueError("a time without a zone can not be written")
+        raise ValueError("a time without a zone cannot be written")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -52,10 +51,10 @@ class ApiModel(BaseModel):
     )
 
     def to_dict(self) -> dict[str, Any]:
-        """A spec, a status or a part of one as the API server takes it: camelCase, JSON types, absent fields left out.
+        """A spec, a status or a part of one for the API server: camelCase, JSON types, absent fields left out.
 
-        Fields with a default are written out, so this is for what Berth writes, never for sending back what a person
-        wrote; and `metadata` has only what Berth reads of it, so an object to apply is put together from its parts.
+        Only for content that Berth writes: fields with a default are written out, so sending a person's object back
+        would change it. `metadata` has only the fields that Berth reads, so an object to apply is built from its parts.
         """
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
@@ -76,12 +75,12 @@ class ObjectMeta(ApiModel):
 
     @property
     def being_deleted(self) -> bool:
-        """Whether a delete was asked for; finalizers may still hold the object."""
+        """Whether the object was deleted and only its finalizers keep it."""
         return self.deletion_timestamp is not None
 
 
 class Resource(ApiModel):
-    """A custom resource. Every kind adds `kind`, `spec` and, where a controller reports on it, `status`."""
+    """A custom resource. Every kind adds `kind`, `spec` and, if a controller reports on it, `status`."""
 
     api_version: str = API_VERSION
     metadata: ObjectMeta

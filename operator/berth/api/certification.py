@@ -1,4 +1,4 @@
-"""`Certification`: somebody may push. A kind of its own, so that RBAC can give "may certify" to some people alone."""
+"""`Certification`: the permission to push. A separate kind, so that RBAC can grant "may certify" separately."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CertificationSubjectKind(StrEnum):
 
 
 class CertificationSubject(ApiModel):
-    """Who is certified."""
+    """The certified subject."""
 
     model_config = ConfigDict(json_schema_extra=rules(*name_rules(CertificationSubjectKind)))
 
@@ -39,30 +39,36 @@ class CertificationSubject(ApiModel):
 
 
 class CertificationSpec(ApiModel):
-    """Who is certified, by whom, on what evidence, until when."""
+    """The certified subject, the certifier, the evidence and the end."""
 
-    subject: Annotated[CertificationSubject, Field(description="Who is certified. No default.")]
+    subject: Annotated[CertificationSubject, Field(description="The certified subject. No default.")]
     certified_by: Annotated[
-        str, Field(min_length=1, max_length=253, description="Person or office that certified. No default.")
+        str,
+        Field(min_length=1, max_length=253, description="Person or office that issued the certification. No default."),
     ]
     evidence: Annotated[
-        str | None, Field(max_length=1000, description="Where the proof is, usually an address. Default: none.")
+        str | None, Field(max_length=1000, description="Where the evidence is, usually a URL. Default: none.")
     ] = None
     valid_until: Annotated[
         Time | None,
-        Field(description="First moment at which it no longer holds, RFC 3339. Default: until the object is deleted."),
+        Field(
+            description="First time at which the certification is no longer valid, RFC 3339. "
+            "Default: valid until the object is deleted."
+        ),
     ] = None
 
 
 class CertificationStatus(ObjectStatus):
-    """Whether the certification holds."""
+    """The state of a certification."""
 
 
 class Certification(Resource):
-    """A certification to push. Certification gates push alone, never pull."""
+    """A certification to push. Certification applies to pushes alone, never to pulls."""
 
     kind: Literal["Certification"] = "Certification"
-    spec: Annotated[CertificationSpec, Field(description="Who is certified, by whom, on what evidence, until when.")]
-    status: Annotated[CertificationStatus, Field(description="Whether it holds; written by Berth alone.")] = (
-        CertificationStatus()
-    )
+    spec: Annotated[
+        CertificationSpec, Field(description="The certified subject, the certifier, the evidence and the end.")
+    ]
+    status: Annotated[
+        CertificationStatus, Field(description="The state of the certification; written by Berth alone.")
+    ] = CertificationStatus()

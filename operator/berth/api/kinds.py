@@ -20,7 +20,7 @@ CATEGORY: Final = "berth"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of `kubectl get`. One with `wide` shows with `-o wide` alone."""
+    """A column of `kubectl get`; with `wide`, of `-o wide` alone."""
 
     name: str
     path: str
@@ -42,7 +42,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """The kind as manifests write it."""
+        """The value of `kind` in manifests."""
         return self.model.__name__
 
     @property
@@ -52,11 +52,11 @@ class Kind:
 
     @property
     def has_status(self) -> bool:
-        """Whether a controller reports on it. A generated kind has no status: it is what it says."""
+        """Whether a controller reports on the kind. A generated kind has no status."""
         return "status" in self.model.model_fields
 
     def url(self, namespace: str | None = None, name: str | None = None) -> str:
-        """The path of the collection (of all namespaces when none is given), or of one object, at the API server."""
+        """The API path of the collection (of all namespaces without one), or of one object."""
         place = f"namespaces/{namespace}/" if namespace else ""
         return f"/apis/{GROUP}/{VERSION}/{place}{self.plural}" + (f"/{name}" if name else "")
 
@@ -65,10 +65,10 @@ def _condition(kind: str, part: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].{part}'
 
 
-_READY: Final = Column("Ready", _condition("Ready", "status"), "Whether everything is as the spec says.")
+_READY: Final = Column("Ready", _condition("Ready", "status"), "Whether the state matches the spec.")
 _REASON: Final = Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.")
-_MESSAGE: Final = Column("Message", _condition("Ready", "message"), "The sentence and the next step.", wide=True)
-_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since it was made.", "date")
+_MESSAGE: Final = Column("Message", _condition("Ready", "message"), "Explanation with the next step.", wide=True)
+_AGE: Final = Column("Age", ".metadata.creationTimestamp", "Time since the creation.", "date")
 
 PROJECT: Final = Kind(
     model=Project,
@@ -100,7 +100,7 @@ DOCKER_REPOSITORY: Final = Kind(
         Column("Address", ".status.address", "Name to pull and push, without tag."),
         Column("Tags", ".status.tagCount", "Number of tags.", "integer"),
         Column("Last push", ".status.lastPush.at", "Time since the newest push.", "date"),
-        Column("By", ".status.lastPush.by", "Who made the newest push.", wide=True),
+        Column("By", ".status.lastPush.by", "The subject of the newest push.", wide=True),
         _MESSAGE,
         _AGE,
     ),
@@ -117,7 +117,7 @@ REGISTRY_USER: Final = Kind(
         Column("Type", ".spec.type", "Person or Robot."),
         Column("Certified", _condition("Certified", "status"), "Whether the user may push."),
         Column("Because", _condition("Certified", "reason"), "Certified, NoCertification or CertificationExpired."),
-        Column("Until", ".status.certifiedUntil", "Latest end of the certifications, past or to come."),
+        Column("Until", ".status.certifiedUntil", "Latest end of the certifications, past or future."),
         Column("Disabled", ".spec.disabled", "Whether every request is refused.", "boolean", wide=True),
         _MESSAGE,
         _AGE,
@@ -133,9 +133,9 @@ CERTIFICATION: Final = Kind(
         _READY,
         _REASON,
         Column("Kind", ".spec.subject.kind", "User, Robot or ServiceAccount.", wide=True),
-        Column("Subject", ".spec.subject.name", "Who is certified."),
-        Column("Certified by", ".spec.certifiedBy", "Who certified."),
-        Column("Valid until", ".spec.validUntil", "First moment at which it no longer holds."),
+        Column("Subject", ".spec.subject.name", "The certified subject."),
+        Column("Certified by", ".spec.certifiedBy", "Person or office that issued the certification."),
+        Column("Valid until", ".spec.validUntil", "First time at which it is no longer valid."),
         _MESSAGE,
         _AGE,
     ),
@@ -163,11 +163,11 @@ ACCESS_TOKEN: Final = Kind(
     columns=(
         _READY,
         _REASON,
-        Column("Owner", ".spec.owner.name", "Whose token it is."),
-        Column("Scopes", ".spec.scopes", "What it may be used for."),
-        Column("Expires", ".spec.expiresAt", "First moment at which it no longer holds."),
-        Column("Last used", ".status.lastUsed", "Time since somebody logged in with it.", "date"),
-        Column("Description", ".spec.description", "What it is for.", wide=True),
+        Column("Owner", ".spec.owner.name", "Owner of the token."),
+        Column("Scopes", ".spec.scopes", "Scopes of the token."),
+        Column("Expires", ".spec.expiresAt", "First time at which it is no longer valid."),
+        Column("Last used", ".status.lastUsed", "Time since the last login with it.", "date"),
+        Column("Description", ".spec.description", "Purpose of the token.", wide=True),
         _MESSAGE,
         _AGE,
     ),
@@ -182,11 +182,11 @@ ACCESS_POLICY: Final = Kind(
         Column("Project", ".spec.project", "Project id."),
         Column("Repository", ".spec.repository", "Repository path; empty on the project's own."),
         Column("State", ".spec.state", "Active, Trashed or Suspended."),
-        Column("Rights", ".spec.summary", "Who has which level, and until when where it ends by itself."),
+        Column("Rights", ".spec.summary", "Subjects with their levels, and the end of those that expire."),
         Column(
             "Source",
             ".spec.rules[0].source",
-            "Sharing (of the Project) or LocalSharing (of the repository); a right by PullSecret says so itself.",
+            "Sharing (of the Project) or LocalSharing (of the repository); rules from PullSecret are marked in Rights.",
         ),
         _AGE,
     ),

@@ -1,4 +1,4 @@
-"""Names that clusters, manifests and other people's tools rely on. No I/O.
+"""Names that clusters, manifests and external tools depend on. Pure.
 
 Sources: Kubernetes object names (RFC 1123), OCI distribution spec 1.1 "Pulling manifests" (repository
 and tag grammar), and the recommended labels of Kubernetes.
@@ -29,7 +29,7 @@ LABEL_PULL_NAMESPACE: Final = f"{GROUP}/pull-namespace"
 
 ANNOTATION_DESIRED_HASH: Final = f"{GROUP}/desired-hash"
 ANNOTATION_RECONCILE_REQUESTED: Final = "reconcile.fluxcd.io/requestedAt"
-# Each new value of one of these, set by a person, rotates once; Berth notes the value that it has honoured.
+# Each new value of one of these, set by a person, triggers one rotation; Berth records the value that it has handled.
 ANNOTATION_ROTATE_PULL_SECRETS: Final = f"{GROUP}/rotate-pull-secrets"  # on a Project
 ANNOTATION_ROTATE_SIGNING_KEY: Final = f"{GROUP}/rotate-signing-key"  # on the Secret of a leaf
 ANNOTATION_ROTATE_AUTHORITY: Final = f"{GROUP}/rotate-authority"  # on the Secret of an authority
@@ -41,12 +41,12 @@ REGISTRY_NAME: Final = "registry"
 REGISTRY_PORT: Final = 5000
 PROJECT_POLICY_NAME: Final = "project"
 
-# Audiences of the projected ServiceAccount tokens with which Berth's own processes prove who they are.
+# Audiences of the projected ServiceAccount tokens that authenticate Berth's own processes.
 AUDIENCE_ACCESS: Final = "berth-access"
 AUDIENCE_CATALOG: Final = "berth-catalog"
 
 PATH_POLICY_REVISION: Final = "/policy-revision"
-"""Where a replica of access says how far its policy has come, to Berth's own processes alone."""
+"""Path of the access service that returns its policy revision, to Berth's own processes alone."""
 
 PROJECT_ID_MAX_LENGTH: Final = 50
 PROJECT_ID_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?$"
@@ -80,30 +80,30 @@ _SLUG_MAX_LENGTH = 52
 
 
 def project_namespace(project_id: str) -> str:
-    """The namespace that holds everything of a project."""
+    """The namespace of a project."""
     return f"berth-{project_id}"
 
 
 def registry_audience(project_id: str) -> str:
-    """The `aud` of tokens for one project's registry; unique for each, so that no token serves two."""
+    """The `aud` of tokens for a project's registry; unique, so that no token is valid for two registries."""
     return f"berth-registry/{project_id}"
 
 
 def registry_host(project_id: str, cluster_domain: str) -> str:
-    """`host:port` of a project's registry as reached from inside the cluster."""
+    """`host:port` of a project's registry inside the cluster."""
     return f"{REGISTRY_NAME}.{project_namespace(project_id)}.svc.{cluster_domain}:{REGISTRY_PORT}"
 
 
 def pull_secret_name(project_id: str) -> str:
-    """The Secret with which a namespace pulls from a project."""
+    """The name of the pull secret of a project in another namespace."""
     return f"berth-{project_id}"
 
 
 def pull_robot_name(project_id: str, namespace: str) -> str:
-    """The RegistryUser with whose token a namespace pulls from a project: `genomics.pull.analysis`.
+    """The RegistryUser behind the pull secret of a namespace: `genomics.pull.analysis`.
 
-    Where that is too long for a user name (63) the end is a hash instead. Neither form can be taken for the other,
-    because a project id holds no dot.
+    If that is too long for a user name (63), the end is a hash. The two forms cannot collide, because a project id
+    has no dot.
     """
     name = f"{project_id}.pull.{namespace}"
     if len(name) <= 63:
@@ -115,8 +115,8 @@ def pull_robot_name(project_id: str, namespace: str) -> str:
 def repository_object_name(path: str) -> str:
     """The `metadata.name` of a generated object for a repository path.
 
-    A path that already is a short DNS label names the object itself. Any other path gives a readable slug and
-    the first eight hexadecimal digits of its SHA-256, because two paths may give one slug (`a/b` and `a-b`).
+    A path that is a short DNS label is the name itself. Any other path gives a readable slug and the first eight
+    hexadecimal digits of its SHA-256, because two paths may give one slug (`a/b` and `a-b`).
     """
     slug = _NOT_IN_SLUG.sub("-", path).strip("-")
     if slug == path and len(slug) <= _SLUG_MAX_LENGTH:
@@ -126,9 +126,9 @@ def repository_object_name(path: str) -> str:
 
 
 def claim_rank(path: str, name: str, created: str) -> tuple[str, bool, str]:
-    """The order of DockerRepositories that claim one path; the smallest has it, in every process alike.
+    """The sort key of DockerRepositories that claim one path. The smallest one gets it, in every process alike.
 
-    `created` is `metadata.creationTimestamp`, which counts whole seconds: of two from the same second the one that a
-    push would make stands first, then the name decides.
+    `created` is `metadata.creationTimestamp` in whole seconds. Of two objects from the same second, the one with the
+    generated name comes first; then the name decides.
     """
     return created, name != repository_object_name(path), name

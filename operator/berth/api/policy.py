@@ -20,7 +20,7 @@ from berth.api.subjects import SubjectName
 
 
 class PolicyState(StrEnum):
-    """Whether requests are decided by the rules or refused altogether."""
+    """Whether the rules decide or every request is refused."""
 
     ACTIVE = "Active"
     TRASHED = "Trashed"
@@ -28,7 +28,7 @@ class PolicyState(StrEnum):
 
 
 class Action(StrEnum):
-    """What a level lets somebody do."""
+    """An action that a level allows."""
 
     VIEW = "view"
     PULL = "pull"
@@ -55,11 +55,11 @@ _ORDER: Final = (
 ACTIONS: Final[Mapping[SharingLevel, tuple[Action, ...]]] = {
     level: tuple(action for _, action in _ORDER[: position + 1]) for position, (level, _) in enumerate(_ORDER)
 }
-"""What each level lets somebody do: its own action and those of the levels before it."""
+"""The actions that each level allows: its own and those of the levels before it."""
 
 
 class PolicyRule(ApiModel):
-    """One subject and what it may do."""
+    """One subject, its level and its actions."""
 
     kind: Annotated[SubjectKind, Field(description="Kind of subject, as in sharing.")]
     name: Annotated[
@@ -70,25 +70,24 @@ class PolicyRule(ApiModel):
         tuple[Action, ...],
         Field(
             max_length=len(Action),
-            description="What the level lets the subject do, weakest first; push needs a Certification too. "
-            "Absent: what the level says.",
+            description="Actions that the level allows, weakest first; push also needs a Certification. "
+            "Absent: those of the level.",
             json_schema_extra=ATOMIC,
         ),
     ] = ()
     source: Annotated[
         RuleSource,
         Field(
-            description="Where it comes from: Sharing or PullSecret (of the Project), or LocalSharing (of the "
-            "DockerRepository). A rule for a Team holds for its members; who they are, the RegistryTeam says."
+            description="The field that gives the rule: Sharing or PullSecret (of the Project), or LocalSharing (of "
+            "the DockerRepository). A rule for a Team applies to the members in its RegistryTeam."
         ),
     ]
     expires_at: Annotated[
         Time | None,
         Field(
-            description="When the access ends unless it is renewed, RFC 3339: for PullSecret the end of the robot's "
-            "newest token, which rotation moves on. Absent: as long as it is shared, or no token was made yet. Ends "
-            "that are somebody's own, wherever they push or log in, stand in their RegistryUser (certifiedUntil), "
-            "Certification or AccessToken."
+            description="When the access ends unless it is renewed, RFC 3339: for PullSecret the expiry of the robot's "
+            "newest token, which rotation extends. Absent: no end, or no token yet. The ends of certifications and "
+            "logins are in RegistryUser (certifiedUntil), Certification and AccessToken."
         ),
     ] = None
 
@@ -96,10 +95,10 @@ class PolicyRule(ApiModel):
 def project_rules(
     project: Project, *, allow_public: bool, token_ends: Mapping[str, datetime] = MappingProxyType({})
 ) -> tuple[PolicyRule, ...]:
-    """Every rule of a project: its sharing, in the order in which people wrote it, then its robots of pull secrets.
+    """Every rule of a project: its sharing in the order of the spec, then the robots of its pull secrets.
 
-    Entries for Public are left out unless the installation allows them. `token_ends` is when the newest token of each
-    robot ends. Both the generated policies and whatever decides without a cluster get their rules here.
+    Entries for Public are left out unless the installation allows them. `token_ends` has the expiry of each robot's
+    newest token. The generated policies and the offline policy tests both use this function.
     """
     return (
         *_shared(project.spec.sharing, RuleSource.SHARING, allow_public=allow_public),
@@ -108,7 +107,7 @@ def project_rules(
 
 
 def local_rules(repository: DockerRepository, *, allow_public: bool) -> tuple[PolicyRule, ...] | None:
-    """The rules of a repository with local sharing; None for one that inherits its project's."""
+    """The rules of a repository with local sharing; None if it inherits its project's."""
     sharing = repository.spec.local_sharing
     return None if sharing is None else _shared(sharing, RuleSource.LOCAL_SHARING, allow_public=allow_public)
 
@@ -142,9 +141,9 @@ SUMMARY_MAX_LENGTH: Final = 250
 
 
 def rules_summary(rules: Iterable[PolicyRule]) -> str:
-    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut where it is long.
+    """The rules on one line, for `kubectl get`: `User curator Administer, Team authors Edit`; cut if it is long.
 
-    What comes from a pull secret says so, and its end: `Robot genomics.pull.analysis Download by PullSecret until
+    A rule from a pull secret has its source and its end: `Robot genomics.pull.analysis Download by PullSecret until
     2027-01-23`.
     """
     words = [_words(rule) for rule in rules]
@@ -155,7 +154,7 @@ def rules_summary(rules: Iterable[PolicyRule]) -> str:
             break
         shown += 1
     more = [f"and {len(words) - shown} more"] if shown < len(words) else []
-    return ", ".join((*words[:shown], *more)) or "nobody"
+    return ", ".join((*words[:shown], *more)) or "none"
 
 
 def _words(rule: PolicyRule) -> str:
@@ -180,13 +179,13 @@ class AccessPolicySpec(ApiModel):
     ] = PolicyState.ACTIVE
     summary: Annotated[
         str | None,
-        Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line. Absent: never told."),
+        Field(max_length=SUMMARY_MAX_LENGTH, description="The rules on one line. Absent: not written."),
     ] = None
     rules: Annotated[
         tuple[PolicyRule, ...],
         Field(
             max_length=SHARING_MAX_ITEMS + PULL_SECRETS_MAX_ITEMS,
-            description="Who may do what; whoever is not named may do nothing. Default: nobody.",
+            description="Subjects and their levels. A subject without a rule has no access. Default: none.",
             json_schema_extra=ATOMIC,
         ),
     ] = ()

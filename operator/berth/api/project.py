@@ -1,4 +1,4 @@
-"""`Project`: a private registry of its own, declared."""
+"""`Project`: a declared private registry."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESERVED = ", ".join(f"'{name}'" for name in sorted(RESERVED_PROJECT_IDS))
 
 
 class StorageType(StrEnum):
-    """What holds a project's bytes."""
+    """The kind of a project's storage."""
 
     PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
 
@@ -43,7 +43,7 @@ class AccessMode(StrEnum):
 
 
 class RepositoryCreation(StrEnum):
-    """How repositories come into being."""
+    """How repositories are created."""
 
     ON_PUSH = "OnPush"
     DECLARED = "Declared"
@@ -65,15 +65,15 @@ class PersistentVolumeClaimStorage(ApiModel):
             rule(
                 """has(self.storageClassName) == has(oldSelf.storageClassName)
                    && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)""",
-                "can not be changed, a volume stays in its class: undo the change, "
-                "or make a new Project and copy the images",
+                "cannot be changed, a volume stays in its class: undo the change, "
+                "or create a new Project and copy the images",
                 at=".storageClassName",
             ),
             rule(
                 """(has(self.accessMode) ? self.accessMode : 'ReadWriteOnce')
                    == (has(oldSelf.accessMode) ? oldSelf.accessMode : 'ReadWriteOnce')""",
-                "can not be changed, a volume keeps its mode: undo the change, "
-                "or make a new Project and copy the images",
+                "cannot be changed, a volume keeps its mode: undo the change, "
+                "or create a new Project and copy the images",
                 at=".accessMode",
             ),
         )
@@ -88,9 +88,9 @@ class PersistentVolumeClaimStorage(ApiModel):
                 rule(
                     """!isQuantity(self) || !isQuantity(oldSelf)
                        || !quantity(self).isLessThan(quantity(oldSelf))""",
-                    "may only grow: write the former size or more, or make a smaller Project and copy the images",
+                    "may only grow: write the former size or more, or create a smaller Project and copy the images",
                     message_expression="""'may only grow: write ' + oldSelf
-                       + ' or more, or make a smaller Project and copy the images'""",
+                       + ' or more, or create a smaller Project and copy the images'""",
                 ),
             ),
         ),
@@ -98,20 +98,20 @@ class PersistentVolumeClaimStorage(ApiModel):
     storage_class_name: Annotated[
         ObjectName | None,
         Field(
-            description="StorageClass of the claim; can not be changed. Default: the cluster's default class.",
+            description="StorageClass of the claim; cannot be changed. Default: the cluster's default class.",
         ),
     ] = None
     access_mode: Annotated[
         AccessMode,
         Field(
             description="ReadWriteOnce: one replica. ReadWriteMany: several replicas, needs a class that offers it. "
-            "Can not be changed. Default: ReadWriteOnce."
+            "Cannot be changed. Default: ReadWriteOnce."
         ),
     ] = AccessMode.READ_WRITE_ONCE
 
 
 class Storage(ApiModel):
-    """Where a project's bytes are."""
+    """The storage of a project."""
 
     type: Annotated[StorageType, Field(description="Kind of storage: PersistentVolumeClaim. No default.")]
     persistent_volume_claim: Annotated[
@@ -130,7 +130,7 @@ class ComputeResources(ApiModel):
 
 
 def _within_limit(resource: str) -> dict[str, str]:
-    """The rule that a container does not ask for more of a resource than its limit lets it use."""
+    """The rule that a request is at most its limit."""
     request, limit = f"string(self.requests.{resource})", f"string(self.limits.{resource})"
     return rule(
         f"""!has(self.requests) || !has(self.requests.{resource}) || !has(self.limits) || !has(self.limits.{resource})
@@ -147,10 +147,11 @@ class Resources(ApiModel):
     model_config = ConfigDict(json_schema_extra=rules(_within_limit("cpu"), _within_limit("memory")))
 
     requests: Annotated[
-        ComputeResources | None, Field(description="What is reserved on the node. Default: of the installation.")
+        ComputeResources | None,
+        Field(description="Resources reserved on the node. Default: those of the installation."),
     ] = None
     limits: Annotated[
-        ComputeResources | None, Field(description="What is never exceeded. Default: of the installation.")
+        ComputeResources | None, Field(description="Upper limits. Default: those of the installation.")
     ] = None
 
 
@@ -163,25 +164,25 @@ class RegistrySettings(ApiModel):
     ] = 1
     resources: Annotated[
         Resources | None,
-        Field(description="Requests and limits of each registry container. Default: of the installation."),
+        Field(description="Requests and limits of each registry container. Default: those of the installation."),
     ] = None
 
 
 class Limits(ApiModel):
-    """Limits on what is pushed."""
+    """Limits on pushes."""
 
     layer_size: Annotated[
         SizeText | None,
         Field(
             description="Largest layer that may be pushed, in bytes as a quantity (decimal: 100G). "
-            "Default: of the installation.",
+            "Default: that of the installation.",
             json_schema_extra=rules(_size("100G")),
         ),
     ] = None
 
 
 class PullSecret(ApiModel):
-    """A namespace whose Pods may pull."""
+    """A namespace whose Pods may pull from the project."""
 
     namespace: Annotated[
         NamespaceName,
@@ -199,7 +200,7 @@ class PullSecret(ApiModel):
 
 
 class ProjectSpec(ApiModel):
-    """What a project should be."""
+    """The desired state of a project."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -209,7 +210,7 @@ class ProjectSpec(ApiModel):
                    || (has(self.storage.persistentVolumeClaim.accessMode)
                        && self.storage.persistentVolumeClaim.accessMode == 'ReadWriteMany')""",
                 "above 1 needs a volume that several pods can write: set it to 1, "
-                "or make the Project with spec.storage.persistentVolumeClaim.accessMode ReadWriteMany",
+                "or create the Project with spec.storage.persistentVolumeClaim.accessMode ReadWriteMany",
                 at=".registry.replicas",
             ),
         )
@@ -219,38 +220,38 @@ class ProjectSpec(ApiModel):
         str | None, Field(max_length=100, description="Name for people. Default: metadata.name.")
     ] = None
     description: Annotated[
-        str | None, Field(max_length=2000, description="What the project is for, in plain text. Default: none.")
+        str | None, Field(max_length=2000, description="Purpose of the project, in plain text. Default: none.")
     ] = None
-    storage: Annotated[Storage, Field(description="Where the project's images are kept. No default.")]
+    storage: Annotated[Storage, Field(description="Storage of the project's images. No default.")]
     registry: Annotated[
         RegistrySettings | None, Field(description="The project's registry process. Default: one replica.")
     ] = None
     sharing: Annotated[
         tuple[Share, ...],
         sharing_field(
-            "Who has which level in the project. A repository's localSharing replaces it there. One document: who "
-            "writes it writes all of it. Default: nobody."
+            "Subjects and their levels in the project. A repository's localSharing replaces it there. Atomic: each "
+            "writer replaces the whole list. Default: not shared."
         ),
     ] = ()
     repository_creation: Annotated[
         RepositoryCreation,
         Field(
-            description="OnPush: the first push makes the repository. Declared: only a DockerRepository object does. "
+            description="OnPush: the first push creates the repository. Declared: only a DockerRepository object does. "
             "Default: OnPush."
         ),
     ] = RepositoryCreation.ON_PUSH
-    limits: Annotated[Limits | None, Field(description="Limits on pushes. Default: of the installation.")] = None
+    limits: Annotated[Limits | None, Field(description="Limits on pushes. Default: those of the installation.")] = None
     pull_secrets: Annotated[
         tuple[PullSecret, ...],
         Field(
             max_length=PULL_SECRETS_MAX_ITEMS,
-            description="Namespaces that get a pull secret: the login of a robot of their own, which may download and "
-            "is rotated by Berth. Default: none.",
+            description="Namespaces that get a pull secret: the login of a robot with Download, made for the namespace "
+            "and rotated by Berth. Default: none.",
             json_schema_extra=keyed_by("namespace"),
         ),
     ] = ()
     suspend: Annotated[
-        bool, Field(description="Scale the registry to zero and refuse every request, keep everything. Default: false.")
+        bool, Field(description="Scale the registry to zero and refuse every request; all data stays. Default: false.")
     ] = False
     trashed: Annotated[
         bool,
@@ -262,7 +263,7 @@ class ProjectSpec(ApiModel):
 
 
 class StorageStatus(ApiModel):
-    """The project's storage as it is."""
+    """The observed state of a project's storage."""
 
     capacity: Annotated[
         str | None,
@@ -271,7 +272,7 @@ class StorageStatus(ApiModel):
 
 
 class InventoryEntry(ApiModel):
-    """One object that the operator made for a project."""
+    """One object that the operator created for a project."""
 
     group: Annotated[str, Field(max_length=253, description="API group; empty for core.")]
     version: Annotated[str, Field(max_length=63, description="API version with which it was last written.")]
@@ -281,30 +282,32 @@ class InventoryEntry(ApiModel):
 
 
 class PullSecretStatus(ApiModel):
-    """What became of one entry of spec.pullSecrets."""
+    """The state of one entry of spec.pullSecrets."""
 
     namespace: Annotated[str, Field(max_length=63, description="The namespace.")]
-    served: Annotated[bool, Field(description="Whether its pull secret is there and valid.")]
+    served: Annotated[bool, Field(description="Whether its pull secret exists and is valid.")]
     reason: Annotated[
-        str, Field(max_length=128, description="Why, as one word of a closed list (docs/crds/conditions.md).")
+        str, Field(max_length=128, description="Reason, one word of a closed list (docs/crds/conditions.md).")
     ]
     message: Annotated[
         str | None,
-        Field(max_length=MESSAGE_MAX_LENGTH, description="Why, and the next step. Absent: nothing is left to do."),
+        Field(
+            max_length=MESSAGE_MAX_LENGTH, description="Explanation with the next step. Absent: nothing is left to do."
+        ),
     ] = None
     secret_name: Annotated[
-        str | None, Field(max_length=253, description="Name of the Secret there. Absent: there is none.")
+        str | None, Field(max_length=253, description="Name of the Secret there. Absent: none exists.")
     ] = None
     rotated_at: Annotated[
-        Time | None, Field(description="When its password was last made anew, RFC 3339. Absent: never.")
+        Time | None, Field(description="When its password was last rotated, RFC 3339. Absent: never.")
     ] = None
 
 
 class ProjectStatus(ObjectStatus):
-    """What a project is."""
+    """The observed state of a project."""
 
     namespace: Annotated[
-        str | None, Field(max_length=63, description="Namespace with everything of the project. Absent: not made yet.")
+        str | None, Field(max_length=63, description="Namespace of the project. Absent: not created yet.")
     ] = None
     address: Annotated[
         str | None, Field(max_length=400, description="Prefix of the project's image names. Absent: not known yet.")
@@ -312,7 +315,9 @@ class ProjectStatus(ObjectStatus):
     registry_version: Annotated[
         str | None, Field(max_length=64, description="Version of the registry. Absent: not deployed yet.")
     ] = None
-    storage: Annotated[StorageStatus | None, Field(description="The storage as it is. Absent: not known yet.")] = None
+    storage: Annotated[
+        StorageStatus | None, Field(description="The observed state of the storage. Absent: not known yet.")
+    ] = None
     repositories: Annotated[
         int | None, Field(ge=0, description="Number of repositories, trashed ones too. Absent: not counted yet.")
     ] = None
@@ -320,7 +325,7 @@ class ProjectStatus(ObjectStatus):
         tuple[PullSecretStatus, ...],
         Field(
             max_length=PULL_SECRETS_MAX_ITEMS,
-            description="What became of spec.pullSecrets, namespace by namespace. Default: none asked for.",
+            description="The state of each entry of spec.pullSecrets. Default: none requested.",
             json_schema_extra=keyed_by("namespace"),
         ),
     ] = ()
@@ -328,15 +333,15 @@ class ProjectStatus(ObjectStatus):
         tuple[InventoryEntry, ...],
         Field(
             max_length=500,
-            description="Every object that the operator made for the project; what is no longer wanted is removed by "
-            "it. Default: none.",
+            description="Every object that the operator created for the project; objects that are no longer desired "
+            "are deleted by this list. Default: none.",
             json_schema_extra=ATOMIC,
         ),
     ] = ()
 
 
 class Project(Resource):
-    """A private container registry of its own: storage, registry, sharing and limits. Its name is the project id."""
+    """A private container registry: storage, registry, sharing and limits. Its name is the project id."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -361,10 +366,10 @@ class Project(Resource):
     )
 
     kind: Literal["Project"] = "Project"
-    spec: Annotated[ProjectSpec, Field(description="What the project should be.")]
-    status: Annotated[ProjectStatus, Field(description="What the project is; written by Berth alone.")] = (
-        ProjectStatus()
-    )
+    spec: Annotated[ProjectSpec, Field(description="The desired state of the project.")]
+    status: Annotated[
+        ProjectStatus, Field(description="The observed state of the project; written by Berth alone.")
+    ] = ProjectStatus()
 
     @property
     def project_id(self) -> str:

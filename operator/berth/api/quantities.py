@@ -26,7 +26,7 @@ _FACTORS: Final = {
 
 
 def exact_quantity(text: str) -> Decimal:
-    """The value of a quantity in its unit (bytes, cores). Raises ValueError for what Kubernetes does not accept."""
+    """The value of a quantity in its unit (bytes, cores). Raises ValueError for text that Kubernetes refuses."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is not a quantity: write a number and a unit, for example 50Gi")
@@ -39,7 +39,7 @@ def exact_quantity(text: str) -> Decimal:
 def parse_quantity(text: str) -> int:
     """The value of a quantity as a whole number of its unit, rounded up as Kubernetes' `Value()` does.
 
-    Raises ValueError for what Kubernetes does not accept.
+    Raises ValueError for text that Kubernetes refuses.
     """
     return int(exact_quantity(text).to_integral_value(rounding=ROUND_CEILING))
 
@@ -64,9 +64,9 @@ _DURATION: Final = re.compile(r"(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?", 
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration. Raises ValueError, with one sentence, for anything else."""
+    """Parse hours, minutes and seconds. Raises ValueError, with one sentence, for anything else."""
     found = _DURATION.fullmatch(text) if text else None
     if found is None:
-        raise ValueError(f"{text!r} is no duration: write hours, minutes and seconds, for example 720h or 1h30m")
+        raise ValueError(f"{text!r} is not a duration: write hours, minutes and seconds, for example 720h or 1h30m")
     hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)

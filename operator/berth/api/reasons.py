@@ -1,6 +1,6 @@
-"""The closed list of reasons for which Berth refuses an operation.
+"""The closed list of reasons for refusals.
 
-One word, one sentence, one anchor in the documentation each. A new one is an API change.
+Each has one word, one sentence and one anchor in the documentation. A new one is an API change.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why an operation was refused, in the order in which the checks of the chain tell them."""
+    """The reason of a refusal, in the order of the checks."""
 
     INVALID_REQUEST = "InvalidRequest"
     BAD_CREDENTIALS = "BadCredentials"

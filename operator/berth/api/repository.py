@@ -1,4 +1,4 @@
-"""`DockerRepository`: one repository of a project, made by hand or by the first push."""
+"""`DockerRepository`: one repository of a project, applied by a person or created by the first push."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ImageName = Annotated[
     matching(
         r"^[a-zA-Z0-9][a-zA-Z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9._-]+)+$",
         "must be an image with its registry and without tag, for example example.org/tools/aligner: "
-        "the tags stand in external.tags",
+        "write the tags in external.tags",
         max_length=400,
     ),
 ]
@@ -29,14 +29,14 @@ _EFFECTIVE_PATH = "(has({0}.spec.repository) ? {0}.spec.repository : {0}.metadat
 
 
 class ExternalTag(ApiModel):
-    """A tag of an image that is hosted elsewhere."""
+    """A tag of an image that is hosted in another registry."""
 
     name: Annotated[TagName, Field(description="The tag. No default.")]
     digest: Annotated[Digest, Field(description="Digest of its manifest, sha256:… or sha512:…. No default.")]
 
 
 class External(ApiModel):
-    """An image that is catalogued here and hosted elsewhere."""
+    """An image that is catalogued here and hosted in another registry."""
 
     image: Annotated[
         ImageName,
@@ -55,22 +55,22 @@ class External(ApiModel):
 
 
 class DockerRepositorySpec(ApiModel):
-    """What a repository should be."""
+    """The desired state of a repository."""
 
     repository: Annotated[
         RepositoryPath | None,
         Field(
-            description="Path below the project, for example tools/aligner; can not be changed. Default: metadata.name."
+            description="Path below the project, for example tools/aligner; cannot be changed. Default: metadata.name."
         ),
     ] = None
     description: Annotated[
-        str | None, Field(max_length=2000, description="What the repository holds, in plain text. Default: none.")
+        str | None, Field(max_length=2000, description="Content of the repository, in plain text. Default: none.")
     ] = None
     local_sharing: Annotated[
         tuple[Share, ...] | None,
         sharing_field(
-            "Sharing of this repository alone. Present, even empty, it replaces the project's sharing; the two never "
-            "merge. Default: absent, the project's sharing holds."
+            "Sharing of this repository alone. If present, even empty, it replaces the project's sharing; the two "
+            "never merge. Default: absent, the project's sharing applies."
         ),
     ] = None
     trashed: Annotated[
@@ -82,15 +82,18 @@ class DockerRepositorySpec(ApiModel):
     ] = False
     external: Annotated[
         External | None,
-        Field(description="Catalogue an image that is hosted elsewhere; nothing can be pushed. Default: hosted here."),
+        Field(
+            description="Catalogue an image that is hosted in another registry; pushes are refused. "
+            "Default: hosted here."
+        ),
     ] = None
 
 
 class TagStatus(ApiModel):
-    """A tag as it is."""
+    """The observed state of a tag."""
 
     name: Annotated[str, Field(max_length=128, description="The tag.")]
-    digest: Annotated[str, Field(max_length=135, description="Digest of the manifest that the tag names now.")]
+    digest: Annotated[str, Field(max_length=135, description="Digest of the manifest that the tag points to.")]
     media_type: Annotated[
         str | None, Field(max_length=255, description="Media type of the manifest. Absent: not known.")
     ] = None
@@ -98,13 +101,15 @@ class TagStatus(ApiModel):
         str | None,
         Field(
             max_length=32,
-            description="Size of all that the manifest names, in bytes as a rounded quantity. Absent: not known.",
+            description="Size of all content of the manifest, in bytes as a rounded quantity. Absent: not known.",
         ),
     ] = None
     pushed_at: Annotated[
         Time | None, Field(description="When the tag was last moved, RFC 3339. Absent: not known.")
     ] = None
-    pushed_by: Annotated[str | None, Field(max_length=320, description="Who moved it. Absent: not known.")] = None
+    pushed_by: Annotated[str | None, Field(max_length=320, description="Subject that moved it. Absent: not known.")] = (
+        None
+    )
 
 
 class LastPush(ApiModel):
@@ -112,12 +117,12 @@ class LastPush(ApiModel):
 
     tag: Annotated[str | None, Field(max_length=128, description="The tag. Absent: pushed by digest.")] = None
     digest: Annotated[str, Field(max_length=135, description="Digest of the manifest.")]
-    at: Annotated[Time, Field(description="When, RFC 3339.")]
-    by: Annotated[str | None, Field(max_length=320, description="Who. Absent: not known.")] = None
+    at: Annotated[Time, Field(description="Time of the push, RFC 3339.")]
+    by: Annotated[str | None, Field(max_length=320, description="Subject that pushed. Absent: not known.")] = None
 
 
 class DockerRepositoryStatus(ObjectStatus):
-    """What a repository is."""
+    """The observed state of a repository."""
 
     address: Annotated[
         str | None, Field(max_length=600, description="Name to pull and push, without tag. Absent: not known yet.")
@@ -150,10 +155,11 @@ class DockerRepository(Resource):
             ),
             rule(
                 f"{_EFFECTIVE_PATH.format('self')} == {_EFFECTIVE_PATH.format('oldSelf')}",
-                "can not be changed, image names would break: keep it, or make another DockerRepository and copy the "
+                "cannot be changed, image names would break: keep it, or create another DockerRepository and copy the "
                 "images",
-                message_expression=f"""'can not be changed, image names would break: keep '
-                   + {_EFFECTIVE_PATH.format("oldSelf")} + ', or make another DockerRepository and copy the images'""",
+                message_expression=f"""'cannot be changed, image names would break: keep '
+                   + {_EFFECTIVE_PATH.format("oldSelf")} + ', or create another
+                   DockerRepository and copy the images'""",
                 at=".spec.repository",
             ),
         )
@@ -161,11 +167,11 @@ class DockerRepository(Resource):
 
     kind: Literal["DockerRepository"] = "DockerRepository"
     spec: Annotated[
-        DockerRepositorySpec, Field(description="What the repository should be. Default: all defaults.")
+        DockerRepositorySpec, Field(description="The desired state of the repository. Default: all defaults.")
     ] = DockerRepositorySpec()
-    status: Annotated[DockerRepositoryStatus, Field(description="What the repository is; written by Berth alone.")] = (
-        DockerRepositoryStatus()
-    )
+    status: Annotated[
+        DockerRepositoryStatus, Field(description="The observed state of the repository; written by Berth alone.")
+    ] = DockerRepositoryStatus()
 
     @property
     def path(self) -> str:

@@ -1,4 +1,4 @@
-"""The words with which models say what plain JSON schema can not: CEL rules, list semantics, shared field types."""
+"""Schema extensions of the models: CEL rules, list semantics, shared field types."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ USER_NAME_MAX_LENGTH: Final = 63
 def rule(expression: str, message: str = "", *, message_expression: str = "", at: str = "") -> dict[str, str]:
     """One CEL validation (`x-kubernetes-validations`).
 
-    `message` is what people see after the name of the field: what is wrong and the fix. `message_expression` (CEL, a
-    string) replaces it where the sentence names a value; `message` is then what is shown if it fails. `at` is the path
-    below this schema that is blamed, for example `.metadata.name`.
+    `message` follows the name of the field: what is wrong and the fix. `message_expression` (CEL, a string) replaces it
+    if the sentence contains a value; `message` is then the fallback. `at` is the path of the reported field below this
+    schema, for example `.metadata.name`.
     """
     made = {"rule": " ".join(expression.split())}
     if message:
@@ -34,24 +34,24 @@ def rule(expression: str, message: str = "", *, message_expression: str = "", at
 
 
 def rules(*made: dict[str, str]) -> dict[str, Any]:
-    """For `json_schema_extra` of a model or field."""
+    """The rules as `json_schema_extra` of a model or field."""
     return {"x-kubernetes-validations": list(made)}
 
 
 ATOMIC: Final[dict[str, Any]] = {"x-kubernetes-list-type": "atomic"}
-"""A list that is one document: whoever writes it writes all of it."""
+"""A list that each writer replaces as a whole."""
 
 SET: Final[dict[str, Any]] = {"x-kubernetes-list-type": "set"}
-"""A list of scalars without order or duplicates; several writers may each own some."""
+"""A list of scalars without order or duplicates; several writers may each own some items."""
 
 
 def keyed_by(*keys: str) -> dict[str, Any]:
-    """A list whose items are told apart by these fields."""
+    """A list whose items are identified by these fields."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
 def matching(pattern: str, message: str, *, max_length: int) -> Any:
-    """A string field of that form. People see `message`, the form and the fix, never the regular expression."""
+    """A string field that matches `pattern`. People see `message` with the form and the fix, never the expression."""
 
     def as_rule(schema: dict[str, Any]) -> None:
         del schema["pattern"]
@@ -63,12 +63,12 @@ def matching(pattern: str, message: str, *, max_length: int) -> Any:
 def quoted(text: str) -> str:
     """A text as a CEL raw string. Raises ValueError for one with a single quote."""
     if "'" in text:
-        raise ValueError(f"{text!r} can not stand between single quotes")
+        raise ValueError(f"{text!r} cannot be quoted with single quotes")
     return f"r'{text}'"
 
 
 def _text(value: object) -> object:
-    """Manifests may say `cpu: 1`; inside Berth a quantity is text."""
+    """Convert a number to text: manifests may have `cpu: 1`, and models keep quantities as text."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
@@ -93,7 +93,7 @@ ComputeQuantity = Annotated[
 """A Kubernetes quantity that may be written as a number, as in any container's resources."""
 
 SizeText = Annotated[str, Field(max_length=32)]
-"""A size as text; the field's CEL rule checks that it is a quantity, because its sentence is the better one."""
+"""A size as text; a CEL rule of the field checks that it is a quantity, because it has the better message."""
 
 ObjectName = Annotated[
     str,
@@ -104,7 +104,7 @@ ObjectName = Annotated[
         max_length=253,
     ),
 ]
-"""metadata.name of some other object."""
+"""metadata.name of another object."""
 
 NamespaceName = Annotated[
     str,
@@ -128,8 +128,8 @@ RepositoryPath = Annotated[
     str,
     matching(
         REPOSITORY_PATTERN,
-        "must be a repository path like tools/aligner: use lower-case letters and digits, within a component parted "
-        "by one dot, one or two underscores, or hyphens; no slash at the begin or end",
+        "must be a repository path like tools/aligner: use lower-case letters and digits, separated within a "
+        "component by one dot, one or two underscores, or hyphens; no slash at the beginning or end",
         max_length=REPOSITORY_MAX_LENGTH,
     ),
 ]
@@ -137,7 +137,7 @@ TagName = Annotated[
     str,
     matching(
         TAG_PATTERN,
-        "must be a tag: use letters, digits, underscores, dots and hyphens, and begin with none of the last two",
+        "must be a tag: use letters, digits, underscores, dots and hyphens, and do not begin with a dot or hyphen",
         max_length=128,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Sharing: who has which level. Used by projects, repositories and the generated policies."""
+"""Sharing: subjects and their levels, for projects, repositories and the generated policies."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class SubjectKind(StrEnum):
 
 
 NAMED_KINDS: Final = tuple(kind for kind in SubjectKind if kind.value in FORMS)
-"""The kinds that need a name; the others mean everybody of a sort."""
+"""The kinds that need a name."""
 
 
 class SharingLevel(StrEnum):
-    """Sharing levels, weakest first; each includes the ones before it. Compared by `rank`."""
+    """Sharing levels, weakest first; each includes those before it. Compared by `rank`."""
 
     rank: int
     """1 for the weakest level."""
@@ -66,12 +66,12 @@ class Share(ApiModel):
             *name_rules(NAMED_KINDS, optional=True),
             rule(
                 "self.kind != 'AuthenticatedUsers' || !has(self.name)",
-                "kind AuthenticatedUsers means everybody with a login: remove name",
+                "kind AuthenticatedUsers means everyone with a login: remove name",
             ),
-            rule("self.kind != 'Public' || !has(self.name)", "kind Public means everybody: remove name"),
+            rule("self.kind != 'Public' || !has(self.name)", "kind Public means everyone: remove name"),
             rule(
                 "self.kind != 'Public' || self.level in ['View', 'Download']",
-                "kind Public may View or Download at most: choose one of these, or name who may do more",
+                "kind Public may View or Download at most: choose one of these, or share with a named subject",
             ),
         )
     )
@@ -80,8 +80,8 @@ class Share(ApiModel):
         SubjectKind,
         Field(
             description="User or Robot: one RegistryUser of that type. Team: a RegistryTeam. Group: a group of the "
-            "identity provider. ServiceAccount: of the cluster. AuthenticatedUsers: everybody with a login. Public: "
-            "everybody, without a login too, where the installation allows it. No default."
+            "identity provider. ServiceAccount: of the cluster. AuthenticatedUsers: everyone with a login. Public: "
+            "everyone, even without a login, if the installation allows it. No default."
         ),
     ]
     name: Annotated[
@@ -102,9 +102,9 @@ class Share(ApiModel):
 
 def sharing_field(description: str) -> object:
     """A sharing list: one atomic document that names no subject twice."""
-    # The keys are computed once (the outer list of one). The place where a key first stands is its own place, and never
-    # a later one, so the sum of these places is 0 + 1 + 2 … only if no key stands twice: half the comparisons of a
-    # search from both ends, which 200 of the longest names would not afford.
+    # The keys are computed once (the outer list of one). The first index of a key is at most its own index, so the sum
+    # of the first indexes is 0 + 1 + 2 … only if no key is repeated. This needs half the comparisons of a search from
+    # both ends, which would exceed the cost limit with 200 of the longest names.
     unique = rule(
         """[self.map(s, s.kind + '/' + (has(s.name) ? s.name : ''))].all(keys, size(keys) == 0
            || keys.map(k, keys.indexOf(k)).sum() == size(keys) * (size(keys) - 1) / 2)""",

@@ -1,4 +1,4 @@
-"""What every status has in common."""
+"""The common part of every status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ObjectStatus(ApiModel):
         int,
         Field(
             ge=UNOBSERVED,
-            description="The metadata.generation that this status is about. Default -1: not looked at yet.",
+            description="The metadata.generation that this status is about. Default -1: not reconciled yet.",
         ),
     ] = UNOBSERVED
     conditions: Annotated[
@@ -31,5 +31,5 @@ class ObjectStatus(ApiModel):
     ] = ()
 
     def condition(self, kind: str) -> Condition | None:
-        """The condition of that type, if there is one."""
+        """The condition of this type; None without one."""
         return next((found for found in self.conditions if found.type == kind), None)

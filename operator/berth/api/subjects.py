@@ -1,7 +1,4 @@
-"""Subjects: with whom something is shared, who is in a team, who owns a token, who is certified.
-
-Each kind of subject has its own form of name; the rules for them stand here once.
-"""
+"""Subjects of sharing, teams, tokens and certifications: the form of their names, for each kind."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from berth.api.schema import DNS_SUBDOMAIN_PATTERN, USER_NAME_MAX_LENGTH, quoted
 SERVICE_ACCOUNT_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 SERVICE_ACCOUNT_MAX_LENGTH: Final = 317  # a namespace (63), a slash and the name of a ServiceAccount (253)
 SUBJECT_NAME_MAX_LENGTH: Final = 200
-"""Characters of a subject's name. Longer ones exist, but a list of 200 of them could not be checked within the API
-server's budget for one rule; a ServiceAccount with such a name can still be listed by a RegistryUser."""
+"""Characters of a subject's name. Longer ones exist, but a list of 200 of them exceeds the API server's cost limit for
+one rule. A RegistryUser can still list a ServiceAccount with a longer name."""
 
 SubjectName = Annotated[str, Field(min_length=1, max_length=SUBJECT_NAME_MAX_LENGTH)]
 """The name of a subject; its form depends on the kind beside it (`name_rules`)."""
@@ -26,7 +23,7 @@ SubjectName = Annotated[str, Field(min_length=1, max_length=SUBJECT_NAME_MAX_LEN
 
 @dataclass(frozen=True, slots=True)
 class NameForm:
-    """How subjects of one kind are named. `what` ends the sentence "write …"."""
+    """The form of the names of one kind. `what` ends the sentence "write …"."""
 
     pattern: str
     max_length: int
@@ -57,7 +54,7 @@ FORMS: Final = {
 def name_rules(kinds: Iterable[str], *, optional: bool = False) -> list[dict[str, str]]:
     """The CEL rules of an object with `kind` and `name`, one for each of `kinds`.
 
-    `optional`: the schema lets the name be absent, because kinds without one may stand there too.
+    `optional`: the name may be absent, because some kinds have none.
     """
     present = "has(self.name) && " if optional else ""
     return [
@@ -72,7 +69,7 @@ def name_rules(kinds: Iterable[str], *, optional: bool = False) -> list[dict[str
 
 
 def well_named(kind: str, name: str | None) -> bool:
-    """Whether that is a name for a subject of that kind; for a kind that has none, whether it is absent."""
+    """Whether `name` is valid for a subject of this kind; for a kind without names, whether it is absent."""
     form = FORMS.get(kind)
     if form is None:
         return name is None

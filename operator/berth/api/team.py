@@ -1,4 +1,4 @@
-"""`RegistryTeam`: users, robots, ServiceAccounts and groups that things are shared with together."""
+"""`RegistryTeam`: users, robots, ServiceAccounts and groups that share rights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MEMBERS_MAX_ITEMS: Final = 1000
 
 
 class MemberKind(StrEnum):
-    """Kinds of subjects that can be in a team. Teams can not: there is nothing to follow and no circle to close."""
+    """Kinds of subjects that can be in a team. Teams cannot, so there are no cycles."""
 
     USER = "User"
     ROBOT = "Robot"
@@ -25,15 +25,15 @@ class MemberKind(StrEnum):
 
 
 class TeamMember(ApiModel):
-    """One member."""
+    """One member of a team."""
 
     model_config = ConfigDict(json_schema_extra=rules(*name_rules(MemberKind)))
 
     kind: Annotated[
         MemberKind,
         Field(
-            description="User or Robot: a RegistryUser of that type. ServiceAccount: of the cluster. Group: whoever is "
-            "in that group of the identity provider. No default."
+            description="User or Robot: a RegistryUser of that type. ServiceAccount: of the cluster. Group: every "
+            "login in this group of the identity provider. No default."
         ),
     ]
     name: Annotated[
@@ -46,7 +46,7 @@ class TeamMember(ApiModel):
 
 
 class RegistryTeamSpec(ApiModel):
-    """Who is in the team."""
+    """The members of a team."""
 
     display_name: Annotated[
         str | None, Field(max_length=100, description="Name for people. Default: metadata.name.")
@@ -55,20 +55,20 @@ class RegistryTeamSpec(ApiModel):
         tuple[TeamMember, ...],
         Field(
             max_length=MEMBERS_MAX_ITEMS,
-            description="The members, each once; several writers may each own some. Default: nobody.",
+            description="The members, each once; several writers may each own some. Default: none.",
             json_schema_extra=keyed_by("kind", "name"),
         ),
     ] = ()
 
 
 class RegistryTeamStatus(ObjectStatus):
-    """What a team is."""
+    """The observed state of a team."""
 
     members: Annotated[int | None, Field(ge=0, description="Number of members. Absent: not counted yet.")] = None
 
 
 class RegistryTeam(Resource):
-    """People and machines that something is shared with together; a change of it takes effect at once, everywhere."""
+    """Users, robots, ServiceAccounts and groups that share rights. A change takes effect at once, everywhere."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -81,7 +81,7 @@ class RegistryTeam(Resource):
     )
 
     kind: Literal["RegistryTeam"] = "RegistryTeam"
-    spec: Annotated[RegistryTeamSpec, Field(description="Who is in the team. Default: nobody.")] = RegistryTeamSpec()
-    status: Annotated[RegistryTeamStatus, Field(description="What the team is; written by Berth alone.")] = (
-        RegistryTeamStatus()
-    )
+    spec: Annotated[RegistryTeamSpec, Field(description="The members of the team. Default: none.")] = RegistryTeamSpec()
+    status: Annotated[
+        RegistryTeamStatus, Field(description="The observed state of the team; written by Berth alone.")
+    ] = RegistryTeamStatus()

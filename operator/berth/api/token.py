@@ -1,4 +1,4 @@
-"""`AccessToken`: a token with which somebody logs in, known by its hash alone: safe in Git, useless if leaked."""
+"""`AccessToken`: a login token, stored as its hash alone: safe in Git, useless if leaked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TokenOwnerKind(StrEnum):
 
 
 class TokenScope(StrEnum):
-    """What a token may be used for, whatever its owner may do."""
+    """What a token may be used for, within the rights of its owner."""
 
     VIEW = "view"
     DOWNLOAD = "download"
@@ -30,7 +30,7 @@ class TokenScope(StrEnum):
 
 
 class TokenOwner(ApiModel):
-    """Whose token it is."""
+    """The owner of a token."""
 
     kind: Annotated[TokenOwnerKind, Field(description="User or Robot: a RegistryUser of that type. No default.")]
     name: Annotated[UserName, Field(description="metadata.name of the RegistryUser. No default.")]
@@ -41,16 +41,18 @@ Sha256 = Annotated[
     matching(
         SHA256_PATTERN,
         "must be the SHA-256 of the token in 64 lower-case hexadecimal digits: "
-        "make one with kubectl berth token create",
+        "create one with kubectl berth token create",
         max_length=64,
     ),
 ]
 
 
 class AccessTokenSpec(ApiModel):
-    """Whose token it is, what it may be used for, and until when."""
+    """The owner, the scopes and the expiry of a token."""
 
-    owner: Annotated[TokenOwner, Field(description="Whose rights it has. Can not be changed. No default.")]
+    owner: Annotated[
+        TokenOwner, Field(description="Owner of the token, whose rights it has. Cannot be changed. No default.")
+    ]
     scopes: Annotated[
         tuple[TokenScope, ...],
         Field(
@@ -62,46 +64,49 @@ class AccessTokenSpec(ApiModel):
         ),
     ]
     sha256: Annotated[
-        Sha256, Field(description="SHA-256 of the whole secret, in hexadecimal digits. Can not be changed. No default.")
+        Sha256, Field(description="SHA-256 of the whole secret, in hexadecimal digits. Cannot be changed. No default.")
     ]
     expires_at: Annotated[
         Time | None,
-        Field(description="First moment at which it no longer holds, RFC 3339. Default: until the object is deleted."),
+        Field(
+            description="First time at which the token is no longer valid, RFC 3339. "
+            "Default: valid until the object is deleted."
+        ),
     ] = None
     description: Annotated[
-        str | None, Field(max_length=500, description="What it is for, for people. Default: none.")
+        str | None, Field(max_length=500, description="Purpose of the token, in plain text. Default: none.")
     ] = None
 
 
 class AccessTokenStatus(ObjectStatus):
-    """What became of the token."""
+    """The observed state of a token."""
 
     last_used: Annotated[
         Time | None,
-        Field(description="When somebody last logged in with it, to the hour, RFC 3339. Absent: never, so far."),
+        Field(description="Time of the last login with it, to the hour, RFC 3339. Absent: never."),
     ] = None
 
 
 class AccessToken(Resource):
-    """A token that logs its owner in, for what its scopes allow. Deleting the object revokes it at once."""
+    """A token that logs its owner in, limited by its scopes. Deleting the object revokes it at once."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
                 "self.spec.owner == oldSelf.spec.owner",
-                "can not be changed: delete this AccessToken and make another for the other owner",
+                "cannot be changed: delete this AccessToken and create another for the other owner",
                 at=".spec.owner",
             ),
             rule(
                 "self.spec.sha256 == oldSelf.spec.sha256",
-                "can not be changed: delete this AccessToken and make another for the other secret",
+                "cannot be changed: delete this AccessToken and create another for the other secret",
                 at=".spec.sha256",
             ),
         )
     )
 
     kind: Literal["AccessToken"] = "AccessToken"
-    spec: Annotated[AccessTokenSpec, Field(description="Whose token it is, what it may be used for, until when.")]
-    status: Annotated[AccessTokenStatus, Field(description="What became of it; written by Berth alone.")] = (
-        AccessTokenStatus()
-    )
+    spec: Annotated[AccessTokenSpec, Field(description="The owner, the scopes and the expiry of the token.")]
+    status: Annotated[
+        AccessTokenStatus, Field(description="The observed state of the token; written by Berth alone.")
+    ] = AccessTokenStatus()

@@ -1,4 +1,4 @@
-"""`RegistryUser`: a person or robot known to the registry."""
+"""`RegistryUser`: a person or robot that may use the registry."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class SecretKeyReference(ApiModel):
 
 
 class KubernetesIdentity(ApiModel):
-    """Names under which the cluster knows somebody."""
+    """The names of a user in the cluster and at the identity provider."""
 
     users: Annotated[
         tuple[KubernetesName, ...],
         Field(
             max_length=20,
             description="User names in the cluster and at the identity provider, with the prefix of the installation; "
-            "whoever logs in with one acts as this user. Default: none.",
+            "a login with one of them acts as this user. Default: none.",
             json_schema_extra=SET,
         ),
     ] = ()
@@ -80,7 +80,7 @@ class KubernetesIdentity(ApiModel):
 
 
 class RegistryUserSpec(ApiModel):
-    """What a user should be."""
+    """The desired state of a user."""
 
     type: Annotated[UserType, Field(description="Person or Robot. Default: Person.")] = UserType.PERSON
     display_name: Annotated[
@@ -89,19 +89,19 @@ class RegistryUserSpec(ApiModel):
     disabled: Annotated[bool, Field(description="Refuse every request of this user at once. Default: false.")] = False
     password_secret_ref: Annotated[
         SecretKeyReference | None,
-        Field(description="Where the hash of the password is; never the password itself. Default: no password."),
+        Field(description="Secret with the hash of the password, never the password itself. Default: no password."),
     ] = None
     kubernetes: Annotated[
         KubernetesIdentity | None,
         Field(
-            description="Who this is in the cluster; members of a project get rights in its namespace under these "
-            "names. Default: nobody."
+            description="Names of the user in the cluster; members of a project get rights in its namespace under "
+            "these names. Default: none."
         ),
     ] = None
 
 
 class RegistryUserStatus(ObjectStatus):
-    """What a user is."""
+    """The observed state of a user."""
 
     certified_until: Annotated[
         Time | None,
@@ -110,7 +110,7 @@ class RegistryUserStatus(ObjectStatus):
 
 
 class RegistryUser(Resource):
-    """A person or robot known to the registry. Its name is the user name for docker login."""
+    """A person or robot that may use the registry. Its name is the user name for docker login."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -123,9 +123,9 @@ class RegistryUser(Resource):
     )
 
     kind: Literal["RegistryUser"] = "RegistryUser"
-    spec: Annotated[RegistryUserSpec, Field(description="What the user should be. Default: all defaults.")] = (
+    spec: Annotated[RegistryUserSpec, Field(description="The desired state of the user. Default: all defaults.")] = (
         RegistryUserSpec()
     )
-    status: Annotated[RegistryUserStatus, Field(description="What the user is; written by Berth alone.")] = (
-        RegistryUserStatus()
-    )
+    status: Annotated[
+        RegistryUserStatus, Field(description="The observed state of the user; written by Berth alone.")
+    ] = RegistryUserStatus()

@@ -194,7 +194,7 @@ def _split(raw_uri: str) -> tuple[str, str]:
         raise InvalidReferenceError(f"A name may not be percent-encoded; write it plainly, in the form {_FORM}.")
     if _PATH_CHARACTERS.fullmatch(path) is None:
         raise InvalidReferenceError(
-            f"The name holds a character that names can not have; use {_FORM} in lower case, with digits and . _ -"
+            f"The name holds a character that names cannot have; use {_FORM} in lower case, with digits and . _ -"
         )
     if "//" in path or _DOT_SEGMENT.search(path):
         raise InvalidReferenceError(f"The name has an empty part or a part of dots only; write it in the form {_FORM}.")

@@ -77,47 +77,47 @@ def test_every_sentence_of_every_rule_is_shown_by_some_case() -> None:
 
 
 CLAIM = "spec.storage.persistentVolumeClaim"
-COPY = "or make a new Project and copy the images"
+COPY = "or create a new Project and copy the images"
 CHANGES: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     (
         "a smaller claim",
         {"storage__persistentVolumeClaim__size": "1Ti"},
         {"storage__persistentVolumeClaim__size": "1000Gi"},
-        f'{CLAIM}.size: Invalid value: "1000Gi": may only grow: write 1Ti or more, or make a smaller Project and copy '
-        "the images",
+        f'{CLAIM}.size: Invalid value: "1000Gi": may only grow: write 1Ti or more, or create a smaller Project and '
+        "copy the images",
     ),
     (
         "another storage class",
         {"storage__persistentVolumeClaim__storageClassName": "fast"},
         {"storage__persistentVolumeClaim__storageClassName": "slow"},
-        f"{CLAIM}.storageClassName: Invalid value: can not be changed, a volume stays in its class: undo the change, "
+        f"{CLAIM}.storageClassName: Invalid value: cannot be changed, a volume stays in its class: undo the change, "
         f"{COPY}",
     ),
     (
         "a storage class named later",
         {},
         {"storage__persistentVolumeClaim__storageClassName": "slow"},
-        f"{CLAIM}.storageClassName: Invalid value: can not be changed, a volume stays in its class: undo the change, "
+        f"{CLAIM}.storageClassName: Invalid value: cannot be changed, a volume stays in its class: undo the change, "
         f"{COPY}",
     ),
     (
         "another access mode",
         {},
         {"storage__persistentVolumeClaim__accessMode": "ReadWriteMany"},
-        f"{CLAIM}.accessMode: Invalid value: can not be changed, a volume keeps its mode: undo the change, {COPY}",
+        f"{CLAIM}.accessMode: Invalid value: cannot be changed, a volume keeps its mode: undo the change, {COPY}",
     ),
     (
         "another path",
         {"repository": "tools/a"},
         {"repository": "tools/b"},
-        "spec.repository: Invalid value: can not be changed, image names would break: keep tools/a, or make another "
+        "spec.repository: Invalid value: cannot be changed, image names would break: keep tools/a, or create another "
         "DockerRepository and copy the images",
     ),
     (
         "a path taken away",
         {"repository": "tools/a"},
         {},
-        "spec.repository: Invalid value: can not be changed, image names would break: keep tools/a, or make another "
+        "spec.repository: Invalid value: cannot be changed, image names would break: keep tools/a, or create another "
         "DockerRepository and copy the images",
     ),
 ]
@@ -213,8 +213,8 @@ def test_a_thousand_members_are_within_the_cost_that_the_server_allows(berth_crd
 
 
 OF_TOKENS = {
-    "sha256": "can not be changed: delete this AccessToken and make another for the other secret",
-    "owner": "can not be changed: delete this AccessToken and make another for the other owner",
+    "sha256": "cannot be changed: delete this AccessToken and create another for the other secret",
+    "owner": "cannot be changed: delete this AccessToken and create another for the other owner",
 }
 
 

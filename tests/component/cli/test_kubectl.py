@@ -205,9 +205,7 @@ def test_whoever_may_not_read_users_is_not_told_that_somebody_does_not_exist(sho
     kubeconfig = shop.reader("projects", "dockerrepositories", "accesspolicies", "registryteams", "certifications")
     asked = shop.run("can-i", "pull", shop.image, "--as", shop.name("curator"), kubeconfig=kubeconfig)
     assert asked.exit_code == 1
-    assert asked.output.startswith(
-        "Error: That can not be told, because you may not read registryusers in this cluster"
-    )
+    assert asked.output.startswith("Error: That cannot be told, because you may not read registryusers in this cluster")
     token = shop.run("can-i", "pull", shop.image, "--with-token", "laptop", kubeconfig=kubeconfig)
     assert token.exit_code == 1
     assert "you may not read registryusers and accesstokens" in token.output

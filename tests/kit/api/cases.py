@@ -10,16 +10,16 @@ from tests.kit.api.refused import CURATOR, MISNAMED, NAMED, OBJECT_NAME, Refused
 
 USER_NAME: Final = "must be the metadata.name of a RegistryUser: use lower-case letters, digits, hyphens and dots"
 REPOSITORY_PATH: Final = (
-    "must be a repository path like tools/aligner: use lower-case letters and digits, within a component parted by one "
-    "dot, one or two underscores, or hyphens; no slash at the begin or end"
+    "must be a repository path like tools/aligner: use lower-case letters and digits, separated within a component by "
+    "one dot, one or two underscores, or hyphens; no slash at the beginning or end"
 )
 SHA256: Final = (
-    "must be the SHA-256 of the token in 64 lower-case hexadecimal digits: make one with kubectl berth token create"
+    "must be the SHA-256 of the token in 64 lower-case hexadecimal digits: create one with kubectl berth token create"
 )
 DIGEST: Final = "must be a digest: write sha256: and 64 hexadecimal digits, or sha512: and 128, in lower case"
 IMAGE: Final = (
     "must be an image with its registry and without tag, for example example.org/tools/aligner: "
-    "the tags stand in external.tags"
+    "write the tags in external.tags"
 )
 GOOD_DIGEST: Final = "sha256:" + "a" * 64
 
@@ -73,7 +73,7 @@ REPOSITORIES: Final = (
     _repository(
         "an external tag that is none",
         'spec.external.tags[0].name: Invalid value: "-1": must be a tag: use letters, digits, underscores, dots and '
-        "hyphens, and begin with none of the last two",
+        "hyphens, and do not begin with a dot or hyphen",
         external={"image": "example.org/a", "tags": [{"name": "-1", "digest": GOOD_DIGEST}]},
     ),
     _repository(

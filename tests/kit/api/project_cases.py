@@ -75,7 +75,7 @@ PROJECTS: Final = (
     _project(
         "replicas on a claim of one node",
         "spec.registry.replicas: Invalid value: above 1 needs a volume that several pods can write: set it to 1, or "
-        "make the Project with spec.storage.persistentVolumeClaim.accessMode ReadWriteMany",
+        "create the Project with spec.storage.persistentVolumeClaim.accessMode ReadWriteMany",
         registry__replicas=2,
     ),
     _project(
@@ -118,7 +118,7 @@ PROJECTS: Final = (
     ),
     _project(
         "everybody with a name",
-        "spec.sharing[0]: Invalid value: kind AuthenticatedUsers means everybody with a login: remove name",
+        "spec.sharing[0]: Invalid value: kind AuthenticatedUsers means everyone with a login: remove name",
         sharing=[{"kind": "AuthenticatedUsers", "name": "all", "level": "View"}],
     ),
     _project(
@@ -128,14 +128,14 @@ PROJECTS: Final = (
     ),
     _project(
         "the public with a name",
-        "spec.sharing[0]: Invalid value: kind Public means everybody: remove name",
+        "spec.sharing[0]: Invalid value: kind Public means everyone: remove name",
         sharing=[{"kind": "Public", "name": "all", "level": "View"}],
     ),
     *(
         _project(
             f"the public with {level}",
-            "spec.sharing[0]: Invalid value: kind Public may View or Download at most: choose one of these, or name "
-            "who may do more",
+            "spec.sharing[0]: Invalid value: kind Public may View or Download at most: choose one of these, or share "
+            "with a named subject",
             sharing=[{"kind": "Public", "level": level}],
         )
         for level in ("Edit", "EditAndDelete", "Administer")
@@ -166,8 +166,8 @@ PROJECTS: Final = (
     ),
     _project(
         "an unknown subject",
-        'spec.sharing[0].kind: Unsupported value: "Cat": supported values: "User", "Team", "Group", '
-        '"ServiceAccount", "Robot", "AuthenticatedUsers", "Public"',
+        'spec.sharing[0].kind: Unsupported value: "Cat": supported values: "User", "Robot", '
+        '"ServiceAccount", "Team", "Group", "AuthenticatedUsers", "Public"',
         sharing=[CURATOR | {"kind": "Cat"}],
     ),
     _project(

@@ -25,5 +25,7 @@ def test_hours_minutes_and_seconds_are_understood(text: str, duration: timedelta
 
 @pytest.mark.parametrize("text", ["", "30d", "1.5h", "-1h", "h", "30", "1m1h", " 1h", "99999999h"])
 def test_anything_else_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration: write hours, minutes and seconds, for example 720h or 1h30m"):
+    with pytest.raises(
+        ValueError, match="is not a duration: write hours, minutes and seconds, for example 720h or 1h30m"
+    ):
         parse_duration(text)

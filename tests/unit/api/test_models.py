@@ -165,7 +165,7 @@ def test_a_condition_of_a_newer_version_is_read() -> None:
     assert read.type == "NotKnownHere"
 
 
-def test_models_can_not_be_changed() -> None:
+def test_models_cannot_be_changed() -> None:
     read = Project.model_validate(project())
     with pytest.raises(ValidationError, match="frozen"):
         read.spec.suspend = True

@@ -168,7 +168,7 @@ def test_a_written_crd_reads_back_as_what_was_made() -> None:
         assert yaml.safe_load(crd_text(kind)) == crd(kind)
 
 
-def test_check_tells_of_a_stale_file_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_a_stale_file_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     for kind in KINDS:
@@ -179,7 +179,7 @@ def test_check_tells_of_a_stale_file_and_writes_nothing(tmp_path: Path, capsys: 
     assert main([str(crds), "--docs", str(docs), "--check"]) == 0
     (crds / "projects.yaml").write_text("edited: by hand\n")
     assert main([str(crds), "--docs", str(docs), "--check"]) == 1
-    assert "projects.yaml is not what the models say: run `make crds`" in capsys.readouterr().err
+    assert "projects.yaml does not match the models: run `make crds`" in capsys.readouterr().err
     assert (crds / "projects.yaml").read_text() == "edited: by hand\n"
 
 

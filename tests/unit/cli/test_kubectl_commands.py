@@ -146,7 +146,7 @@ def test_a_secret_kept_in_a_file_is_printed_nowhere_and_readable_by_its_owner_al
     assert secret not in result.output
     again = run(*arguments, "--secret-file", str(file))
     assert again.exit_code == 2
-    assert "the secret can not be written" in again.stderr
+    assert "the secret cannot be written" in again.stderr
     assert file.read_text().strip() == secret
 
 
@@ -164,10 +164,10 @@ def test_a_token_ends_after_the_duration_that_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("A", "curator", ["download"]), "'A' can not be the name of an object"),
+        (("A", "curator", ["download"]), "'A' cannot be the name of an object"),
         (("a", "team:x", ["download"]), "'team:x' is no owner: write the name of a RegistryUser, or robot:NAME"),
         (("a", "Curator", ["download"]), "'Curator' is no owner"),
-        (("a", "curator", ["download"], "30d"), "'30d' is no duration"),
+        (("a", "curator", ["download"], "30d"), "'30d' is not a duration"),
         (("a", "curator", ["download"], "0s"), "is not longer than nothing"),
         (("a", "curator", ["download"], "", "x" * 501), "the AccessToken a would not be valid: spec.description: "),
     ],
@@ -205,7 +205,7 @@ def test_the_login_that_is_asked_about_is_told_in_words(somebody: Somebody, word
         (Somebody("Public", ("idp:lab",), ""), "Only a login at the identity provider has groups"),
     ],
 )
-def test_a_login_that_there_can_not_be_is_refused_with_a_sentence(somebody: Somebody, words: str) -> None:
+def test_a_login_that_there_cannot_be_is_refused_with_a_sentence(somebody: Somebody, words: str) -> None:
     with pytest.raises(UnknownSubjectError, match=re.escape(words)):
         identity_for(somebody, SNAPSHOT)
 

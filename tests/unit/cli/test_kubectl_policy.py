@@ -77,10 +77,10 @@ def test_junit_has_a_suite_for_each_test_and_the_whole_chain_of_a_failure(folder
     assert failure.text.splitlines()[-1] == "denied: LevelTooLow"
 
 
-def test_a_report_that_can_not_be_written_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     result = run("test", str(folder), "--junit", str(tmp_path / "absent" / "report.xml"))
     assert result.exit_code == 1
-    assert "The report can not be written to" in result.stderr
+    assert "The report cannot be written to" in result.stderr
     assert "name another file with --junit" in result.stderr
 
 
@@ -110,7 +110,7 @@ def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) 
             "---\n# nothing\n---\napiVersion: berth.dev/v1alpha1\nkind: AccessTest\nmetadata: {name: t}\n"
             "spec:\n  expect:\n"
             "  - {subject: {kind: User, name: a}, action: pull, image: p/r}\n",
-            "wrong.yaml, document 2: AccessTest t can not be read: spec.expect.0.allowed: Field required.",
+            "wrong.yaml, document 2: AccessTest t cannot be read: spec.expect.0.allowed: Field required.",
         ),
         (
             "apiVersion: berth.dev/v1alpha1\nkind: RegistryUser\nmetadata: {name: curator}\n",
@@ -122,7 +122,7 @@ def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) 
         ),
     ],
 )
-def test_what_can_not_be_read_is_told_in_one_sentence_with_file_and_document(
+def test_what_cannot_be_read_is_told_in_one_sentence_with_file_and_document(
     folder: Path, text: str, words: str
 ) -> None:
     (folder / "wrong.yaml").write_text(text)

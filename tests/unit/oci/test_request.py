@@ -137,7 +137,7 @@ def test_a_mount_names_its_blob_and_its_source() -> None:
         "mount=&from=p/a",
     ],
 )
-def test_what_can_not_be_mounted_is_an_upload_that_asked_for_a_mount(query: str) -> None:
+def test_what_cannot_be_mounted_is_an_upload_that_asked_for_a_mount(query: str) -> None:
     request = parse_request("POST", f"/v2/p/r/blobs/uploads/?{query}")
     assert request.is_mount_requested
     assert not request.can_mount
@@ -220,12 +220,12 @@ def test_a_project_alone_is_no_image_and_the_form_is_said() -> None:
 
 
 @pytest.mark.parametrize("name", ["Genomics/aligner", "my_project/aligner", "-p/aligner", "p" * 51 + "/aligner"])
-def test_a_project_id_that_can_not_exist_is_refused(name: str) -> None:
+def test_a_project_id_that_cannot_exist_is_refused(name: str) -> None:
     assert "is not a project id" in refusal("GET", f"/v2/{name}/manifests/1")
 
 
 @pytest.mark.parametrize("path", ["Aligner", "a/B", "a_", "_a", "a..b", "a___b", "a-", "a:b", "a@b", "a+b", "a~b"])
-def test_a_repository_name_that_can_not_exist_is_refused(path: str) -> None:
+def test_a_repository_name_that_cannot_exist_is_refused(path: str) -> None:
     assert "is not a repository name" in refusal("GET", f"/v2/p/{path}/manifests/1")
 
 

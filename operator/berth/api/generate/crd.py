@@ -1,8 +1,8 @@
-"""CustomResourceDefinitions from the models, and the pages about them.
+"""Generate the CustomResourceDefinitions and their manual pages from the models.
 
 `python -m berth.api.generate.crd CRDS [--docs DOCS] [--check]` writes `CRDS/<plural>.yaml` and the generated parts of
 the manual (`DOCS`, by default `docs/crds` beside `CRDS`). With `--check` it writes nothing and exits with 1 if a file
-is not what it would write.
+differs.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def crd_text(kind: Kind) -> str:
 
 
 def crds() -> dict[str, dict[str, Any]]:
-    """All of them, by plural name."""
+    """All CustomResourceDefinitions, by plural name."""
     return {kind.plural: crd(kind) for kind in KINDS}
 
 
@@ -73,8 +73,8 @@ def object_schema(kind: Kind) -> Schema:
     properties = schema["properties"]
     properties["apiVersion"] = {"type": "string", "description": _API_VERSION, "maxLength": 64}
     properties["kind"] = {"type": "string", "description": f"Kind of the object: {kind.name}.", "maxLength": 64}
-    # The API server refuses a CRD that says more of metadata, even a description. The name is here so that rules can
-    # blame it.
+    # The API server refuses a CRD with more of metadata, even a description. The name is here so that rules can report
+    # it as their field.
     name = {"type": "string", "description": "Name of the object.", "maxLength": 253}
     properties["metadata"] = {"type": "object", "properties": {"name": name}}
     if kind.has_status:
@@ -82,8 +82,8 @@ def object_schema(kind: Kind) -> Schema:
     if kind.model.model_fields["spec"].is_required():
         schema["required"] = ["spec"]
     else:
-        # Not only for brevity: a server-side apply that takes the last field of spec away leaves `spec: null`, which is
-        # refused where no default takes its place.
+        # Not only for brevity: a server-side apply that removes the last field of spec leaves `spec: null`, which the
+        # API server refuses without a default.
         properties["spec"]["default"] = {}
         schema.pop("required", None)
     order = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -102,7 +102,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def generated_files(crd_directory: Path, docs: Path) -> Iterator[tuple[Path, str]]:
-    """Every generated file and what it should hold. A page of a kind must exist: its notes are written by hand."""
+    """Every generated file with its content. The page of a kind must exist: its notes are written by hand."""
     for kind in KINDS:
         yield crd_directory / f"{kind.plural}.yaml", crd_text(kind)
         page = docs / f"{kind.name.lower()}.md"
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     for path, text in stale:
         if given.check:
-            print(f"{path} is not what the models say: run `make crds`", file=sys.stderr)
+            print(f"{path} does not match the models: run `make crds`", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -23,7 +23,7 @@ class FieldEntry:
     type: str
     required: bool
     description: str
-    rules: tuple[tuple[str, str], ...]  # the field that is blamed, the sentence
+    rules: tuple[tuple[str, str], ...]  # the reported field and the message
 
 
 def fields(schema: Schema, path: str = "") -> Iterator[FieldEntry]:
@@ -33,14 +33,14 @@ def fields(schema: Schema, path: str = "") -> Iterator[FieldEntry]:
         if not path and name in _SKIPPED:
             continue
         place = f"{path}.{name}" if path else name
-        rules = (*_told(place, child), *_told(f"{place}[]", child.get("items", {})))
+        rules = (*_messages(place, child), *_messages(f"{place}[]", child.get("items", {})))
         yield FieldEntry(place, _type(child), name in required, child.get("description", ""), rules)
         is_list = child.get("type") == "array"
         yield from fields(child["items"] if is_list else child, f"{place}[]" if is_list else place)
 
 
 def kind_page(page: str, kind: Kind, schema: Schema) -> str:
-    """The page with the part between its markers written anew. Raises ValueError when a marker is missing."""
+    """Regenerate the part of `page` between its markers. Raises ValueError when a marker is missing."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -81,15 +81,15 @@ def _generated(kind: Kind, schema: Schema) -> str:
         *(f"| `{entry.path}` | {_type_cell(entry)} | {_cell(entry.description)} |" for entry in entries),
         "",
     ]
-    told = [*_told("", schema), *(told for entry in entries for told in entry.rules)]
-    if told:
-        lines += ["What is refused, and the sentence that says so:", ""]
-        lines += [f"- `{path}`: {message}" for path, message in told]
+    refusals = [*_messages("", schema), *(refusal for entry in entries for refusal in entry.rules)]
+    if refusals:
+        lines += ["Validation rules and their messages:", ""]
+        lines += [f"- `{path}`: {message}" for path, message in refusals]
         lines += [""]
     return "\n".join(lines)
 
 
-def _told(path: str, schema: Schema) -> tuple[tuple[str, str], ...]:
+def _messages(path: str, schema: Schema) -> tuple[tuple[str, str], ...]:
     rules = schema.get(VALIDATIONS, ())
     return tuple(((path + rule.get("fieldPath", "")).lstrip("."), rule["message"]) for rule in rules)
 

@@ -1,7 +1,7 @@
-"""JSON schemas of models as the structural schemas that apiextensions.k8s.io/v1 asks for. Pure.
+"""Convert the JSON schemas of models to structural schemas of apiextensions.k8s.io/v1. Pure.
 
-No `$ref`, no `null`, no `title`, no `default`: whatever a person wrote stays as it was written (a default inside a list
-item would make GitOps tools see a difference for ever), and the operator knows the defaults that the descriptions tell.
+No `$ref`, no `null`, no `title`, no `default`. Without defaults the API server stores what a person wrote: a default
+inside a list item would make GitOps tools report a difference forever. The operator applies the documented defaults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DROPPED: Final = frozenset({"title", "default", "$defs", "additionalProperties"
 
 
 def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
-    """A JSON schema node as a structural one: references in place, null removed, every other keyword kept."""
+    """Convert one node: references resolved, null removed, every other keyword kept."""
     made: Schema = {}
     if "$ref" in node:
         made = structural(definitions[node["$ref"].rpartition("/")[2]], definitions)

@@ -2,7 +2,7 @@
 
 The live feed, the offline policy tests and whatever else decides read manifests here. An object whose facts did not
 change (a status write, a label) changes no policy and costs no rebuild. Objects come from the API server, which checked
-them against the CRDs; one that still can not be read is treated so that nobody gains by it.
+them against the CRDs; one that still cannot be read is treated so that nobody gains by it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class SecretFacts:
 
 
 def project_facts(manifest: Manifest) -> ProjectFacts | None:
-    """Facts of a Project; None when it can not be read."""
+    """Facts of a Project; None when it cannot be read."""
     try:
         project = Project.model_validate(manifest)
     except ValidationError:
@@ -126,7 +126,7 @@ def project_facts(manifest: Manifest) -> ProjectFacts | None:
 
 
 def repository_facts(manifest: Manifest) -> RepositoryFacts:
-    """Facts of a DockerRepository; one that can not be read keeps its path and is shared with nobody."""
+    """Facts of a DockerRepository; one that cannot be read keeps its path and is shared with nobody."""
     created = str(manifest["metadata"].get("creationTimestamp") or "")
     try:
         repository = DockerRepository.model_validate(manifest)
@@ -147,7 +147,7 @@ def repository_facts(manifest: Manifest) -> RepositoryFacts:
 
 
 def policy_facts(manifest: Manifest) -> PolicyFacts | None:
-    """Facts of an AccessPolicy; None when it can not be read."""
+    """Facts of an AccessPolicy; None when it cannot be read."""
     try:
         spec = AccessPolicy.model_validate(manifest).spec
     except ValidationError:
@@ -161,7 +161,7 @@ def policy_facts(manifest: Manifest) -> PolicyFacts | None:
 
 
 def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | None:
-    """What the `AccessPolicy` of a Project will say, from the Project itself; None when it can not be read.
+    """What the `AccessPolicy` of a Project will say, from the Project itself; None when it cannot be read.
 
     The generated policies come from the same `berth.api.policy.project_rules`.
     """
@@ -174,7 +174,7 @@ def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | No
 
 
 def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bool) -> PolicyFacts | None:
-    """What the `AccessPolicy` of a DockerRepository will say; None when it inherits or can not be read."""
+    """What the `AccessPolicy` of a DockerRepository will say; None when it inherits or cannot be read."""
     try:
         repository = DockerRepository.model_validate(manifest)
     except ValidationError:
@@ -190,7 +190,7 @@ def _rule(rule: PolicyRule) -> Rule:
 
 
 def user_facts(manifest: Manifest) -> UserFacts | None:
-    """Facts of a RegistryUser; None when it can not be read."""
+    """Facts of a RegistryUser; None when it cannot be read."""
     try:
         user = RegistryUser.model_validate(manifest)
     except ValidationError:
@@ -213,7 +213,7 @@ def user_facts(manifest: Manifest) -> UserFacts | None:
 
 
 def team_facts(manifest: Manifest) -> TeamFacts | None:
-    """Facts of a RegistryTeam; None when it can not be read or is being deleted."""
+    """Facts of a RegistryTeam; None when it cannot be read or is being deleted."""
     try:
         team = RegistryTeam.model_validate(manifest)
     except ValidationError:
@@ -224,7 +224,7 @@ def team_facts(manifest: Manifest) -> TeamFacts | None:
 
 
 def token_facts(manifest: Manifest) -> TokenFacts | None:
-    """Facts of an AccessToken; None when it can not be read or is being deleted."""
+    """Facts of an AccessToken; None when it cannot be read or is being deleted."""
     try:
         token = AccessToken.model_validate(manifest)
     except ValidationError:
@@ -242,7 +242,7 @@ def token_facts(manifest: Manifest) -> TokenFacts | None:
 
 
 def certification_facts(manifest: Manifest) -> CertificationFacts | None:
-    """Facts of a Certification; None when it can not be read or is being deleted."""
+    """Facts of a Certification; None when it cannot be read or is being deleted."""
     try:
         certification = Certification.model_validate(manifest)
     except ValidationError:

@@ -153,7 +153,7 @@ def _fault(kind: str, namespace: str, manifest: Manifest) -> str:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the object"
-        return f"can not be read: {place}: {first['msg']}"
+        return f"cannot be read: {place}: {first['msg']}"
     if kind == "DockerRepository" and not project_of(namespace):
         return "stands in no project's namespace: set metadata.namespace to berth-<project>"
     return ""

@@ -143,13 +143,13 @@ def test_of_two_objects_with_one_path_from_the_same_second_the_one_named_by_the_
     assert cluster.genomics.repositories["a"].state is PolicyState.ACTIVE
 
 
-def test_a_repository_that_can_not_be_read_is_shared_with_nobody(cluster: Cluster) -> None:
+def test_a_repository_that_cannot_be_read_is_shared_with_nobody(cluster: Cluster) -> None:
     cluster.put({**repository("a", trashed="perhaps")})
     assert cluster.genomics.repositories["a"].rules == ()
 
 
 @pytest.mark.parametrize("broken", [project(storage="x"), project(trashed="perhaps")])
-def test_a_project_that_can_not_be_read_is_invisible(cluster: Cluster, broken: Object) -> None:
+def test_a_project_that_cannot_be_read_is_invisible(cluster: Cluster, broken: Object) -> None:
     cluster.put(broken)
     assert cluster.state.snapshot().projects == {}
 

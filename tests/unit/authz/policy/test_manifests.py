@@ -195,17 +195,17 @@ def test_another_reason_than_the_expected_one_fails() -> None:
 @pytest.mark.parametrize(
     ("manifest", "sentence"),
     [
-        ("{kind: Project, metadata: {name: p}, spec: {}}", "Project p can not be read: spec.storage"),
+        ("{kind: Project, metadata: {name: p}, spec: {}}", "Project p cannot be read: spec.storage"),
         (
             "{kind: DockerRepository, metadata: {name: r}, spec: {}}",
             "DockerRepository r stands in no project's namespace: set metadata.namespace to berth-<project>.",
         ),
-        ("{kind: RegistryTeam, metadata: {name: t}, spec: {members: 5}}", "RegistryTeam t can not be read"),
-        ("{kind: RegistryUser, spec: {}}", "RegistryUser without a name can not be read: metadata"),
-        ("{kind: AccessTest, metadata: {name: t}, spec: {expect: []}}", "AccessTest t can not be read: spec.expect"),
+        ("{kind: RegistryTeam, metadata: {name: t}, spec: {members: 5}}", "RegistryTeam t cannot be read"),
+        ("{kind: RegistryUser, spec: {}}", "RegistryUser without a name cannot be read: metadata"),
+        ("{kind: AccessTest, metadata: {name: t}, spec: {expect: []}}", "AccessTest t cannot be read: spec.expect"),
     ],
 )
-def test_what_can_not_be_read_is_a_problem_that_names_the_object_and_the_field(manifest: str, sentence: str) -> None:
+def test_what_cannot_be_read_is_a_problem_that_names_the_object_and_the_field(manifest: str, sentence: str) -> None:
     found = read("apiVersion: berth.dev/v1alpha1\n" + yaml.safe_dump(yaml.safe_load(manifest)))
     assert found.snapshot.projects == {}
     (problem,) = found.problems

@@ -43,7 +43,7 @@ def why(
 ) -> None:
     """Show every check that the registry makes, and which of them says no.
 
-    Exit code 0 means allowed, 3 denied, 1 that it can not be told.
+    Exit code 0 means allowed, 3 denied, 1 that it cannot be told.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def can_i(
 ) -> None:
     """Say yes or no, and in one sentence why.
 
-    Exit code 0 means yes, 3 no, 1 that it can not be told.
+    Exit code 0 means yes, 3 no, 1 that it cannot be told.
 
     \b
     Examples:

@@ -231,7 +231,7 @@ def _untellable(missing: Sequence[str], host: str) -> str:
     if not missing:
         return ""
     return (
-        f"That can not be told, because you may not read {' and '.join(missing)} in this cluster; open "
+        f"That cannot be told, because you may not read {' and '.join(missing)} in this cluster; open "
         f"https://{host or 'HOST'}/why instead, or ask whoever runs the registry."
     )
 

@@ -54,7 +54,7 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
     """Check the AccessTests among the manifests in DIR.
 
     Reads every .yaml, .yml and .json file below the folders, takes the manifests together as the whole policy, and
-    checks each expectation. Exit code 0: all hold. 1: one fails, a manifest can not be read, or there is no AccessTest.
+    checks each expectation. Exit code 0: all hold. 1: one fails, a manifest cannot be read, or there is no AccessTest.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
             junit.write_bytes(report.junit(outcomes))
         except OSError as error:
             raise click.ClickException(
-                f"The report can not be written to {junit}: {error.strerror}; name another file with --junit."
+                f"The report cannot be written to {junit}: {error.strerror}; name another file with --junit."
             ) from error
     if not all(outcome.passed for outcome in outcomes):
         sys.exit(EXIT_FAILED)

@@ -18,7 +18,7 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UnreadableFileError(ValueError):
-    """A file that can not be read. `sentence` names file, document and line."""
+    """A file that cannot be read. `sentence` names file, document and line."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -74,7 +74,7 @@ def _documents(file: Path) -> Iterator[tuple[int, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnreadableFileError(f"{file}, document {number + 1} is no YAML: it is not text in UTF-8.") from error
     except OSError as error:
-        raise UnreadableFileError(f"{file} can not be read: {error.strerror}.") from error
+        raise UnreadableFileError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _check_kind(place: str, manifest: Mapping[str, Any]) -> None:

@@ -93,7 +93,7 @@ def create(
 def _make(
     name: str, owner: str, scopes: tuple[str, ...], expires_in: str, description: str, secret_file: Path | None
 ) -> Made:
-    """The object and its secret; the secret is in its file before anything is created, so that it can not be lost."""
+    """The object and its secret; the secret is in its file before anything is created, so that it cannot be lost."""
     from berth.cli.kubectl.token import objects
 
     try:
@@ -194,4 +194,4 @@ def _named(name: str) -> str:
 def _print_secret(made: Made, *, err: bool) -> None:
     click.echo(made.secret, err=err)
     if not err or sys.stderr.isatty():
-        click.echo("This secret is stored nowhere and can not be shown again.", err=True)
+        click.echo("This secret is stored nowhere and cannot be shown again.", err=True)

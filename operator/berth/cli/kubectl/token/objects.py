@@ -56,9 +56,9 @@ def make(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Made:
-    """A token with a new secret. Raises ValueError, with one sentence, for what the object can not say."""
+    """A token with a new secret. Raises ValueError, with one sentence, for what the object cannot say."""
     if re.fullmatch(DNS_SUBDOMAIN_PATTERN, name) is None:
-        raise ValueError(f"{name!r} can not be the name of an object: use lower-case letters, digits, hyphens and dots")
+        raise ValueError(f"{name!r} cannot be the name of an object: use lower-case letters, digits, hyphens and dots")
     secret = make_token(random(RANDOM_BYTES))
     kind, owner_name = _owner(owner)
     spec: dict[str, Any] = {
@@ -86,7 +86,7 @@ def keep_secret(made: Made, file: Path) -> None:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
             stream.write(f"{made.secret}\n")
     except OSError as error:
-        raise ValueError(f"the secret can not be written to {file}: {error.strerror}; name another file") from None
+        raise ValueError(f"the secret cannot be written to {file}: {error.strerror}; name another file") from None
 
 
 async def create(made: Made, connection: Connection) -> Created:
