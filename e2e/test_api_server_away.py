@@ -29,6 +29,8 @@ AWAY_SECONDS = 60.0
 SHORTEST_AGE = 90
 """The smallest value of access.policyMaxAge, in seconds."""
 USUAL_AGE = 900
+PULL_SECONDS = 0.2
+"""Between two pulls of those that go on all the time."""
 SEVERAL = 10
 """Requests in a row, which meet every replica of access."""
 AT_A_TIME = 4
@@ -108,10 +110,10 @@ def outage(cluster: Cluster, project: str, curator: Session, stage: Stage, shelf
         cluster.component("kill", "kube-apiserver")
         back = time.monotonic() + AWAY_SECONDS
         try:
-            with meanwhile(lambda: puller.pull(f"{project}/steady", "v1").must(200)) as pulling:
+            with meanwhile(lambda: puller.pull(f"{project}/steady", "v1").must(200), PULL_SECONDS) as pulling:
                 pushed = curator.push(f"{project}/offline", "v1", b"offline").must(201)
                 eventually(
-                    lambda: refused_everywhere(curator, f"{project}/late"), "pushes are refused", SHORTEST_AGE + 30
+                    lambda: refused_everywhere(curator, f"{project}/late"), "pushes are refused", SHORTEST_AGE + 30, 1
                 )
                 pushes, pulls = tried(stage, shelf)
                 eventually(lambda: time.monotonic() >= back, "a minute has passed", AWAY_SECONDS + 5, 1)

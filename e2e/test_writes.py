@@ -6,18 +6,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from e2e.suite.audit import AuditLog
 from e2e.suite.crowd import Projects
 from e2e.suite.http import Session
 from e2e.suite.world import SYSTEM, Cluster, await_ready, eventually, now, project_object
 
 OPERATOR = f"system:serviceaccount:{SYSTEM}:berth-operator"
 CATALOG = f"system:serviceaccount:{SYSTEM}:berth-catalog"
-QUIET_SECONDS = 20.0
+AT_REST_SECONDS = 20.0
+QUIET = timedelta(seconds=3)
+EARLIER = datetime.min.replace(tzinfo=UTC)
 STATUS_WRITES_OF_A_NEW_PROJECT = 2
 FINALIZER_WRITES = 1
 
@@ -50,63 +53,61 @@ def project(projects: Projects, curator: Session) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def log(cluster: Cluster) -> AuditLog:
+    return AuditLog(cluster.state / "log" / "audit.log")
+
+
 @contextmanager
-def counting(cluster: Cluster, user: str) -> Iterator[Counted]:
+def counting(log: AuditLog, user: str) -> Iterator[Counted]:
     """Counts what a user writes inside the block and until no write came for a while."""
-    settle(cluster, user)
+    settle(log, user)
     since, counted = now(), Counted()
     yield counted
-    settle(cluster, user)
-    counted.events = cluster.writes(user, since)
+    settle(log, user, after=now())
+    counted.events = log.writes(user, since)
 
 
-def settle(cluster: Cluster, user: str, seconds: float = 3.0) -> None:
-    """Waits until the user has written nothing for that long."""
-    last, since = -1, time.monotonic()
-    start = now()
+def settle(log: AuditLog, *users: str, after: datetime | None = None) -> None:
+    """Waits until these users have written nothing for a while, all of it after a time if one is given."""
 
     def quiet() -> bool:
-        nonlocal last, since
-        count = len(cluster.writes(user, start))
-        if count != last:
-            last, since = count, time.monotonic()
-        return time.monotonic() - since >= seconds
+        since = max(*(log.last_write(user) for user in users), after or EARLIER)
+        return now() - since >= QUIET
 
-    eventually(quiet, f"{user} writes no more")
+    eventually(quiet, f"{' and '.join(users)} write no more", every=0.1)
 
 
-def test_at_rest_nothing_is_written(cluster: Cluster, project: str) -> None:
-    for user in (OPERATOR, CATALOG):
-        settle(cluster, user)
-    since, ends = now(), time.monotonic() + QUIET_SECONDS
+def test_at_rest_nothing_is_written(cluster: Cluster, log: AuditLog, project: str) -> None:
+    settle(log, OPERATOR, CATALOG, after=now())
+    since, ends = now(), time.monotonic() + AT_REST_SECONDS
     await_ready(cluster, project)
 
     def over() -> bool:
-        return bool(written(cluster, since)) or time.monotonic() >= ends
+        return bool(written(log, since)) or time.monotonic() >= ends
 
-    eventually(over, "the time has passed", seconds=QUIET_SECONDS + 5)
-    assert written(cluster, since) == []
+    eventually(over, "the time has passed", seconds=AT_REST_SECONDS + 5)
+    assert written(log, since) == []
 
 
-def test_a_restart_of_operator_and_catalog_writes_nothing(cluster: Cluster, project: str) -> None:
+def test_a_restart_of_operator_and_catalog_writes_nothing(cluster: Cluster, log: AuditLog, project: str) -> None:
     since = now()
     deployments = ("deployment/berth-operator", "deployment/berth-catalog")
     cluster.kubectl("rollout", "restart", *deployments, f"--namespace={SYSTEM}").must()
     for deployment in deployments:
         cluster.kubectl("rollout", "status", deployment, f"--namespace={SYSTEM}").must()
-    for user in (OPERATOR, CATALOG):
-        settle(cluster, user)
-    assert written(cluster, since) == []
+    settle(log, OPERATOR, CATALOG, after=now())
+    assert written(log, since) == []
 
 
-def written(cluster: Cluster, since: datetime) -> list[str]:
+def written(log: AuditLog, since: datetime) -> list[str]:
     """What operator and catalog wrote since then."""
-    return Counted([*cluster.writes(OPERATOR, since), *cluster.writes(CATALOG, since)]).what
+    return Counted([*log.writes(OPERATOR, since), *log.writes(CATALOG, since)]).what
 
 
-def test_a_changed_field_costs_the_child_and_one_status(cluster: Cluster, project: str) -> None:
+def test_a_changed_field_costs_the_child_and_one_status(cluster: Cluster, log: AuditLog, project: str) -> None:
     repository = {"spec": {"description": "what the project is for"}}
-    with counting(cluster, OPERATOR) as counted:
+    with counting(log, OPERATOR) as counted:
         cluster.patch("project", project, repository).must()
         generation = (cluster.get("project", project) or {})["metadata"]["generation"]
         eventually(
@@ -115,7 +116,7 @@ def test_a_changed_field_costs_the_child_and_one_status(cluster: Cluster, projec
     assert counted.what == [f"patch projects/{project} (status)"]
 
     sharing = [{"kind": "AuthenticatedUsers", "level": "View"}]
-    with counting(cluster, OPERATOR) as counted:
+    with counting(log, OPERATOR) as counted:
         cluster.patch("project", project, {"spec": {"sharing": sharing}}).must()
         eventually(lambda: _shared_with(cluster, project) == ["AuthenticatedUsers"], "the policy says so")
     print(f"writes of a changed sharing: {counted.what}")
@@ -128,9 +129,11 @@ def _shared_with(cluster: Cluster, project: str) -> list[str]:
     return [rule["kind"] for rule in policy["spec"]["rules"]]
 
 
-def test_a_new_project_costs_its_children_and_two_statuses_at_most(cluster: Cluster, projects: Projects) -> None:
+def test_a_new_project_costs_its_children_and_two_statuses_at_most(
+    cluster: Cluster, log: AuditLog, projects: Projects
+) -> None:
     name = projects.name("counted")
-    with counting(cluster, OPERATOR) as counted:
+    with counting(log, OPERATOR) as counted:
         cluster.apply(project_object(name, projects.crowd.sharing))
         await_ready(cluster, name)
     status = (cluster.get("project", name) or {})["status"]
@@ -144,14 +147,15 @@ def test_a_new_project_costs_its_children_and_two_statuses_at_most(cluster: Clus
 
 
 def test_a_first_push_costs_the_repository_and_its_statuses(
-    cluster: Cluster, projects: Projects, curator: Session
+    cluster: Cluster, log: AuditLog, projects: Projects, curator: Session
 ) -> None:
     name = projects.make("pushed")
-    with counting(cluster, CATALOG) as counted:
+    settle(log, CATALOG, after=now())
+    with counting(log, CATALOG) as counted:
         curator.push(f"{name}/first", "v1", b"first").must(201)
         eventually(lambda: cluster.get("dockerrepository", "first", f"berth-{name}"), "the repository is there")
     print(f"writes of a first push: {counted.what}")
     assert len(counted.what) == 2
-    with counting(cluster, CATALOG) as counted:
+    with counting(log, CATALOG) as counted:
         curator.push(f"{name}/first", "v2", b"second").must(201)
     assert counted.what == ["patch dockerrepositories/first (status)"]

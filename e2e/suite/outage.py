@@ -23,12 +23,12 @@ class Doing:
 
 
 @contextmanager
-def meanwhile(act: Callable[[], object]) -> Iterator[Doing]:
-    """Does it over and over beside the block, and at least once after it began."""
+def meanwhile(act: Callable[[], object], pause: float = PAUSE_SECONDS) -> Iterator[Doing]:
+    """Does it over and over beside the block, with a pause between, and at least once after it began."""
     doing, stop = Doing(), threading.Event()
 
     def go_on() -> None:
-        while not stop.wait(PAUSE_SECONDS):
+        while not stop.wait(pause):
             try:
                 act()
                 doing.done += 1

@@ -141,21 +141,6 @@ class Cluster:
         found = self.kubectl("get", kind, f"--namespace={SYSTEM}", *words, "--output=json").must()
         return list(json.loads(found.out)["items"])
 
-    def writes(self, user: str, since: datetime) -> list[dict[str, Any]]:
-        """The writes of one user in the API server's audit log since a time; reads do not count."""
-        found = []
-        for line in (self.state / "log" / "audit.log").read_text().splitlines():
-            if user not in line:
-                continue
-            event = json.loads(line)
-            if event["user"]["username"] != user or event["stage"] != "ResponseComplete":
-                continue
-            if event["verb"] not in {"create", "update", "patch", "delete", "deletecollection"}:
-                continue
-            if datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since:
-                found.append(event)
-        return found
-
 
 def eventually(check: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.25) -> Any:
     """Waits until `check` gives something true (an AssertionError counts as not yet), or fails with `what`."""
