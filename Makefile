@@ -69,10 +69,13 @@ e2e: venv ## End-to-end tests on the real cluster with real clients
 	@e2e/images/build
 	@$(BIN)/pytest e2e
 
+# End-to-end tests that run with the others, on a cluster of their own: so both processes take about as long.
+EVEN := $(addprefix e2e/test_,demo.py isolation.py projects.py pull_secrets.py resilience.py trash.py writes.py)
+
 test: static ## Everything: static checks, unit, component and end-to-end tests, in two processes beside each other
 	@e2e/tools/build test
 	@e2e/images/build
-	@$(BIN)/pytest tests e2e/test_demo.py --beside e2e --durations=25
+	@$(BIN)/pytest tests $(EVEN) --beside e2e --durations=25
 
 bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes, no cluster)
 	@e2e/tools/build bench

@@ -24,7 +24,7 @@ from e2e.suite.world import ROOT, SYSTEM, Cluster, await_ready, eventually
 
 LEAVES = 20
 OVERLAP_SECONDS = 10
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 MANY = 200  # requests
 ACCESS = "--selector=app.kubernetes.io/component=access"
 
