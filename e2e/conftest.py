@@ -80,7 +80,7 @@ def crowd(cluster: Cluster, wire: Wire, person: Callable[..., Person]) -> Crowd:
 
 @pytest.fixture(scope="session")
 def curator(wire: Wire, crowd: Crowd) -> Session:
-    """Somebody who may do everything in the projects of these tests, and is certified."""
+    """A certified user with Administer in the projects of these tests."""
     return Session(wire, crowd.curator)
 
 

@@ -39,7 +39,7 @@ def name(cluster: Cluster) -> str:
     return f"laptop-{secrets.token_hex(3)}"
 
 
-def session(wire: Wire, cluster: Cluster, secret: str, user: str = "anybody at all") -> Session:
+def session(wire: Wire, cluster: Cluster, secret: str, user: str = "any name") -> Session:
     """A login with the token as the password."""
     return Session(wire, Person(user, secret, cluster.state))
 
@@ -100,7 +100,7 @@ def test_docker_and_crane_log_in_with_a_token_under_any_user_name(
     words = ("--scope=download", "--scope=modify")
     secret = plugin("token", "create", name, f"--owner={crowd.curator.name}", *words).must().out.strip()
     eventually(lambda: session(wire, cluster, secret).token_answer().must(200), "the token is known")
-    log_in_push_and_pull(cluster, running, Person("somebody-else", secret, tmp_path), project)
+    log_in_push_and_pull(cluster, running, Person("another-name", secret, tmp_path), project)
     found = cluster.get("dockerrepository", "by-docker", f"berth-{project}") or {}
     assert found["status"]["lastPush"]["by"] == crowd.curator.name
 
@@ -116,9 +116,9 @@ def test_a_token_that_was_used_says_so_in_its_status(
     def last_used() -> str:
         return str((cluster.get("accesstoken", name) or {})["status"].get("lastUsed", ""))
 
-    told = eventually(last_used, "the status tells the last use", USED_SECONDS)
-    assert told.endswith(":00:00Z"), "to the hour and no finer"
-    assert told in plugin("token", "list").must().out
+    last_used_at = eventually(last_used, "the status has the last use", USED_SECONDS)
+    assert last_used_at.endswith(":00:00Z"), "to the hour and no finer"
+    assert last_used_at in plugin("token", "list").must().out
 
 
 def test_a_token_without_modify_pulls_and_its_push_is_refused_with_the_sentence(

@@ -35,7 +35,7 @@ SEVERAL = 10
 """Requests in a row, which meet every replica of access."""
 AT_A_TIME = 4
 PULLERS = tuple(client for client in CLIENTS if client.name != "kubelet")
-"""Without an API server nobody gives the kubelet a Pod to pull for."""
+"""Without an API server the kubelet gets no Pod to pull for."""
 
 
 def too_old(repository: str) -> str:

@@ -30,7 +30,7 @@ def test_a_decision_is_found_in_the_gateways_log_by_the_id_of_its_request(
 
     def both() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
         decided = requests_of(cluster, "access", repository)
-        judged = {key: told for key, told in decided.items() if "authz" in told}  # the rest asked for tokens
+        judged = {key: paths for key, paths in decided.items() if "authz" in paths}  # the rest requested tokens
         return judged, requests_of(cluster, "gateway", repository)
 
     def joined() -> bool:
@@ -39,5 +39,5 @@ def test_a_decision_is_found_in_the_gateways_log_by_the_id_of_its_request(
 
     eventually(joined, "each request of the gateway's log is in the audit log, by its id")
     judged, logged = both()
-    assert {frozenset(logged[key]) for key, told in judged.items() if "manifest" in told} == {frozenset({"PUT"})}
+    assert {frozenset(logged[key]) for key, paths in judged.items() if "manifest" in paths} == {frozenset({"PUT"})}
     assert "GET" in {method for methods in logged.values() for method in methods}

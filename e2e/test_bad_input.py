@@ -49,7 +49,7 @@ def _create(cluster: Cluster, manifest: dict[str, Any]) -> str:
     return result.said
 
 
-def test_the_younger_of_two_repositories_with_one_path_is_told_and_harms_nothing(
+def test_the_younger_of_two_repositories_with_one_path_is_reported_and_harms_nothing(
     cluster: Cluster, project: str, curator: Session
 ) -> None:
     where = f"berth-{project}"
@@ -101,7 +101,7 @@ def test_the_younger_of_two_repositories_with_one_path_is_told_and_harms_nothing
     ],
     ids=["missing", "without-key", "empty", "unknown-scheme"],
 )
-def test_a_password_secret_that_can_not_be_used_is_told_and_nobody_logs_in_with_it(
+def test_an_unusable_password_secret_is_reported_and_allows_no_login(
     cluster: Cluster,
     wire: Wire,
     person: Callable[..., Person],
@@ -116,22 +116,22 @@ def test_a_password_secret_that_can_not_be_used_is_told_and_nobody_logs_in_with_
         metadata = {"name": secret, "namespace": SYSTEM}
         cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content})
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return cluster.condition("registryuser", forgetful.name, "Stalled").get("reason") == reason
 
-    eventually(told, f"the user says {reason}")
+    eventually(is_reported, f"the user has the reason {reason}")
     assert cluster.condition("registryuser", forgetful.name, "Stalled")["message"] == message.format(s=secret)
     refused = Session(wire, forgetful).token_answer()
     assert refused.refusal == (401, "UNAUTHORIZED", WRONG_PASSWORD)
 
 
 def test_a_certification_of_an_unknown_person_says_so(cluster: Cluster) -> None:
-    cluster.apply(certification("wire-nobody"))
-    name = "wire-nobody-certified"
+    cluster.apply(certification("wire-unknown"))
+    name = "wire-unknown-certified"
     try:
         eventually(lambda: cluster.condition("certification", name, "Stalled"), "the certification is stalled")
         assert cluster.condition("certification", name, "Stalled")["message"] == (
-            "RegistryUser wire-nobody does not exist: create it, or correct spec.subject.name."
+            "RegistryUser wire-unknown does not exist: create it, or correct spec.subject.name."
         )
     finally:
         cluster.kubectl("delete", "certification", name).must()
@@ -140,7 +140,7 @@ def test_a_certification_of_an_unknown_person_says_so(cluster: Cluster) -> None:
 # Credentials and token requests.
 
 
-def test_a_wrong_password_is_told_at_login_and_at_the_pull(project: str, curator: Session, crowd: Crowd) -> None:
+def test_a_wrong_password_is_refused_at_login_and_at_the_pull(project: str, curator: Session, crowd: Crowd) -> None:
     wrong = replace(curator, person=replace(crowd.curator, password="wrong"))
     assert wrong.token_answer().refusal == (401, "UNAUTHORIZED", WRONG_PASSWORD)
     assert wrong.pull(f"{project}/real", "v1").refusal == (403, "DENIED", WRONG_PASSWORD)
@@ -206,7 +206,7 @@ def test_a_scope_or_service_that_means_nothing_grants_nothing(project: str, cura
     assert granted == []
 
 
-def test_an_unknown_project_and_an_invisible_one_are_told_apart_by_nobody(
+def test_an_unknown_project_and_an_invisible_one_get_the_same_response(
     project: str, curator: Session, crowd: Crowd
 ) -> None:
     outsider = replace(curator, person=crowd.outsider)
@@ -264,7 +264,7 @@ def test_a_manifest_that_is_none_is_refused(project: str, curator: Session, mani
 def test_a_manifest_whose_layer_was_never_uploaded_is_refused_and_recorded_nowhere(
     cluster: Cluster, project: str, curator: Session
 ) -> None:
-    missing = image(b"nobody uploaded this")
+    missing = image(b"never uploaded")
     answer = curator.put(f"{project}/hollow", "v1", missing).must(400, 404)
     assert answer.json["errors"][0]["code"] in {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
     assert curator.pull(f"{project}/hollow", "v1").status == 404
@@ -323,7 +323,7 @@ def test_a_strange_address_is_refused_in_words_and_never_served(
 ) -> None:
     held = curator.hold(f"{project}/real", "pull,push,delete")
     answer = held.ask(method, target.format(p=project), (("Content-Type", MEDIA_MANIFEST),))
-    _told_in_words(answer, method)
+    _refused_in_words(answer, method)
 
 
 def test_an_address_in_absolute_form_is_judged_as_its_path_is(project: str, curator: Session, crowd: Crowd) -> None:
@@ -333,7 +333,7 @@ def test_an_address_in_absolute_form_is_judged_as_its_path_is(project: str, cura
         held.ask("GET", target, (("Accept", MEDIA_MANIFEST),)).must(status)
 
 
-def _told_in_words(answer: Answer, method: str) -> None:
+def _refused_in_words(answer: Answer, method: str) -> None:
     assert 400 <= answer.status < 500, (answer.status, answer.body)
     assert answer.header("server") in {"", "nginx"}
     if method == "HEAD":
@@ -345,7 +345,7 @@ def _told_in_words(answer: Answer, method: str) -> None:
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "OPTIONS", "BREW", "get", "PROPFIND"])
 def test_a_strange_method_is_refused_in_words(project: str, curator: Session, method: str) -> None:
     held = curator.hold(f"{project}/real", "pull,push,delete")
-    _told_in_words(held.ask(method, f"/v2/{project}/real/manifests/v1"), method)
+    _refused_in_words(held.ask(method, f"/v2/{project}/real/manifests/v1"), method)
 
 
 @pytest.mark.parametrize(
@@ -370,16 +370,16 @@ def test_a_strange_header_opens_nothing_and_breaks_nothing(
     assert answer.refusal[2].strip()
 
 
-def test_a_transfer_encoding_that_does_not_exist_is_told_in_words(wire: Wire, project: str) -> None:
+def test_an_unknown_transfer_encoding_is_refused_in_words(wire: Wire, project: str) -> None:
     answer = wire.ask("GET", f"/v2/{project}/real/manifests/v1", [("Transfer-Encoding", "what")])
     assert answer.refusal[:2] == (501, "UNSUPPORTED")  # RFC 9112, section 6.1
 
 
-def test_plain_http_at_the_port_of_tls_is_told_in_words(wire: Wire) -> None:
+def test_plain_http_at_the_port_of_tls_is_refused_in_words(wire: Wire) -> None:
     assert wire.ask("GET", "/v2/", tls=False).refusal[0] == 400
 
 
-def test_a_token_of_somebody_elses_making_is_no_token(project: str, curator: Session) -> None:
+def test_a_token_signed_by_another_key_is_refused(project: str, curator: Session) -> None:
     held = curator.hold(f"{project}/real", "pull")
     header, body, signature = held.bearer.split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")

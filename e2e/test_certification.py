@@ -39,7 +39,7 @@ def rfc3339(time: datetime) -> str:
 
 def test_a_user_shows_whether_it_is_certified_until_when_and_why_not(cluster: Cluster, editor: Person) -> None:
     none = ("False", "NoCertification", f"No Certification names {editor.name}, so pushes are refused; pulls are not.")
-    eventually(lambda: certified(cluster, editor) == none, "the user is told to be not certified")
+    eventually(lambda: certified(cluster, editor) == none, "the status says that the user is not certified")
     until = (now() + timedelta(days=300)).replace(microsecond=0)
     cluster.apply(certification(editor.name, until))
     dated = ("True", "Certified", f"{editor.name} is certified until {rfc3339(until)}.")

@@ -1,4 +1,4 @@
-"""Standard clients push and pull, and what they pushed stands in the cluster. One table of clients, one test a case."""
+"""Standard clients push and pull, and the cluster shows the result. One table of clients, one test for each case."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_what_was_pushed_is_shown_and_is_pulled_by_its_tag_and_by_its_digest(sta
 
 @pytest.fixture(scope="module")
 def by_token(stage: Stage) -> Iterator[Person]:
-    """The curator with a token for the password, under a user name that nobody has."""
+    """The curator with a token for the password, under a user name that does not exist."""
     name, holder = (
         f"{PROJECT}-{secrets.token_hex(3)}",
         with_password(stage.curator, new_secret(), stage.folders(), "anything"),
@@ -151,7 +151,7 @@ def test_what_is_attached_to_an_image_is_found_at_it(stage: Stage) -> None:
     assert (referrer["digest"], referrer["artifactType"]) == (last_digest(attached.out), ARTIFACT_TYPE)
 
 
-def test_an_image_that_was_signed_is_verified_by_whoever_may_pull_it(stage: Stage) -> None:
+def test_an_image_that_was_signed_is_verified_by_a_user_who_may_pull_it(stage: Stage) -> None:
     image = stage.reference("signed-by-cosign")
     digest = stage.publish(Crane(), image).digest
     cosign, keys = Cosign(), Cosign.keys(stage.seat(stage.curator))

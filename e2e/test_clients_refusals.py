@@ -77,7 +77,7 @@ def narrow(stage: Stage) -> str:
 
 
 @each(PUSHERS)
-def test_a_push_that_is_refused_at_its_very_end_is_told_the_reason(stage: Stage, client: Pusher, narrow: str) -> None:
+def test_a_push_that_is_refused_at_its_very_end_shows_the_reason(stage: Stage, client: Pusher, narrow: str) -> None:
     reference = Reference(f"{narrow}/heavy-{client.name}", tag="1.0.0")
     refused = stage.push(client, stage.curator, reference, size=2 * 10**6)
     sentence = (
@@ -139,22 +139,22 @@ def test_a_project_that_is_not_shared_reads_like_one_that_does_not_exist(
 
 
 @each(CLIENTS)
-def test_a_stale_password_in_the_login_file_is_told_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
+def test_a_stale_password_in_the_login_file_is_reported_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
     person = forgetful(stage.downloader, stage.folders(), f"puller-{client.name}")
     reference, _ = shelf[client.kind]
     assert_refused(stage.pull(client, person, reference), client.refusals.pull, reference, WRONG_PASSWORD)
 
 
 @each(CLIENTS)
-def test_who_is_not_logged_in_is_told_so_at_the_pull(stage: Stage, client: Client, shelf: Shelf) -> None:
-    nobody = with_password(stage.downloader, "", stage.folders())
+def test_an_anonymous_pull_says_that_the_user_is_not_logged_in(stage: Stage, client: Client, shelf: Shelf) -> None:
+    anonymous = with_password(stage.downloader, "", stage.folders())
     reference, _ = shelf[client.kind]
     sentence = f"You are not logged in, and {reference.path} is not public; log in (docker login) and try again."
-    assert_refused(stage.pull(client, nobody, reference), client.refusals.pull, reference, sentence)
+    assert_refused(stage.pull(client, anonymous, reference), client.refusals.pull, reference, sentence)
 
 
 @each(login for login in LOGINS if not login.refusals.login)
-def test_a_login_that_asks_nobody_takes_any_password(stage: Stage, client: Login) -> None:
+def test_a_login_without_a_request_accepts_any_password(stage: Stage, client: Login) -> None:
     client.login(stage.seat(stage.curator), f"forgetful-{client.name}", "wrong").must()
 
 

@@ -1,4 +1,4 @@
-"""The demonstration plays from no cluster to its end, and once more after somebody has played around."""
+"""The demonstration plays from no cluster to its end, and once more after manual changes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _certification(user: str) -> dict[str, Any]:
         "apiVersion": "berth.dev/v1alpha1",
         "kind": "Certification",
         "metadata": {"name": f"{user}-by-hand"},
-        "spec": {"subject": {"kind": "User", "name": user}, "certifiedBy": "somebody who plays"},
+        "spec": {"subject": {"kind": "User", "name": user}, "certifiedBy": "the test"},
     }
 
 

@@ -27,9 +27,9 @@ def connects(where):
         return False
     return True
 
-asked = json.loads(sys.argv[1])
-with concurrent.futures.ThreadPoolExecutor(len(asked)) as pool:
-    print(json.dumps(dict(zip(asked, pool.map(connects, asked.values())))))
+targets = json.loads(sys.argv[1])
+with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+    print(json.dumps(dict(zip(targets, pool.map(connects, targets.values())))))
 """
 
 
@@ -42,7 +42,7 @@ def project(projects: Projects, curator: Session) -> str:
 
 @pytest.fixture(scope="module")
 def stranger(cluster: Cluster) -> Iterator[str]:
-    """A pod of somebody else's, in a namespace of its own, with Python in it."""
+    """A pod of another user, in a namespace of its own, with Python in it."""
     cluster.apply(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRANGER}},
         {
@@ -128,7 +128,7 @@ def test_the_token_of_one_project_opens_no_other_projects_registry(
 
 @dataclass(frozen=True)
 class Inside(Session):
-    """Somebody who reaches a registry past the gateway."""
+    """A client that reaches a registry past the gateway."""
 
     address: tuple[str, int] = ("", 0)
 
@@ -187,7 +187,7 @@ def test_a_token_for_two_projects_opens_both_and_only_with_what_was_granted(
     ],
 )
 @pytest.mark.parametrize("proof", ["none", "nonsense", "another-account"])
-def test_nobody_but_berths_own_processes_is_served_inside(
+def test_only_berths_own_processes_are_served_inside(
     cluster: Cluster, wire: Wire, project: str, component: str, method: str, target: str, proof: str
 ) -> None:
     found = cluster.get("service", f"berth-{component}", SYSTEM) or {}

@@ -1,4 +1,4 @@
-"""Keys are rotated while people pull and push, and nobody with a right is refused anything (docs/keys.md)."""
+"""Keys are rotated during pulls and pushes, and no granted request is refused (docs/keys.md)."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def traffic(session: Session, project: str) -> Iterator[Traffic]:
 
 
 def rotate(cluster: Cluster, secret: str, annotation: str, seconds: float = 60) -> None:
-    """Asks for it, and waits until it is said to be done."""
+    """Requests a rotation, and waits until it is reported as done."""
     value = secrets.token_hex(4)
     words = ("annotate", "secret", secret, f"--namespace={SYSTEM}", "--overwrite", f"berth.dev/{annotation}={value}")
     cluster.kubectl(*words).must()
@@ -173,7 +173,7 @@ def short_overlap(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def new_authority(cluster: Cluster, session: Session, project: str) -> Iterator[Traffic]:
-    """Traffic while a new authority is asked for, and until everything was tried with tokens that it stands behind."""
+    """Traffic while a new authority is requested, and until every request was tried with tokens of that authority."""
     authority = signing_authority(cluster)
     with traffic(session, project) as going:
         eventually(lambda: len(going.seen) > MANY, "everything was tried with tokens of the former")

@@ -57,7 +57,9 @@ def test_every_cell_of_the_authorization_matrix_is_as_the_table_says(
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_hidden_repository_is_an_absent_one_to_the_letter_for_whoever_could_not_create_it(matrix: Matrix) -> None:
+def test_a_hidden_repository_is_an_absent_one_to_the_letter_for_every_subject_that_could_not_create_it(
+    matrix: Matrix,
+) -> None:
     cells = [
         cell
         for cell in matrix.cells("repository hidden")
@@ -78,7 +80,7 @@ def test_an_absent_project_and_one_of_others_are_the_same_to_the_letter(
 ) -> None:
     states = set(TABLES) - {"project absent"}
     for operation in OPERATIONS:
-        for subject in ("nobody", "outsider"):
+        for subject in ("anonymous", "outsider"):
             key = operation, subject
             if operation == "list catalog" and subject == "outsider":
                 continue  # what others can be seen there has nothing to do with these projects

@@ -38,7 +38,7 @@ MAY: Final[Mapping[str, frozenset[str]]] = {
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody with kubectl, as the cluster knows them: a user, or one of a group."""
+    """A kubectl user as the cluster knows them: by name, or as a member of a group."""
 
     cluster: Cluster
     namespace: str
@@ -94,7 +94,7 @@ IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "View": (f"--as=viewer-{SUFFIX}@example.org",),
     "Download": (f"--as=downloader-{SUFFIX}@example.org",),
     "Edit": (f"--as=editor-{SUFFIX}@example.org",),
-    "EditAndDelete": ("--as=whoever@example.org", f"--as-group=idp:keepers-{SUFFIX}"),
+    "EditAndDelete": ("--as=anyone@example.org", f"--as-group=idp:keepers-{SUFFIX}"),
     "Administer": (f"--as=system:serviceaccount:builders-{SUFFIX}:ci",),
 }
 PEOPLE: Final = ("outsider", "viewer", "downloader", "editor")
@@ -123,7 +123,7 @@ def test_a_member_does_with_kubectl_what_the_level_allows_and_nothing_else(
     assert all(refused.err.startswith(FORBIDDEN) for refused in tried.values() if not refused.ok), tried
 
 
-def test_an_editor_is_told_which_field_needs_more_and_whom_to_ask(cluster: Cluster, project: str) -> None:
+def test_an_editor_reads_which_field_needs_more_and_who_can_change_it(cluster: Cluster, project: str) -> None:
     editor, namespace = member(cluster, project, "Edit"), f"berth-{project}"
     shared = editor.change(CHANGES["share"])
     assert shared.err.rstrip().endswith(
@@ -179,18 +179,18 @@ def test_a_deleted_repository_is_refused_to_everybody_until_an_administrator_let
         f"{thrown} is in the trash, where every request is refused; "
         f"ask someone with EditAndDelete on project {project} to restore it."
     )
-    told = (403, "DENIED", with_page(sentence, "pull", thrown))
-    eventually(lambda: curator.pull(thrown, "v1").refusal == told, "it is refused")
+    refusal = (403, "DENIED", with_page(sentence, "pull", thrown))
+    eventually(lambda: curator.pull(thrown, "v1").refusal == refusal, "it is refused")
     release = ("patch", *gone, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
     refused = keeper.kubectl(*release)
     assert refused.err.startswith(FORBIDDEN), refused.said
     assert "is taken away by whoever has Administer" in refused.err
-    assert curator.pull(thrown, "v1").refusal == told
+    assert curator.pull(thrown, "v1").refusal == refusal
     member(cluster, project, "Administer").kubectl(*release).must()
     eventually(lambda: curator.pull(thrown, "v1").must(200), "it can be pulled again")
 
 
-def test_nobody_writes_access_policies_or_other_projects_objects(cluster: Cluster, project: str) -> None:
+def test_no_member_writes_access_policies_or_other_projects_objects(cluster: Cluster, project: str) -> None:
     administrator = member(cluster, project, "Administer")
     for words in (
         ("patch", "accesspolicy", "project", "--type=merge", "--patch={}"),

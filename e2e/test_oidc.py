@@ -44,7 +44,7 @@ AWAY_SENTENCE = (
 
 @pytest.fixture(scope="module")
 def issuer(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    """The provider, running; a test that stops it stands after those that need it."""
+    """The provider, running; tests that stop it come after those that need it."""
     try:
         made = provider.set_up(cluster, tmp_path_factory.mktemp("issuer"))
         made.start()
@@ -71,14 +71,14 @@ def project(cluster: Cluster, projects: Projects, curator: Session) -> Iterator[
 
 def session(cluster: Cluster, wire: Wire, token: str) -> Session:
     """A login with the token as the password, under any user name."""
-    return Session(wire, Person("anybody", token, cluster.state))
+    return Session(wire, Person("any-name", token, cluster.state))
 
 
 def test_docker_and_crane_log_in_with_an_access_token_and_the_rights_of_its_groups(
     cluster: Cluster, running: Engines, issuer: Issuer, project: str, tmp_path: Path
 ) -> None:
     token = issuer.log_in(RESEARCHER, "download", "modify")
-    log_in_push_and_pull(cluster, running, Person("anybody", token, tmp_path), project)
+    log_in_push_and_pull(cluster, running, Person("any-name", token, tmp_path), project)
     found = cluster.get("dockerrepository", "by-crane", f"berth-{project}") or {}
     assert found["status"]["lastPush"]["by"] == f"{PREFIX}id1"
 
@@ -92,8 +92,8 @@ def test_the_scopes_and_groups_of_a_token_bound_what_it_may_do(
     reader.pull(repository, "v1").must(200)
     sentence = f"The token of {someone} lacks the scope modify, which push on {repository} needs; "
     sentence += "use a token that has it."
-    told = reader.start_upload(repository).must(403).refusal
-    assert told == (403, "DENIED", with_page(sentence, "push", repository))
+    message = reader.start_upload(repository).must(403).refusal
+    assert message == (403, "DENIED", with_page(sentence, "push", repository))
     guest = session(cluster, wire, issuer.log_in(GUEST, "download", "modify"))
     outside = guest.pull(repository, "v1").must(403).refusal[2]
     assert outside.startswith(f"{repository} does not exist or is not shared with {PREFIX}id2;")
@@ -114,7 +114,7 @@ def test_a_login_by_a_key_that_is_new_at_the_provider_works_at_once_at_every_rep
             login.pull(f"{project}/shelf", "v1").must(200)
 
 
-def test_replicas_that_have_just_started_know_the_providers_keys_before_anybody_logs_in(
+def test_replicas_that_have_just_started_know_the_providers_keys_before_the_first_login(
     cluster: Cluster, wire: Wire, issuer: Issuer, project: str
 ) -> None:
     login = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
@@ -135,8 +135,8 @@ def all_have_read(cluster: Cluster) -> bool:
     present = json_items(cluster.kubectl("get", "pods", where, chosen, "--output=json").must().out)
     staying = {pod["metadata"]["name"] for pod in present if "deletionTimestamp" not in pod["metadata"]}
     logs = cluster.kubectl("logs", where, chosen, "--prefix", "--tail=-1").must().out.splitlines()
-    told = [line for line in logs if ISSUER in line and "signing keys read" in line]
-    return all(any(f"/{name}/" in line for line in told) for name in staying)
+    lines = [line for line in logs if ISSUER in line and "signing keys read" in line]
+    return all(any(f"/{name}/" in line for line in lines) for name in staying)
 
 
 def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
@@ -145,11 +145,13 @@ def test_a_provider_that_is_away_harms_its_own_new_logins_alone_and_they_say_so(
     repository = f"{project}/shelf"
     held = session(cluster, wire, issuer.log_in(RESEARCHER, "download")).hold(repository, "pull")
     issuer.stop()
-    issuer.start()  # it has another key now, which nobody has asked for when it goes away again
+    issuer.start()  # it has another key now, which no process has read when it goes away again
     unknown = session(cluster, wire, issuer.log_in(RESEARCHER, "download"))
     issuer.stop()
-    told = AWAY_SENTENCE.format(HOST)
-    eventually(lambda: unknown.token_answer().refusal == (401, "UNAUTHORIZED", told), "the login says that it is away")
+    message = AWAY_SENTENCE.format(HOST)
+    eventually(
+        lambda: unknown.token_answer().refusal == (401, "UNAUTHORIZED", message), "the login says that it is away"
+    )
     held.pull(repository, "v1").must(200)
     curator.pull(repository, "v1").must(200)
     issuer.start()
@@ -188,13 +190,13 @@ def test_docker_and_crane_log_in_with_a_token_of_the_api_servers_own_issuer_unde
         return all(login.token_answer().status == 200 for _ in range(SEVERAL))
 
     eventually(known_everywhere, "every replica has read the cluster's keys as this issuer's")
-    told = with_page(
+    message = with_page(
         f"{name} may edit {repository} but is not certified to push; "
         "ask your registry administrators for a Certification.",
         "push",
         repository,
     )
-    assert login.start_upload(repository).must(403).refusal == (403, "DENIED", told)
+    assert login.start_upload(repository).must(403).refusal == (403, "DENIED", message)
     cluster.apply(
         {
             "apiVersion": "berth.dev/v1alpha1",
@@ -204,7 +206,7 @@ def test_docker_and_crane_log_in_with_a_token_of_the_api_servers_own_issuer_unde
         }
     )
     eventually(lambda: login.start_upload(repository).must(202), "the certification counts")
-    log_in_push_and_pull(cluster, running, Person("anybody", made.out.strip(), tmp_path), project)
+    log_in_push_and_pull(cluster, running, Person("any-name", made.out.strip(), tmp_path), project)
     found = cluster.get("dockerrepository", "by-crane", f"berth-{project}") or {}
     assert found["status"]["lastPush"]["by"] == name
     other = cluster.kubectl("create", "token", "ci", f"--namespace={builder}", "--audience=elsewhere").must()
@@ -212,13 +214,13 @@ def test_docker_and_crane_log_in_with_a_token_of_the_api_servers_own_issuer_unde
     cluster.kubectl("delete", "certification,registryuser", user).must()
 
 
-def test_a_provider_that_never_answered_is_told_by_its_own_logins_and_no_other(
+def test_a_provider_that_never_answered_is_named_by_its_own_logins_and_no_other(
     cluster: Cluster, wire: Wire, project: str, curator: Session
 ) -> None:
     key, repository = ec.generate_private_key(ec.SECP256R1()), f"{project}/shelf"
     claims = {"iss": f"https://{AWAY}/", "sub": "ada", "aud": "web", "exp": int(time.time()) + 600}
     login = session(cluster, wire, jwt.encode(claims, key, "ES256", headers={"kid": "first"}))
-    told = AWAY_SENTENCE.format(AWAY)
-    assert login.token_answer().refusal == (401, "UNAUTHORIZED", told)
-    assert login.pull(repository, "v1").refusal == (403, "DENIED", told)
+    message = AWAY_SENTENCE.format(AWAY)
+    assert login.token_answer().refusal == (401, "UNAUTHORIZED", message)
+    assert login.pull(repository, "v1").refusal == (403, "DENIED", message)
     curator.pull(repository, "v1").must(200)

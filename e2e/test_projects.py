@@ -1,4 +1,4 @@
-"""A Project on a real cluster: its children are made and put back, changes take effect, and what fails is told."""
+"""A Project on a real cluster: its children are made and put back, changes take effect, and failures are reported."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def namespace(project: str) -> str:
 
 
 def essence(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What somebody decided about an object, without what the cluster adds as it goes."""
+    """An object's desired content, without what the cluster adds."""
     assert found is not None, "it is not there"
     kept = {key: value for key, value in found.items() if key not in {"metadata", "status"}}
     return {**kept, "labels": found["metadata"].get("labels", {})}
@@ -71,8 +71,8 @@ def test_a_project_is_ready_soon_and_says_where_what_and_how_large_it_is(cluster
     await_ready(cluster, name, READY_SECONDS)
     print(f"time to Ready: {time.monotonic() - began:.1f} s")
     status = (cluster.get("project", name) or {})["status"]
-    told = {key: status[key] for key in ("namespace", "address", "registryVersion", "storage", "repositories")}
-    assert told == {
+    shown = {key: status[key] for key in ("namespace", "address", "registryVersion", "storage", "repositories")}
+    assert shown == {
         "namespace": namespace(name),
         "address": f"{HOST}/{name}",
         "registryVersion": REGISTRY_VERSION,
@@ -83,7 +83,7 @@ def test_a_project_is_ready_soon_and_says_where_what_and_how_large_it_is(cluster
 
 
 @pytest.mark.parametrize("child", CHILDREN, ids=str)
-def test_a_child_stands_in_the_inventory_with_the_projects_label(cluster: Cluster, project: str, child: Child) -> None:
+def test_a_child_is_in_the_inventory_with_the_projects_label(cluster: Cluster, project: str, child: Child) -> None:
     found = cluster.get(child.kind, child.name, namespace(project))
     assert found is not None
     labels = found["metadata"]["labels"]
@@ -151,10 +151,10 @@ def test_a_member_manages_repositories_with_kubectl_as_far_as_the_level_goes(
     cluster: Cluster, project: str, crowd: Crowd
 ) -> None:
     def may(*what: str) -> bool:
-        asked = cluster.kubectl(
+        answer = cluster.kubectl(
             "auth", "can-i", *what, f"--namespace={namespace(project)}", f"--as={crowd.kubernetes_user}"
         )
-        return asked.ok
+        return answer.ok
 
     assert may("delete", "dockerrepositories.berth.dev")
     assert may("list", "accesspolicies.berth.dev")
@@ -223,7 +223,7 @@ def test_a_suspended_project_has_no_pod_says_so_to_clients_and_comes_back_as_it_
     assert after.body == before.body
 
 
-def test_a_missing_storage_class_is_told_and_the_project_is_ready_once_it_is_there(
+def test_a_missing_storage_class_is_reported_and_the_project_is_ready_once_it_is_there(
     cluster: Cluster, projects: Projects
 ) -> None:
     name = projects.name("classless")
@@ -243,9 +243,9 @@ def test_a_missing_storage_class_is_told_and_the_project_is_ready_once_it_is_the
         cluster.kubectl("delete", "storageclass", f"{name}-fast").must()
 
 
-def test_a_claim_that_nobody_binds_is_told_with_its_class(cluster: Cluster, projects: Projects) -> None:
+def test_a_claim_that_stays_unbound_is_reported_with_its_class(cluster: Cluster, projects: Projects) -> None:
     name = projects.name("unbound")
-    cluster.apply(_storage_class(f"{name}-slow", "example.org/nobody", "Immediate"))
+    cluster.apply(_storage_class(f"{name}-slow", "example.org/none", "Immediate"))
     try:
         cluster.apply(project_object(name, (), storage=_claim(f"{name}-slow")))
         _await_reason(cluster, name, "ClaimPending")
@@ -272,15 +272,15 @@ def _storage_class(name: str, provisioner: str, binding: str) -> dict[str, Any]:
     }
 
 
-def test_a_registry_that_ends_again_and_again_is_told_with_the_remedy_which_mends_it(
+def test_a_registry_that_ends_again_and_again_is_reported_with_the_remedy_that_mends_it(
     cluster: Cluster, projects: Projects
 ) -> None:
     name = projects.name("cramped")
     cluster.apply(project_object(name, (), registry=_memory("8Mi")))
     _await_reason(cluster, name, "RegistryCrashLooping")
-    told = cluster.condition("project", name, "Stalled")["message"]
-    assert told.startswith("The registry ends again and again, ")
-    assert told.endswith(": it needs more memory: raise spec.registry.resources.limits.memory.")
+    message = cluster.condition("project", name, "Stalled")["message"]
+    assert message.startswith("The registry ends again and again, ")
+    assert message.endswith(": it needs more memory: raise spec.registry.resources.limits.memory.")
     cluster.patch("project", name, {"spec": {"registry": _memory("200Mi")}}).must()
     await_ready(cluster, name)
 

@@ -50,18 +50,18 @@ class Shop:
         """Names these namespaces and no others."""
         self.cluster.patch("project", self.project, {"spec": {"pullSecrets": list(entries)}}).must()
 
-    def told(self, namespace: str) -> dict[str, Any]:
+    def reported(self, namespace: str) -> dict[str, Any]:
         """What the status says of a namespace."""
         found = (self.cluster.get("project", self.project) or {}).get("status", {}).get("pullSecrets", [])
         return next((dict(entry) for entry in found if entry["namespace"] == namespace), {})
 
     def until(self, namespace: str, reason: str) -> dict[str, Any]:
         """Waits until the status gives this reason for a namespace."""
-        eventually(lambda: self.told(namespace).get("reason") == reason, f"namespace {namespace} is {reason}")
-        return self.told(namespace)
+        eventually(lambda: self.reported(namespace).get("reason") == reason, f"namespace {namespace} is {reason}")
+        return self.reported(namespace)
 
     def login(self, namespace: str) -> Session:
-        """Whoever has the Secret of that namespace."""
+        """A client with the Secret of that namespace."""
         found = self.cluster.get("secret", self.secret, namespace)
         assert found is not None, f"Secret {self.secret} in namespace {namespace} is not there"
         login = json.loads(base64.b64decode(found["data"][".dockerconfigjson"]))["auths"][HOST]
@@ -95,7 +95,7 @@ def shop(
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """Somebody's namespace with a ServiceAccount `worker`."""
+    """A user's namespace with a ServiceAccount `worker`."""
     name = pods.make_namespace(cluster, "analysis")
     cluster.apply(pods.service_account(name, "worker"))
     eventually(lambda: cluster.get("serviceaccount", "default", name), "the namespace is in order")
@@ -104,7 +104,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def agree(cluster: Cluster, namespace: str) -> None:
-    """What whoever administers the namespace runs, as the manual says it."""
+    """Runs the command that the manual gives to the namespace's administrator."""
     made = ("create", "rolebinding", CONSENT, f"--clusterrole={CONSENT}", f"--serviceaccount={SYSTEM}:berth-operator")
     cluster.kubectl(f"--namespace={namespace}", *made).must()
 
@@ -116,14 +116,14 @@ def test_a_namespace_that_agrees_runs_the_projects_image_under_the_named_account
     message = shop.until(namespace, "ConsentMissing")["message"]
     assert message.startswith(f"Namespace {namespace} does not let Berth write its pull secret; ")
     assert cluster.get("secret", shop.secret, namespace) is None
-    told = message.partition("kubectl ")[2].split()
-    cluster.kubectl(*told).must()
+    command = message.partition("kubectl ")[2].split()
+    cluster.kubectl(*command).must()
     entry = shop.until(namespace, "Served")
     assert (entry["served"], entry["secretName"]) == (True, shop.secret)
     shop.runs(namespace, "by-account", "worker")
     shop.runs(namespace, "by-name", imagePullSecrets=[{"name": shop.secret}])
-    nobody = f"You are not logged in, and {shop.repository} is not public; log in (docker login) and try again."
-    shop.refused(namespace, "without", "default", nobody)
+    anonymous = f"You are not logged in, and {shop.repository} is not public; log in (docker login) and try again."
+    shop.refused(namespace, "without", "default", anonymous)
 
 
 def test_a_pull_secret_pulls_from_its_project_and_does_nothing_else(
@@ -161,7 +161,7 @@ def test_a_rotation_on_demand_leaves_the_old_login_until_a_pod_has_used_the_new_
     shop.login(namespace).pull(shop.repository, TAG).must(200)
 
 
-def test_a_namespace_that_is_not_there_stands_in_the_status_with_the_sentence(cluster: Cluster, shop: Shop) -> None:
+def test_a_namespace_that_does_not_exist_is_in_the_status_with_the_sentence(cluster: Cluster, shop: Shop) -> None:
     shop.serve({"namespace": "nowhere-at-all"})
     entry = shop.until("nowhere-at-all", "NamespaceNotFound")
     assert entry == {

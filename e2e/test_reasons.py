@@ -71,8 +71,8 @@ def staggered(queue: list[Try], number: int) -> list[Try]:
 
 
 def make_all(queue: list[Try], opened: Scene, promised: Mapping[str, Future[Outcome]], enough: Event) -> None:
-    """One client's tries one after another: BuildKit asks once for all who build on the same image at the same time,
-    and tells all of them what one of them is told."""
+    """One client's tries, one after another: builds on the same image at the same time share one request of BuildKit,
+    and all get its response."""
     for attempt in queue:
         if enough.is_set():
             return
@@ -83,5 +83,7 @@ def make_all(queue: list[Try], opened: Scene, promised: Mapping[str, Future[Outc
 
 
 @pytest.mark.parametrize("attempt", [pytest.param(attempt, id=attempt.name) for attempt in TRIES])
-def test_who_is_refused_is_told_why(attempt: Try, opened: Scene, outcomes: Mapping[str, Future[Outcome]]) -> None:
+def test_a_refused_client_shows_the_reason(
+    attempt: Try, opened: Scene, outcomes: Mapping[str, Future[Outcome]]
+) -> None:
     attempt.check(opened, outcomes[attempt.name].result())

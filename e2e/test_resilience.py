@@ -210,12 +210,12 @@ def test_access_that_starts_again_while_the_api_server_is_away_serves_by_the_pol
         eventually(lambda: served(curator, repository), "every replica serves, with new tokens")
         assert served(held, repository), "with a token of before"
         curator.push(f"{project}/stored", "v1", b"by the stored policy").must(201)
-        outsider.pull(repository, "v1").must(403)  # nobody gets more than before
+        outsider.pull(repository, "v1").must(403)  # no user gets more than before
     finally:
         cluster.bring_back_api_server()
     once_more = {name: count + name.endswith("/access") for name, count in started.items()}
-    eventually(lambda: restarts(cluster) == once_more, "the kubelet has told that it started access, and nothing else")
-    # It tells of the start first and then that the Pod is ready, and until then the Service has no address.
+    eventually(lambda: restarts(cluster) == once_more, "the kubelet reports that it started access, and nothing else")
+    # It reports the start first and then that the Pod is ready; until then the Service has no address.
     cluster.await_settled()
     eventually(lambda: served(curator, repository), "every replica serves again")
     sharing = [*crowd.sharing, {"kind": "AuthenticatedUsers", "level": "Download"}]

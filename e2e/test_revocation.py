@@ -59,8 +59,8 @@ class Traffic:
         while not self._stop.is_set():
             at = time.monotonic()
             try:
-                asked = self.session.start_upload if self.push else self._pull
-                self.sent.append((at, asked(self.repository).status))
+                send = self.session.start_upload if self.push else self._pull
+                self.sent.append((at, send(self.repository).status))
             except NoAnswer:
                 self.sent.append((at, 0))
 
@@ -110,15 +110,16 @@ def says(
     """Whether a condition is so, about the object's present generation."""
     found = cluster.get(kind, name, namespace) or {}
     generation = found["metadata"]["generation"]
-    told = [c for c in found.get("status", {}).get("conditions", []) if c["type"] == type_]
+    conditions = [c for c in found.get("status", {}).get("conditions", []) if c["type"] == type_]
     return any(
-        c["status"] == status and c["observedGeneration"] == generation and reason in ("", c["reason"]) for c in told
+        c["status"] == status and c["observedGeneration"] == generation and reason in ("", c["reason"])
+        for c in conditions
     )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One project, and somebody for each case who has a right that is taken away."""
+    """One project, and for each case a user with a right that is taken away."""
 
     cluster: Cluster
     wire: Wire
@@ -135,7 +136,7 @@ class Scene:
         return f"{self.project}/{LOCAL}"
 
     def hold(self, who: str, repository: str, *, push: bool = False) -> Session:
-        """A session of somebody with a registry token, once they may."""
+        """A session of a user with a registry token, once the right is in force."""
         session, actions = Session(self.wire, self.people[who]), "pull,push" if push else "pull"
 
         def may() -> Session | None:
@@ -216,14 +217,14 @@ def test_a_rule_for_a_group_that_is_taken_away(scene: Scene, tmp_path: Path) -> 
 
 
 def token_of_a_group(cluster: Cluster, repository: str, folder: Path) -> str:
-    """A registry token as access signs it for somebody whom the identity provider says to be in the group."""
+    """A registry token as access signs it for a user of the identity provider in the group."""
     secret = (cluster.get("secret", "berth-token-signing", SYSTEM) or {})["data"]
     for name, content in secret.items():
         (folder / name).write_bytes(base64.b64decode(content))
     signer = TokenService(directory=folder, lifetime=300, clock=time.time, token_id=lambda: secrets.token_hex(8))
-    somebody = Identity(CredentialKind.OIDC, name=f"idp:somebody-{SUFFIX}", groups=frozenset({GROUP}))
+    member = Identity(CredentialKind.OIDC, name=f"idp:member-{SUFFIX}", groups=frozenset({GROUP}))
     grant = {"type": "repository", "name": repository, "actions": ["pull"]}
-    claims = claims_of(somebody, {repository: ["pull"]}, [grant], [repository.partition("/")[0]])
+    claims = claims_of(member, {repository: ["pull"]}, [grant], [repository.partition("/")[0]])
     token, _issued = signer.sign(claims)
     return token
 
@@ -281,7 +282,7 @@ def with_token(scene: Scene, name: str, **spec: Any) -> Session:
     """A session with a registry token that was got with an access token of that name."""
     secret = make_token(secrets.token_bytes(32))
     scene.cluster.apply(access_token(name, scene.people["owner"], secret, **spec))
-    session = Session(scene.wire, Person("whoever", secret, scene.cluster.state))
+    session = Session(scene.wire, Person("any-name", secret, scene.cluster.state))
     eventually(lambda: session.pull(scene.shelf, "v1").must(200), "the access token is known")
     return session.hold(scene.shelf, "pull")
 
@@ -347,7 +348,7 @@ def test_no_status_says_so_while_one_replica_of_access_does_not_answer(scene: Sc
     eventually(lambda: says(cluster, "registryteam", team, "Ready", "True"), "every replica knows it")
 
 
-def test_local_sharing_that_shuts_somebody_out_and_its_removal_that_shuts_out_whom_it_let_in(scene: Scene) -> None:
+def test_local_sharing_that_excludes_a_user_and_its_removal_that_excludes_those_it_let_in(scene: Scene) -> None:
     held = scene.hold("outlocal", scene.nook)
     local = [{"kind": "User", "name": scene.people["inlocal"].name, "level": "Download"}]
     assert let_through_after(lambda: scene.share_locally(local), scene.nook_says, held, scene.nook) == []

@@ -19,7 +19,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 def bound(role: str, user: str, namespace: str = "") -> Mapping[str, Any]:
-    """The binding of a ClusterRole to somebody, in one namespace or everywhere."""
+    """The binding of a ClusterRole to a user, in one namespace or everywhere."""
     metadata = {"name": f"{role}-{SUFFIX}", **({"namespace": namespace} if namespace else {})}
     return {
         "apiVersion": f"{RBAC}/v1",
@@ -36,13 +36,13 @@ def create(cluster: Cluster, user: str, made: Mapping[str, Any]) -> Result:
 
 @pytest.fixture
 def editor(cluster: Cluster, person: Callable[..., Person]) -> Iterator[Person]:
-    """Somebody who is not certified."""
+    """A user without certification."""
     made = person(f"novice-{secrets.token_hex(3)}")
     yield made
     cluster.kubectl("delete", "registryuser", made.name).must()
 
 
-def test_whoever_may_view_a_namespace_sees_its_repositories_and_the_effective_rights(
+def test_a_user_who_may_view_a_namespace_sees_its_repositories_and_the_effective_rights(
     cluster: Cluster, projects: Projects
 ) -> None:
     name = projects.make("viewed")
@@ -74,7 +74,7 @@ def test_the_registry_office_certifies_and_can_do_nothing_else(cluster: Cluster,
     assert "Forbidden" in cluster.kubectl(f"--as={officer}", "get", "projects").said
 
 
-def test_nobody_makes_a_token_of_somebody_without_the_right_to_log_in_as_them(cluster: Cluster, editor: Person) -> None:
+def test_a_token_for_another_user_needs_the_right_to_log_in_as_them(cluster: Cluster, editor: Person) -> None:
     owner = f"owner-{SUFFIX}@example.org"
     rule = {"apiGroups": ["berth.dev"], "resources": ["registryusers"], "verbs": ["issue-token"]}
     mine = {
@@ -87,7 +87,7 @@ def test_nobody_makes_a_token_of_somebody_without_the_right_to_log_in_as_them(cl
     token = access_token(f"{editor.name}-{SUFFIX}", editor, new_secret(), ["download"])
     eventually(
         lambda: f"ask for the verb issue-token on registryusers/{editor.name}." in create(cluster, owner, token).said,
-        "the token of somebody else is refused with the sentence",
+        "the token of another user is refused with the sentence",
     )
     cluster.apply(mine, bound(f"tokens-of-{editor.name}", owner))
     eventually(lambda: create(cluster, owner, token).ok, "the owner makes the token")

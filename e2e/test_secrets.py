@@ -1,4 +1,4 @@
-"""Secrets stay secret: after two hundred operations with all sorts of them, none stands anywhere that people look."""
+"""Secrets stay secret: after two hundred operations with all sorts of them, none is in any place that people read."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Operations:
         self.answers: list[Answer] = []
 
     @property
-    def told(self) -> str:
-        """What was said to whoever was refused."""
+    def refusals(self) -> str:
+        """Headers and bodies of the refusals."""
         return "\n".join(f"{answer.headers}{answer.body!r}" for answer in self.answers if answer.status >= 400)
 
     def all(self) -> None:
@@ -54,7 +54,7 @@ class Operations:
         self.used.add(guess)
         self._rightly(Session(self.wire, person))
         # A real name once each: more would be too many tries.
-        self._wrongly(person if number < 4 else replace(person, name=f"nobody-{guess[-4:]}"), guess)
+        self._wrongly(person if number < 4 else replace(person, name=f"unknown-{guess[-4:]}"), guess)
 
     def _rightly(self, session: Session) -> None:
         repository = f"{self.project}/shelf"
@@ -67,7 +67,7 @@ class Operations:
         swapped = Session(self.wire, Person(person.password, guess, person.home))
         form = f"grant_type=password&username={person.name}&password={guess}&service={HOST}".encode()
         self.answers += (
-            Session(self.wire, replace(person, name=f"nobody-{guess[:9]}", password=guess)).token_answer(),
+            Session(self.wire, replace(person, name=f"unknown-{guess[:9]}", password=guess)).token_answer(),
             swapped.token_answer(),
             self.wire.ask("POST", "/token", FORM, form),
             self.wire.ask("GET", scope, (("Authorization", f"Bearer {guess}"),)),
@@ -80,9 +80,9 @@ def robots(cluster: Cluster, crowd: Crowd, wire: Wire) -> Iterator[Sequence[Pers
     name, secret = f"discreet-{secrets.token_hex(3)}", new_secret()
     cluster.apply(access_token(name, crowd.curator, secret, ("view", "download", "modify")))
     pod = cluster.kubectl("create", "token", "default", "--namespace=default", f"--audience={HOST}").must().out.strip()
-    by_token = Person("anybody", secret, crowd.curator.home)
+    by_token = Person("any-name", secret, crowd.curator.home)
     eventually(lambda: Session(wire, by_token).token_answer().status == 200, "the token logs in")
-    yield by_token, Person("anybody", pod, crowd.curator.home)
+    yield by_token, Person("any-name", pod, crowd.curator.home)
     cluster.kubectl("delete", "accesstoken", name, "--ignore-not-found").must()
 
 
@@ -128,14 +128,14 @@ def metrics(cluster: Cluster, namespace: str, pod: dict[str, Any]) -> Iterator[t
         yield f"metrics of {pod['metadata']['name']}", cluster.kubectl("get", f"--raw={path}").must().out
 
 
-def test_of_two_hundred_operations_with_secrets_none_stands_in_any_place_that_is_looked_at(
+def test_after_two_hundred_operations_no_secret_is_in_any_place_that_people_read(
     cluster: Cluster, project: str, crowd: Crowd, wire: Wire, robots: Sequence[Person]
 ) -> None:
     operations = Operations(wire, project, crowd, robots)
     operations.all()
     assert len(operations.answers) == ROUNDS * 7  # and a token each time
     wanted = operations.used | {piece for piece in keys(cluster, project) if len(piece) > 10}
-    looked_at = {**dict(sinks(cluster, project)), "refusals": operations.told}
+    looked_at = {**dict(sinks(cluster, project)), "refusals": operations.refusals}
     logs = "".join(text for name, text in looked_at.items() if name.startswith("log of berth-access"))
     assert crowd.curator.name in logs, "the places are really read"
     assert any(name.startswith("metrics of berth-access") for name in looked_at)

@@ -83,7 +83,7 @@ def crane(workload: Workload, action: str, repository: str, token: str = REGISTR
     return workload.run(PIPELINE, action, token, f"{HOST}/{repository}:v1")
 
 
-def test_a_pod_pushes_and_pulls_by_its_projected_token_and_stands_as_who_pushed(
+def test_a_pod_pushes_and_pulls_by_its_projected_token_and_is_shown_as_the_pusher(
     cluster: Cluster, workloads: Mapping[str, Workload], project: str, namespace: str
 ) -> None:
     pipeline, repository = workloads["pipeline"], f"{project}/built"
@@ -94,7 +94,7 @@ def test_a_pod_pushes_and_pulls_by_its_projected_token_and_stands_as_who_pushed(
         found = cluster.get("dockerrepository", "built", f"berth-{project}") or {}
         return str(found.get("status", {}).get("lastPush", {}).get("by", ""))
 
-    eventually(lambda: by() == f"{namespace}/pipeline", "the push stands in the status with the ServiceAccount")
+    eventually(lambda: by() == f"{namespace}/pipeline", "the status shows the push with the ServiceAccount")
     secrets = cluster.kubectl("get", "secrets", f"--namespace={namespace}", "--output=name").must()
     assert secrets.out.strip() == ""
 
@@ -114,7 +114,7 @@ def test_the_audit_log_tells_the_pods_own_address_and_not_its_nodes(
     eventually(lambda: addresses() == {pod["status"]["podIP"]}, "each line about the pull has the Pod's address")
 
 
-def test_a_service_account_that_is_not_certified_is_told_so_in_its_pod_and_may_pull(
+def test_a_service_account_that_is_not_certified_reads_so_in_its_pod_and_may_pull(
     curator: Session, workloads: Mapping[str, Workload], project: str, namespace: str
 ) -> None:
     repository = f"{project}/shelf"

@@ -15,7 +15,7 @@ from e2e.suite.http import Answer, Session
 from e2e.suite.world import Cluster, await_ready, eventually, make_project, with_page
 
 ATTEMPTS = 20
-WISHES = {
+ACTIONS = {
     "pull": "pull",
     "pull by digest": "pull",
     "tags": "pull",
@@ -107,7 +107,7 @@ def test_from_the_moment_it_says_trashed_every_request_with_an_older_token_is_re
                 "delete": older.ask("DELETE", f"/v2/{repository}/manifests/{digest}"),
             }
             for what, answer in answers.items():
-                assert answer.refusal == (403, "DENIED", with_page(trash.sentence, WISHES[what], repository)), what
+                assert answer.refusal == (403, "DENIED", with_page(trash.sentence, ACTIONS[what], repository)), what
     finally:
         trash.set(cluster, trashed=False)
         trash.await_condition(cluster, "False")
@@ -121,8 +121,8 @@ def test_a_new_token_for_what_is_in_the_trash_is_refused_with_the_sentence(
     try:
         trash.await_condition(cluster, "True")
         assert curator.pull(repository, "v1").refusal == (403, "DENIED", with_page(trash.sentence, "pull", repository))
-        told = with_page(trash.sentence, "push", repository)
-        assert curator.start_upload(repository).refusal == (403, "DENIED", told)
+        message = with_page(trash.sentence, "push", repository)
+        assert curator.start_upload(repository).refusal == (403, "DENIED", message)
     finally:
         trash.set(cluster, trashed=False)
         trash.await_condition(cluster, "False")
@@ -175,10 +175,10 @@ def test_a_deleted_project_keeps_every_byte_and_says_so(
 
     cluster.kubectl("delete", "project", name, f"--cascade={propagation}", "--wait=false").must()
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return cluster.condition("project", name, "Trashed").get("reason") == "ProjectDeleted"
 
-    eventually(told, "the project says that it is being deleted")
+    eventually(is_reported, "the project says that it is being deleted")
     assert cluster.condition("project", name, "Trashed")["message"] == (
         f"Project {name} is being deleted: every request is refused, the registry is stopped, "
         f"and namespace berth-{name} is kept with all its data. To bring it back: "
@@ -228,12 +228,12 @@ def test_a_deleted_repository_keeps_its_images_and_says_so(cluster: Cluster, pro
     name, where = OTHER, f"--namespace=berth-{project}"
     cluster.kubectl("delete", "dockerrepository", name, where, "--wait=false").must()
 
-    def told() -> bool:
+    def is_reported() -> bool:
         return cluster.condition("dockerrepository", name, "Trashed", f"berth-{project}").get("reason") == (
             "RepositoryDeleted"
         )
 
-    eventually(told, "the repository says that it is being deleted")
+    eventually(is_reported, "the repository says that it is being deleted")
     assert cluster.condition("dockerrepository", name, "Trashed", f"berth-{project}")["message"] == (
         f"Repository {name} is being deleted: every request is refused and its data is kept."
     )

@@ -17,7 +17,7 @@ scene_people() {
     done
 }
 
-# What somebody changed by hand while playing is put back, so that the demonstration can be played again.
+# Undoes manual changes, so that the demonstration can be played again.
 put_back() {
     local project repositories users
     for project in genomics pipelines; do
@@ -29,7 +29,7 @@ put_back() {
         [ "${#repositories[@]}" = 0 ] ||
             in_cluster kubectl -n "berth-$project" patch "${repositories[@]}" --type=merge -p '{"spec":{"trashed":false,"localSharing":null}}' >/dev/null
     done
-    # Somebody may have certified those who are not.
+    # A manual change may have certified these two.
     in_cluster kubectl get certifications -o 'jsonpath={range .items[*]}{.spec.subject.name} {.metadata.name}{"\n"}{end}' |
         awk '($1 == "newcomer" || $1 == "visitor") && $2 != "visitor-2025" {print $2}' |
         in_cluster xargs --no-run-if-empty kubectl delete certification >/dev/null
@@ -70,7 +70,7 @@ scene_expired_certification() {
 }
 
 scene_team() {
-    title "Teams: pipeline-authors has Edit and pushes, pipeline-users has Download and pulls; nobody is named in the Project"
+    title "Teams: pipeline-authors has Edit and pushes, pipeline-users has Download and pulls; the Project names no user"
     allowed author "crane push $images/hello.tar $host/pipelines/aligner:v1"
     allowed author "crane push $images/hello.tar $host/pipelines/hello:v1"
     allowed analyst "crane digest $host/pipelines/aligner:v1"

@@ -1,4 +1,4 @@
-# The stage of the demonstration: what is typed, by whom, and what should come of it. Sourced by e2e/demo.
+# The commands of the demonstration, the user of each, and its expected result. Sourced by e2e/demo.
 
 fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
 title() { printf '\n\033[1m== %s\033[0m  (%s s)\n' "$1" $((SECONDS - began)); }
@@ -9,11 +9,11 @@ in_cluster() { e2e/in-cluster "$@"; }
 # cluster's kubeconfig), and leaves what it printed in $work/out and $work/err, its exit code in $code.
 attempt() {
     code=0
-    in_cluster env DOCKER_CONFIG="$people/${1:-nobody}" bash -o pipefail -c "$2" >"$work/out" 2>"$work/err" || code=$?
+    in_cluster env DOCKER_CONFIG="$people/${1:-anonymous}" bash -o pipefail -c "$2" >"$work/out" 2>"$work/err" || code=$?
 }
 
-# A change reaches every replica of the services within a moment: somebody who is faster than that tries again, but not
-# so often that a wrong password would be told as too many.
+# A change reaches every replica of the services within a moment: a faster command is retried, but too few times to
+# reach the limit of failed logins.
 attempt_until() { # attempt_until CONDITION WHO COMMAND-LINE
     local try
     for ((try = 1; try <= ${tries:-8}; try++)); do
@@ -65,10 +65,10 @@ explained() {
     cat "$work/out"
     [ "$code" = 3 ] || fail "this should have ended with exit code 3 (no), and ended with $code: $(cat "$work/err")"
     if grep -qF -- "$sentence" "$work/out"; then
-        note "the client's own sentence, and exit code 3: no (0 would be yes, 1 that it can not be told)"
+        note "the client's own sentence, and exit code 3: no (0 would be yes, 1 an error)"
     elif [ "$#" = 4 ] && grep -qF -- "$4" "$work/out"; then
         note "the client's sentence at full length, and exit code 3: no"
     else
-        fail "the client was told otherwise: $sentence"
+        fail "the client got another sentence: $sentence"
     fi
 }

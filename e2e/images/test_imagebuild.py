@@ -29,7 +29,7 @@ def test_no_name_means_all() -> None:
     assert select([], IMAGES) == IMAGES
 
 
-def test_an_unknown_image_is_told_with_those_that_there_are() -> None:
+def test_an_unknown_image_is_reported_with_the_known_ones() -> None:
     with pytest.raises(BuildFailed, match="unknown image moon; there are: base, other, berth"):
         select(["moon"], IMAGES)
 

@@ -56,8 +56,8 @@ def log_in(issuer: str, ca_file: str, user: str, password: str, scopes: list[str
     """The access token."""
     browser = Browser(ca_file)
     endpoints = browser.json(f"{issuer}.well-known/openid-configuration")
-    asked = {"client_id": CLIENT, "redirect_uri": CALLBACK, "response_type": "code", "state": "s"}
-    query = urlencode({**asked, "scope": " ".join(scopes)})
+    form = {"client_id": CLIENT, "redirect_uri": CALLBACK, "response_type": "code", "state": "s"}
+    query = urlencode({**form, "scope": " ".join(scopes)})
     page = browser.redirected(f"{endpoints['authorization_endpoint']}?{query}")
     request = parse_qs(urlsplit(page).query)["authRequestID"][0]
     form = {"username": user, "password": password, "id": request}

@@ -93,7 +93,7 @@ def make(kind: Kind, folder: Path, name: str = "content", version: str = "1.0.0"
 
 
 def _add_program(files: Path) -> None:
-    """A static program that does nothing for ever, so that a Pod can run the image."""
+    """A static program that does nothing, forever, so that a Pod can run the image."""
     shutil.copy(TOOLS / "bin" / PROGRAM, files / PROGRAM)
 
 

@@ -14,7 +14,7 @@ from e2e.suite.world import Cluster, Person, eventually, make_project
 
 @dataclass(frozen=True)
 class Crowd:
-    """A certified curator, an editor without certification, a viewer, and an outsider with whom nothing is shared."""
+    """A certified curator, an editor without certification, a viewer, and an outsider without any sharing."""
 
     curator: Person
     editor: Person

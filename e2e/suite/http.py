@@ -1,6 +1,6 @@
 """The registry protocol, request by request: what no client lets a test send, and bulk pushes that take milliseconds.
 
-`Wire` sends exactly what it is told to, from inside the cluster's namespaces (the program is `wire.py`).
+`Wire` sends requests byte for byte, from inside the cluster's namespaces (the program is `wire.py`).
 `Session` is one person at the one address: tokens, uploads, manifests (OCI distribution specification 1.1).
 """
 
@@ -30,7 +30,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class NoAnswer(AssertionError):  # noqa: N818 - it is an outcome, not a mistake
-    """The server did not answer: refused, unreachable or closed in the middle. Whoever waits for an answer waits on."""
+    """The server did not answer: refused, unreachable or closed in the middle. A waiting test waits on."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def index(*manifests: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Session:
-    """A person (or nobody) at the one address. `bearer` is the token sent; without one each call fetches a new one."""
+    """A person, or an anonymous client. `bearer` is the token sent; without one each call fetches a new one."""
 
     wire: Wire
     person: Person | None = None

@@ -57,8 +57,8 @@ class Issuer:
         words = ("setpriv", "--pdeathsig", "KILL", "oidc-provider")
         self.process = self.cluster.start(*words, env={"PORT": str(_PORT), "ISSUER": ISSUER, **files})
         url = f"{ISSUER}.well-known/openid-configuration"
-        asks = ("curl", "--fail", "--silent", "--show-error", "--cacert", str(self.certificate), url)
-        eventually(lambda: self.cluster.run(*asks).must(), "the provider answers")
+        request = ("curl", "--fail", "--silent", "--show-error", "--cacert", str(self.certificate), url)
+        eventually(lambda: self.cluster.run(*request).must(), "the provider answers")
 
     def stop(self) -> None:
         """Ends it, if it runs."""
@@ -68,9 +68,9 @@ class Issuer:
             self.process = None
 
     def log_in(self, user: str, *scopes: str) -> str:
-        """The access token of somebody who logs in with these scopes of the registry."""
-        asked = ("openid", *(f"registry:{scope}" for scope in scopes))
-        words = (sys.executable, "-I", str(_BROWSER), ISSUER, str(self.certificate), user, *asked)
+        """The access token of a login with these scopes of the registry."""
+        wanted = ("openid", *(f"registry:{scope}" for scope in scopes))
+        words = (sys.executable, "-I", str(_BROWSER), ISSUER, str(self.certificate), user, *wanted)
         return self.cluster.run(*words, stdin=f"{_PASSWORD}\n").must().out.strip()
 
 
@@ -110,7 +110,7 @@ def remove(cluster: Cluster) -> None:
 
 @contextmanager
 def cluster_issuer(cluster: Cluster) -> Iterator[None]:
-    """Lets everybody read the API server's own discovery document and keys, as whoever makes it a provider does."""
+    """Makes the API server's own discovery document and keys public, as its use as a provider requires."""
     name = f"issuer-discovery-{secrets.token_hex(3)}"
     role = "--clusterrole=system:service-account-issuer-discovery"
     cluster.kubectl("create", "clusterrolebinding", name, role, "--group=system:unauthenticated").must()

@@ -1,4 +1,4 @@
-"""Pods of a test's own: somebody's workload in somebody's namespace, and what is done in it."""
+"""Pods of a test's own: a user's workload in a user's namespace, and commands in it."""
 
 from __future__ import annotations
 

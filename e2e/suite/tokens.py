@@ -13,7 +13,7 @@ from e2e.suite.world import Person
 
 
 def new_secret() -> str:
-    """A token that nobody knows yet."""
+    """A new token, unknown to the cluster."""
     return make_token(secrets.token_bytes(RANDOM_BYTES))
 
 

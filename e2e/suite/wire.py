@@ -27,7 +27,7 @@ def _connect(request: dict[str, Any], trust: ssl.SSLContext) -> socket.socket:
 
 
 def _head(request: dict[str, Any], length: int) -> bytes:
-    """The request line and the headers; Latin-1, so that any byte can be asked for."""
+    """The request line and the headers; Latin-1, so that any byte can be sent."""
     lines = [f"{request['method']} {request['target']} HTTP/1.1"]
     given = {name.lower() for name, _ in request["headers"]}
     lines += [f"{name}: {value}" for name, value in request["headers"]]

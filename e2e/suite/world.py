@@ -225,7 +225,7 @@ def certification(person: str, until: datetime | None = None) -> dict[str, Any]:
 
 
 def new_person(home: Path, name: str) -> Person:
-    """Somebody with a password and a login file, whom no cluster knows yet."""
+    """A person with a password and a login file, unknown to the cluster."""
     home.mkdir(parents=True, exist_ok=True)
     person = Person(name, secrets.token_urlsafe(18), home)
     auth = base64.b64encode(f"{person.name}:{person.password}".encode()).decode()
@@ -296,5 +296,5 @@ def with_page(sentence: str, action: str, path: str) -> str:
     """A sentence that says who lacks what ends with the address of the page that explains it, where there is room."""
     address = f"See https://{HOST}/why?{action}={path}"
     short = (re.sub(long, brief, sentence) for long, brief in _BESIDE_PAGE if re.fullmatch(long, sentence))
-    told = [f"{text} {address}" for text in (sentence, next(short))]
-    return next((text for text in told if len(text) <= 200), sentence)
+    texts = [f"{text} {address}" for text in (sentence, next(short))]
+    return next((text for text in texts if len(text) <= 200), sentence)

@@ -48,7 +48,7 @@ def _own_variables(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def alone(settings: Settings) -> Iterator[None]:
-    """While this lasts, nobody else boots or ends a cluster in the same place."""
+    """Keep every other process from booting or ending a cluster in the same folder."""
     settings.state.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(settings.state.parent, os.O_RDONLY)
     try:

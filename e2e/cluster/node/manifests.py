@@ -1,4 +1,4 @@
-"""The objects that every cluster has before anybody uses it: the storage class and the cluster's DNS."""
+"""The objects of a new cluster: the storage class and the cluster's DNS."""
 
 from __future__ import annotations
 

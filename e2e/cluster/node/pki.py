@@ -22,7 +22,7 @@ DAYS = "365"
 
 @dataclass(frozen=True)
 class Identity:
-    """One key and certificate; `kubeconfig` if somebody talks to the API server with it."""
+    """One key and certificate; `kubeconfig` for a client of the API server."""
 
     file: str
     subject: str

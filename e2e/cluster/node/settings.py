@@ -19,7 +19,7 @@ API_URL = f"https://{NODE_IP}:{API_PORT}"
 
 
 class ClusterError(Exception):
-    """Something that people must be told, in a sentence."""
+    """A failure, as one sentence for the user."""
 
 
 @dataclass(frozen=True)

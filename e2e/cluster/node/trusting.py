@@ -1,4 +1,4 @@
-"""Whom the node and the clients on it trust: the machine's authorities and, once it is known, the registry's."""
+"""The authorities that the node and its clients trust: the machine's and, once it is known, the registry's."""
 
 from __future__ import annotations
 

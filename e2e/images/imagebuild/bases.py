@@ -32,7 +32,7 @@ _CERTIFICATES = (
 _COMPILE = 'chroot "$1" /usr/bin/python3.11 -m compileall -q -j 0 /usr/lib/python3.11'
 
 
-# A Python and no other program: nothing to be misused by whoever gets in.
+# A Python and no other program: nothing that an intruder could use.
 _PYTHON_ALONE = 'find "$1/bin" "$1/sbin" "$1/usr/bin" "$1/usr/sbin" ! -type d ! -name "python3*" -delete'
 _PYTHON_LINK = 'ln -sf python3.11 "$1/usr/bin/python3"'
 _SHELL_LINK = 'ln -sf dash "$1/bin/sh"'

@@ -69,7 +69,7 @@ def load_base(name: str, archive: Path, cache: Cache) -> None:
 
 
 def buildah(cache: Cache) -> list[str]:
-    """The command, with a storage of its own, so that nobody's images are touched."""
+    """The command, with a storage of its own: other images on the machine are not touched."""
     if not shutil.which("buildah"):
         raise BuildFailed("buildah is missing: run e2e/tools/build, or apt-get install buildah")
     storage = cache.root / "storage"

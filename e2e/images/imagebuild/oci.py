@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a container of the image runs, and as whom."""
+    """What a container of the image runs, and as which user."""
 
     entrypoint: Sequence[str]
     command: Sequence[str] = ()

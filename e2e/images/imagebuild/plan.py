@@ -1,4 +1,4 @@
-"""What is built: the images, each with the key that tells whether it is there already."""
+"""What is built: the images, each with the key that identifies a built one."""
 
 from __future__ import annotations
 

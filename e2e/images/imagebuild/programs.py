@@ -25,7 +25,7 @@ http: {addr: ":5000"}
 
 @dataclass(frozen=True)
 class Program:
-    """An image of one program: where it stands in the image, how it is run, what lies beside it."""
+    """An image of one program: its path in the image, how it is run, what lies beside it."""
 
     target: str
     settings: Settings

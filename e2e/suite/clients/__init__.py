@@ -39,7 +39,7 @@ PUSHERS: tuple[Pusher, ...] = tuple(client for client in CLIENTS if isinstance(c
 COPIERS: tuple[Copier, ...] = tuple(client for client in CLIENTS if isinstance(client, Copier))
 LOGINS: tuple[Login, ...] = tuple(client for client in CLIENTS if isinstance(client, Login))
 SEEDER = Crane()
-"""Pushes what a client can not push itself."""
+"""Pushes for the clients that cannot push."""
 
 
 def able(ability: Ability) -> tuple[Client, ...]:

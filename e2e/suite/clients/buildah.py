@@ -33,8 +33,8 @@ class Buildah:
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
-        told = seat.folder / "digest"
-        options = [f"--digestfile={told}"]
+        report = seat.folder / "digest"
+        options = [f"--digestfile={report}"]
         if content.kind is Kind.INDEX:
             self._buildah(seat, "manifest", "create", "--all", reference.full, f"oci:{content.layout}").must()
             words = ["manifest", "push", "--all", "--format=oci", *options, reference.full, f"docker://{reference}"]
@@ -44,7 +44,7 @@ class Buildah:
             words = ["push", *options, local, f"docker://{reference}"]
         result = self._buildah(seat, *words)
         self._buildah(seat, "rmi", "--force", local).must()
-        return Outcome(result, told.read_text() if result.ok else "")
+        return Outcome(result, report.read_text() if result.ok else "")
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         result = self._buildah(seat, "pull", str(reference))
@@ -55,11 +55,11 @@ class Buildah:
         return Outcome(result, shown.strip())
 
     def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
-        told = seat.folder / "digest"
+        report = seat.folder / "digest"
         self._buildah(seat, "pull", "--quiet", str(source)).must()
-        result = self._buildah(seat, "push", f"--digestfile={told}", str(source), f"docker://{target}")
+        result = self._buildah(seat, "push", f"--digestfile={report}", str(source), f"docker://{target}")
         self._buildah(seat, "rmi", "--force", str(source)).must()
-        return Outcome(result, told.read_text() if result.ok else "")
+        return Outcome(result, report.read_text() if result.ok else "")
 
     def login(self, seat: Seat, user: str, password: str) -> Result:
         file = f"--authfile={seat.folder / 'config.json'}"

@@ -39,17 +39,17 @@ class BuildKit:
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
-        told = seat.folder / "built.json"
+        report = seat.folder / "built.json"
         platforms = ARCHITECTURES if content.kind is Kind.INDEX else ARCHITECTURES[:1]
         result = self._build(
             seat,
             content.files,
             'FROM scratch\nCOPY random pause /\nENTRYPOINT ["/pause"]\n',
             f"--output=type=image,name={reference},push=true",
-            f"--metadata-file={told}",
+            f"--metadata-file={report}",
             f"--opt=platform={','.join(f'linux/{architecture}' for architecture in platforms)}",
         )
-        return Outcome(result, json.loads(told.read_bytes())["containerimage.digest"] if result.ok else "")
+        return Outcome(result, json.loads(report.read_bytes())["containerimage.digest"] if result.ok else "")
 
     def export_cache(self, seat: Seat, content: Content, cache: Reference) -> Outcome:
         """Builds something and pushes the cache of the build, alone."""

@@ -38,7 +38,7 @@ class Buildx:
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
-        told = seat.folder / "built.json"
+        report = seat.folder / "built.json"
         platforms = ARCHITECTURES if content.kind is Kind.INDEX else ARCHITECTURES[:1]
         result = self._build(
             seat,
@@ -46,12 +46,12 @@ class Buildx:
             'FROM scratch\nCOPY random pause /\nENTRYPOINT ["/pause"]\n',
             "--push",
             f"--tag={reference}",
-            f"--metadata-file={told}",
+            f"--metadata-file={report}",
             f"--platform={','.join(f'linux/{architecture}' for architecture in platforms)}",
         )
         # Docker keeps what it built, and would take a later FROM of the same name from there.
         seat.run("docker", "rmi", "--force", reference.full, env=_DOCKER).must()
-        return Outcome(result, json.loads(told.read_bytes())["containerimage.digest"] if result.ok else "")
+        return Outcome(result, json.loads(report.read_bytes())["containerimage.digest"] if result.ok else "")
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         output = f"--output=type=local,dest={seat.folder / 'pulled'}"

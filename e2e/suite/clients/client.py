@@ -59,7 +59,7 @@ class Outcome:
     def must(self) -> Outcome:
         """This outcome, or a failure that shows the command and its words."""
         self.result.must()
-        assert self.digest, f"{' '.join(self.result.command)} told no digest:\n{self.said}"
+        assert self.digest, f"{' '.join(self.result.command)} printed no digest:\n{self.said}"
         return self
 
 
@@ -87,7 +87,7 @@ class Seat:
 
 
 class Ability(StrEnum):
-    """What some clients can do and others can not, beside pushing (`Pusher`) and logging in (`Login`)."""
+    """Abilities of some clients, beside pushing (`Pusher`) and logging in (`Login`)."""
 
     PUSH_INDEX = "push an index"
     PULL_INDEX = "pull an index"
@@ -105,7 +105,7 @@ class Refusals:
     pull: str
     push: str = ""
     manifest: str = ""  # at the very end of a push, when all blobs are there
-    login: str = ""  # empty for a login that asks nobody; without {sentence} where the sentence is lost
+    login: str = ""  # empty for a login without a request; without {sentence} where the sentence is lost
     throttled: str = ""  # a login after too many that failed; as `login` is
     pull_by_digest: str = ""  # where it differs
     notes: tuple[str, ...] = ()  # what else a person should know, for the page

@@ -1,4 +1,4 @@
-"""The kubelet: a Pod with a pull secret, told by the Pod's events and the image id of its container."""
+"""The kubelet: a Pod with a pull secret; the result is read from the Pod's events and the image id of its container."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _logins(client: Client) -> tuple[str, str]:
 
 
 def _code(template: str) -> str:
-    """A template, filled in, as it stands in a cell of a table."""
+    """A template, filled in, as it is in a cell of a table."""
     lines = template.format(**_EXAMPLE).replace("|", "\\|").splitlines()
     return "<br>".join(f"`{line}`" for line in lines) or "–"
 

@@ -31,24 +31,24 @@ class Podman:
     )
 
     def push(self, seat: Seat, content: Content, reference: Reference) -> Outcome:
-        told = seat.folder / "digest"
+        report = seat.folder / "digest"
         if content.kind is Kind.INDEX:
             self._podman(seat, "manifest", "create", "--all", reference.full, f"oci:{content.layout}").must()
-            words = ["manifest", "push", "--all", f"--digestfile={told}", reference.full, f"docker://{reference}"]
+            words = ["manifest", "push", "--all", f"--digestfile={report}", reference.full, f"docker://{reference}"]
         else:
             archive = content.archive(reference.full)
             self._podman(seat, "load", "--quiet", f"--input={archive}").must()
-            words = ["push", f"--digestfile={told}", str(reference)]
+            words = ["push", f"--digestfile={report}", str(reference)]
         result = self._podman(seat, *words)
         self._forget(seat, reference)
-        return Outcome(result, told.read_text() if result.ok else "")
+        return Outcome(result, report.read_text() if result.ok else "")
 
     def copy(self, seat: Seat, source: Reference, target: Reference) -> Outcome:
-        told = seat.folder / "digest"
+        report = seat.folder / "digest"
         self._podman(seat, "pull", "--quiet", str(source)).must()
-        result = self._podman(seat, "push", f"--digestfile={told}", str(source), f"docker://{target}")
+        result = self._podman(seat, "push", f"--digestfile={report}", str(source), f"docker://{target}")
         self._forget(seat, source)
-        return Outcome(result, told.read_text() if result.ok else "")
+        return Outcome(result, report.read_text() if result.ok else "")
 
     def pull(self, seat: Seat, reference: Reference) -> Outcome:
         result = self._podman(seat, "pull", str(reference))

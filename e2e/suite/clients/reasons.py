@@ -1,4 +1,4 @@
-"""Why somebody is refused, one table: who tries what where, and the sentence, word for word.
+"""The reasons for refusals, one table: who tries what, where, and the sentence, word for word.
 
 A further reason is one entry here, and what brings it about in `scene.py` if nothing there does yet.
 """
@@ -29,7 +29,7 @@ _SIZE: Final = re.compile(r"a layer of ([0-9.]+ MB),")
 class Reason:
     """One reason to be refused.
 
-    `who` is told the try, for people of whom each try, or each client, needs one of its own. `pull`, `push` and
+    `who` gets the try, because some tries, or clients, need a user of their own. `pull`, `push` and
     `login` are the sentences; an empty one: nothing of the kind is refused for this reason. Their fields: {who}, {name}
     (project/repository), {project}, {size} (a size that only the client's content knows). `until` brings about just
     before a try what does not last, and says until when it does, by the clock of `time.monotonic`.
@@ -44,7 +44,7 @@ class Reason:
     repository: str = "shelf-{kind}"
     size: int = RANDOM_BYTES
     explained: bool = True  # the sentence ends with the address of its page, where there is room
-    throttled: bool = False  # a login is told to come back later
+    throttled: bool = False  # a login gets a time to retry after
     late: bool = False  # a push that is refused at its manifest, when all blobs are taken
     until: Callable[[Scene, Person], float] = lambda _scene, _person: math.inf
 
@@ -58,7 +58,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Try:
-    """Somebody tries with a client what is refused."""
+    """One refused request with one client."""
 
     reason: Reason
     client: Client

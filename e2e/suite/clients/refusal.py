@@ -37,7 +37,7 @@ def assert_said(said: str, template: str, reference: Reference, sentence: str) -
 
 
 def with_password(person: Person, password: str, home: Path, name: str = "") -> Person:
-    """The same person, or another, with another password in the login file; with an empty one, nobody is logged in."""
+    """The same person, or another, with another password in the login file; an empty one means anonymous."""
     changed = replace(person, name=name or person.name, password=password, home=home)
     auth = base64.b64encode(f"{changed.name}:{password}".encode()).decode()
     changed.auth_file.write_text(json.dumps({"auths": {HOST: {"auth": auth}} if password else {}}))
@@ -45,5 +45,5 @@ def with_password(person: Person, password: str, home: Path, name: str = "") -> 
 
 
 def forgetful(person: Person, home: Path, who: str) -> Person:
-    """Somebody with a wrong password. `who` makes the name one of their own, because wrong passwords are counted."""
+    """A user with a wrong password. `who` makes the name unique, because wrong passwords are counted."""
     return with_password(person, "wrong", home, f"forgetful-{who}")

@@ -53,5 +53,5 @@ class Regctl:
     @staticmethod
     def _copy(seat: Seat, source: str, target: str) -> Outcome:
         result = seat.run("regctl", "image", "copy", source, target)
-        told = seat.run("regctl", "image", "digest", target).must().out if result.ok else ""
-        return Outcome(result, last_digest(told))
+        printed = seat.run("regctl", "image", "digest", target).must().out if result.ok else ""
+        return Outcome(result, last_digest(printed))

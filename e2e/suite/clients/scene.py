@@ -47,7 +47,7 @@ _FILLED: Final = (("open", "shelf"), ("open", "trashed"), ("trashed", "shelf"), 
 
 @dataclass(frozen=True)
 class Scene:
-    """The people of the stage, somebody whose certification has ended, and somebody who is disabled.
+    """The people of the stage, a user with an ended certification, and a disabled user.
 
     `tokens` are the curator with a token of `TOKENS` for the password, `throttled` people who failed to log in too
     often. `projects` are the names of `PLACES`. In `open` there are repositories `shelf-KIND` with content,

@@ -52,9 +52,9 @@ class Skopeo:
         return seat.run("skopeo", *words, stdin=password)
 
     def _push(self, seat: Seat, source: str, target: Reference) -> Outcome:
-        told = seat.folder / "digest"
-        result = self._copy(seat, source, f"docker://{target}", f"--digestfile={told}")
-        return Outcome(result, told.read_text() if result.ok else "")
+        report = seat.folder / "digest"
+        result = self._copy(seat, source, f"docker://{target}", f"--digestfile={report}")
+        return Outcome(result, report.read_text() if result.ok else "")
 
     @staticmethod
     def _copy(seat: Seat, *words: str) -> Result:

@@ -65,7 +65,7 @@ def engines() -> Iterator[Engines]:
 @dataclass(frozen=True)
 class Stage:
     """The project `clients`: a certified curator, an editor without certification, a downloader, a viewer, and an
-    outsider with whom nothing is shared. Their names begin with the project's: the whole cluster knows people.
+    outsider without any sharing. Their names begin with the project's: the whole cluster knows people.
     `folders` makes an empty folder."""
 
     cluster: Cluster
@@ -103,7 +103,7 @@ class Stage:
         size: int = RANDOM_BYTES,
         by: Person | None = None,
     ) -> Outcome:
-        """The curator, or whoever it is, pushes new content with the client, or for it if it can not push this kind
+        """The curator, or `by`, pushes new content with the client, or for it if it cannot push this kind
         itself."""
         wanted = kind or client.kind
         pushes = isinstance(client, Pusher) and (wanted is not Kind.INDEX or Ability.PUSH_INDEX in client.abilities)

@@ -24,7 +24,7 @@ class Throttled:
 
     Failures are counted for each account and source. All clients here are one source to the registry, so every client
     has an account of its own. A source may try only so many passwords at the same time, hence `turn`: others who log
-    in meanwhile are not to be told to wait.
+    in meanwhile must not have to wait.
     """
 
     cluster: Cluster
@@ -47,9 +47,9 @@ class Throttled:
         """0 if one of these logins was tried."""
         began = time.monotonic()
         wrong = f"https://{person.name}:wrong-[1-{_AT_ONCE}]@{HOST}/token?service={HOST}"
-        told = "%{http_code} %header{retry-after}\\n"
+        form = "%{http_code} %header{retry-after}\\n"
         side_by_side = ("--parallel", "--parallel-immediate", "--parallel-max", str(_AT_ONCE))
-        quiet = ("--silent", "--output", "/dev/null", "--write-out", told)
+        quiet = ("--silent", "--output", "/dev/null", "--write-out", form)
         answers = [
             line.split() for line in self.cluster.run("curl", *side_by_side, *quiet, wrong).must().out.splitlines()
         ]

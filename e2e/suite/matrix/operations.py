@@ -32,7 +32,7 @@ def own_image(purpose: str, subject: str) -> bytes:
 class Cell:
     """One operation of one subject, with everything that belongs to it alone.
 
-    `session` holds the subject's token. `uploads` are targets of upload sessions that somebody else began here.
+    `session` holds the subject's token. `uploads` are targets of upload sessions that the curator began here.
     """
 
     operation: str
@@ -40,9 +40,9 @@ class Cell:
     session: Session
     repository: str  # full name
     uploads: Mapping[str, str]
-    source: str  # full name of a repository in the same project that everybody of the project may pull
+    source: str  # full name of a repository in the same project that every member of the project may pull
     closed: str  # full name of one in the same project that the curator alone may pull
-    across: str  # full name of one in another project that everybody may pull
+    across: str  # full name of one in another project that all of them may pull
 
     @property
     def project(self) -> str:

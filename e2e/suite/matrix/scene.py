@@ -26,7 +26,7 @@ LEVELS: Final = {
     "keeper": "EditAndDelete",
     "token": "Administer",
 }
-"""What the projects of the matrix are shared with; everybody else has nothing."""
+"""What the projects of the matrix are shared with; every other subject has nothing."""
 CERTIFIED: Final = ("outsider", "viewer", "reader", "author", "token")
 FILLED: Final = ("active", "repository trashed", "project trashed", "project suspended", "repository hidden")
 """The states in which there is content."""
@@ -83,7 +83,7 @@ class Matrix:
         return [self._cell(state, key, tokens[wanted[key]]) for key in TABLES[state]]
 
     def twin(self, cell: Cell) -> Cell:
-        """The same wish about an absent repository whose name is as long."""
+        """The same request for an absent repository with a name of the same length."""
         repository = f"{cell.project}/{ABSENT}"
         assert len(repository) == len(cell.repository)
         uploads = {name: where.replace(cell.repository, repository, 1) for name, where in cell.uploads.items()}
@@ -167,7 +167,7 @@ def open_matrix(projects: Projects, wire: Wire, person: Callable[..., Person]) -
 
 def _people(cluster: Cluster, wire: Wire, person: Callable[..., Person]) -> Mapping[str, Session]:
     run = secrets.token_hex(2)
-    people: dict[str, Session] = {"nobody": Session(wire)}
+    people: dict[str, Session] = {"anonymous": Session(wire)}
     for subject in SUBJECTS[1:]:
         made = person(f"{subject}-{run}")
         if subject in CERTIFIED:
@@ -246,7 +246,7 @@ def _start(matrix: Matrix, key: tuple[str, str, str]) -> str:
 
 
 def _elsewhere(matrix: Matrix, key: tuple[str, str, str], where: str) -> str:
-    """The same session, asked for in a project that does not exist."""
+    """The same session, requested in a project that does not exist."""
     return where.replace(matrix.repository(*key), matrix.repository("project absent", *key[1:]), 1)
 
 
@@ -264,4 +264,4 @@ def _await_listed(matrix: Matrix) -> None:
         held = replace(matrix.curator, bearer=matrix.curator.token("registry:catalog:*"))
         return wanted <= set(held.ask("GET", "/v2/_catalog?n=1000").must(200).json["repositories"])
 
-    eventually(is_listed, "everything stands in the list")
+    eventually(is_listed, "everything is in the list")

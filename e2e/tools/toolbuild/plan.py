@@ -11,7 +11,7 @@ class Tool:
     """A set of programs built together from one `go.mod`.
 
     `module` is the folder that holds the `go.mod`, `version_of` the module whose version is shown to people,
-    `rename` maps the name that the go tool gives a program to the name that everybody knows.
+    `rename` maps the name that the go tool gives a program to its usual name.
     """
 
     name: str

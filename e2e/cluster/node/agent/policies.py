@@ -95,8 +95,8 @@ def _rules(world: World, policy: Object, pod: Object, direction: str) -> list[st
     for entry in allowed:
         peers = entry.get("from" if incoming else "to")
         side = "saddr" if incoming else "daddr"
-        anybody = [Peer("", None)]
-        for one in [one for peer in peers for one in _peers(world, policy, peer, side)] if peers else anybody:
+        anyone = [Peer("", None)]
+        for one in [one for peer in peers for one in _peers(world, policy, peer, side)] if peers else anyone:
             target = pod if incoming else one.pod
             where = [one.match] if one.match else []
             for port in _ports(entry.get("ports"), target):

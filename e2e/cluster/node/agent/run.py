@@ -67,7 +67,7 @@ def _tasks(settings: Settings, caches: dict[str, Cache]) -> Sequence[Task]:
 
 
 def _all(tasks: Sequence[Task]) -> bool:
-    """Do every task; whether all went well. One that fails is told and does not keep the others."""
+    """Do every task; whether all went well. One that fails is logged and does not stop the others."""
     well = True
     for task in tasks:
         try:

@@ -15,7 +15,7 @@ from node.manifests import PROVISIONER
 from node.settings import NODE
 
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-ASKED = "volume.kubernetes.io/storage-provisioner"
+PROVISIONER_ANNOTATION = "volume.kubernetes.io/storage-provisioner"
 VOLUMES = "/api/v1/persistentvolumes"
 UNITS: dict[str, int] = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
     f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", 1)
@@ -35,7 +35,7 @@ def provision(api: Api, claims: Cache, volumes: Cache, folder: Path) -> None:
     known = {volume["metadata"]["name"]: volume for volume in volumes.objects()}
     for claim in claims.objects():
         meta = claim["metadata"]
-        if meta.get("annotations", {}).get(ASKED) != PROVISIONER or "deletionTimestamp" in meta:
+        if meta.get("annotations", {}).get(PROVISIONER_ANNOTATION) != PROVISIONER or "deletionTimestamp" in meta:
             continue
         volume = known.get(f"pvc-{meta['uid']}")
         if volume is None:
