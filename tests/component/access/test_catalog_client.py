@@ -115,14 +115,14 @@ async def test_a_renewed_token_is_used_at_the_next_try(stand_in: tuple[StandIn, 
     assert server.tokens == {"Bearer first", "Bearer second"}
 
 
-async def test_referrers_are_asked_for_by_full_path(stand_in: tuple[StandIn, CatalogClient]) -> None:
+async def test_referrers_are_queried_by_full_path(stand_in: tuple[StandIn, CatalogClient]) -> None:
     server, client = stand_in
     digest = "sha256:" + "a" * 64
     assert await client.referrers("genomics", "tools/viewer", digest) == [{"digest": "sha256:" + "b" * 64}]
     assert server.calls[0][0] == f"GET /v1/projects/genomics/repositories/tools/viewer/referrers/{digest}"
 
 
-async def test_whether_there_is_content_is_asked_by_full_path_and_once(
+async def test_content_is_queried_by_full_path_and_once(
     stand_in: tuple[StandIn, CatalogClient],
 ) -> None:
     server, client = stand_in

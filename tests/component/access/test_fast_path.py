@@ -1,4 +1,4 @@
-"""What is answered at once, over the wire: the same answers, in order, on connections that stay as they should."""
+"""The fast path over the wire: the same responses, in order, on connections that stay open."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def request(target: str = TARGET, *headers: str, method: str = "GET", version: s
 
 
 async def exchange(service: Served, sent: bytes) -> list[tuple[int, dict[str, str], bytes]]:
-    """Send bytes on a connection of their own and close this half; every answer that comes back."""
+    """Send bytes on a connection of their own and close this half; every response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(service.url.rpartition(":")[2]))
     writer.write(sent)
     found: list[tuple[int, dict[str, str], bytes]] = []
@@ -35,7 +35,7 @@ async def exchange(service: Served, sent: bytes) -> list[tuple[int, dict[str, st
     return found
 
 
-async def test_what_is_known_is_answered_as_it_was_at_first(service: Served) -> None:
+async def test_a_cached_request_gets_the_first_response(service: Served) -> None:
     give_token(service.world)
     (first,) = await exchange(service, request())
     (again,) = await exchange(service, request())
@@ -48,7 +48,7 @@ async def test_what_is_known_is_answered_as_it_was_at_first(service: Served) -> 
     }
 
 
-async def test_requests_in_one_go_are_answered_in_their_order(service: Served) -> None:
+async def test_pipelined_requests_are_answered_in_order(service: Served) -> None:
     give_token(service.world)
     await exchange(service, request())
     sent = request() + request("/healthz") + request() + request("/nowhere") + request()
@@ -58,7 +58,7 @@ async def test_requests_in_one_go_are_answered_in_their_order(service: Served) -
     assert bodies[1] == b'{"healthy":true}'
 
 
-async def test_unusual_requests_get_what_they_always_got(service: Served) -> None:
+async def test_unusual_requests_get_the_usual_responses(service: Served) -> None:
     give_token(service.world)
     ((_, _, token),) = await exchange(service, request())
     for sent in (
@@ -77,11 +77,11 @@ async def test_unusual_requests_get_what_they_always_got(service: Served) -> Non
 
 
 def fresh(name: str) -> bytes:
-    """A request whose answer has to be signed, though what it grants is known."""
+    """A request with a cached grant, whose response has to be signed."""
     return request(f"{TARGET}&client_id={name}")
 
 
-async def test_many_that_ask_at_the_same_time_get_a_token_of_their_own_each(service: Served) -> None:
+async def test_concurrent_requests_get_a_token_each(service: Served) -> None:
     give_token(service.world)
     await exchange(service, request())
     found = await asyncio.gather(*(exchange(service, fresh(f"c{number}")) for number in range(50)))
@@ -89,7 +89,7 @@ async def test_many_that_ask_at_the_same_time_get_a_token_of_their_own_each(serv
     assert len(tokens) == 50
 
 
-async def test_what_comes_behind_a_token_that_is_being_signed_is_answered_behind_it(service: Served) -> None:
+async def test_responses_keep_their_order_behind_a_deferred_one(service: Served) -> None:
     give_token(service.world)
     await exchange(service, request())
     sent = fresh("a") + request("/healthz") + fresh("b") + fresh("c") + request("/nowhere")
@@ -99,7 +99,7 @@ async def test_what_comes_behind_a_token_that_is_being_signed_is_answered_behind
     assert len({json.loads(found[number][2])["token"] for number in (0, 2, 3)}) == 3
 
 
-async def test_whoever_goes_before_the_answer_takes_nothing_from_the_others(service: Served) -> None:
+async def test_a_client_that_disconnects_early_does_not_affect_others(service: Served) -> None:
     give_token(service.world)
     await exchange(service, request())
     for number in range(20):

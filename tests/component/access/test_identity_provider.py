@@ -13,7 +13,7 @@ from tests.kit.access.world import basic, claims
 from tests.kit.control_plane import ControlPlane, free_ports
 
 
-async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
+async def test_a_person_of_the_provider_pulls_and_its_absence_affects_no_other_login(
     control_plane: ControlPlane, installed: Path, tmp_path: Path, unique: str
 ) -> None:
     (port,) = free_ports(1)
@@ -42,7 +42,7 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
         assert not await knows_the_keys(), "the process was ready while the provider was not there yet"
         async with provider(port, tmp_path / "provider.log", session) as address:
             first = await log_in(address)
-            await until(knows_the_keys, "its keys are read, though nobody logs in")
+            await until(knows_the_keys, "its keys are read, without any login")
         await until(lambda: pulls(first), "the person pulls while the provider is away")
         found = claims(await process.token("x", first, scope))
         assert (found["sub"], found["berth"]["cred"]) == (f"idp:{SUBJECT}", "OIDC")
@@ -50,12 +50,12 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
         async with provider(port, tmp_path / "provider.log", session) as address:
             second = await log_in(address)
 
-        async def is_told_that_it_is_away() -> bool:
+        async def is_refused_as_unavailable() -> bool:
             status, document, _ = await process.get("/token", authorization=basic("x", second))
             assert status == 401
             return bool(document["errors"][0]["message"].startswith("The identity provider localhost does not answer"))
 
-        await until(is_told_that_it_is_away, "the provider is asked again, in vain")
+        await until(is_refused_as_unavailable, "the provider is queried again, without success")
         status, _, _ = await process.get("/token", authorization=basic(unique, PASSWORD))
         assert status == 200
 
@@ -63,6 +63,6 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_harms_nobody_else(
             third = await log_in(address)
             await until(lambda: pulls(third), "the new key is found")
             assert not await pulls(first)
-            # Forged by somebody who knows everything but the key: another person under the same signature.
+            # Forged without the key: another person under the same signature.
             head, body, signature = third.split(".")
             assert not await pulls(f"{head}.{body[:-4]}AAAA.{signature}")

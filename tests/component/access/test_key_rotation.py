@@ -1,4 +1,4 @@
-"""The signing key changes under traffic, and nobody with a right to something is refused it."""
+"""The signing key changes under traffic, and no allowed request is refused."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Traffic:
                 await asyncio.sleep(0.005)
 
 
-async def test_twenty_leaves_and_a_new_authority_refuse_nobody_and_restart_no_registry(tmp_path: Path) -> None:
+async def test_twenty_leaves_and_a_new_authority_refuse_no_request_and_restart_no_registry(tmp_path: Path) -> None:
     async with served(tmp_path, BOTH) as service:
         process = service.registry.process.pid
         service.world.time -= 80  # it goes on by 130, and the registry allows for 60 either way

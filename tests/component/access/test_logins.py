@@ -47,7 +47,7 @@ async def test_a_pods_token_for_the_host_pulls_what_is_shared_with_its_service_a
         assert (given["access"], given["berth"]["failure"]) == ([], "BadCredentials")
 
 
-async def test_the_last_use_of_a_token_stands_in_its_status_written_once(running: Running, unique: str) -> None:
+async def test_the_last_use_of_a_token_is_written_once_to_its_status(running: Running, unique: str) -> None:
     plane, secret = running.plane, make_token(unique.encode().ljust(32, b"."))
     spec = {"owner": {"kind": "User", "name": unique}, "scopes": ["download"], "sha256": token_sha256(secret)}
     plane.apply(

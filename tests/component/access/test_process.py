@@ -62,8 +62,8 @@ async def test_the_policy_follows_the_cluster_and_revocations_need_no_operator(r
     )
 
     async def refused_as(reason: str) -> bool:
-        _, told = await running.authz("POST", target, token)
-        return reason in told.get("berth-body", "")
+        _, response = await running.authz("POST", target, token)
+        return reason in response.get("berth-body", "")
 
     plane.kubectl("delete", "certification", name, check=True)
     await until(lambda: refused_as("is not certified to push"), "the withdrawn certification counts")
@@ -82,13 +82,13 @@ async def test_berths_own_processes_prove_themselves_with_tokens_of_this_cluster
         assert claims(token)["berth"]["failure"] == "BadCredentials"
 
 
-async def test_it_ends_in_order_when_told_to(running: Running) -> None:
+async def test_it_ends_in_order_on_sigterm(running: Running) -> None:
     await ready(running)
     running.process.send_signal(signal.SIGTERM)
     assert await running.process.wait() == 0
 
 
-async def test_no_secret_stands_in_its_logs_and_metrics(running: Running, unique: str) -> None:
+async def test_no_secret_is_in_its_logs_and_metrics(running: Running, unique: str) -> None:
     await ready(running)
     name = f"u{unique}"
     running.plane.apply(*user(name))
@@ -118,7 +118,7 @@ async def test_no_secret_stands_in_its_logs_and_metrics(running: Running, unique
     assert [(line["who"], line["credential"], line["reason"]) for line in decisions] == [(name, "Password", "NotFound")]
 
 
-async def test_while_the_api_server_is_away_tokens_are_issued_and_requests_judged(
+async def test_without_the_api_server_tokens_are_issued_and_requests_decided(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     with running_control_plane(tmp_path_factory.mktemp("plane")) as plane:
@@ -138,9 +138,7 @@ async def test_while_the_api_server_is_away_tokens_are_issued_and_requests_judge
             assert (await process.get("/readyz"))[0] == 200
 
 
-async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decides_by_it(
-    running: Running, unique: str
-) -> None:
+async def test_a_replica_decides_by_every_change_that_its_policy_revision_holds(running: Running, unique: str) -> None:
     await ready(running)
     plane, name, target = running.plane, f"u{unique}", f"/v2/{unique}/a/manifests/v1"
     rules = [rule(name, "Download")]
@@ -158,6 +156,6 @@ async def test_from_the_moment_a_replica_says_that_it_has_seen_a_change_it_decid
         where = ("-n", f"berth-{unique}", "accesspolicy", "project", "-p", patch, "--type=merge")
         written = json.loads(plane.kubectl("patch", *where, "-o", "json", check=True).stdout)
         version = int(written["metadata"]["resourceVersion"])
-        status, told, _ = await running.get(f"/policy-revision?accesspolicies={version}", authorization=operator)
-        assert (status, told["resourceVersions"]["accesspolicies"] >= version) == (200, True)
+        status, response, _ = await running.get(f"/policy-revision?accesspolicies={version}", authorization=operator)
+        assert (status, response["resourceVersions"]["accesspolicies"] >= version) == (200, True)
         assert (await running.authz("GET", target, token, gateway))[0] == (200 if wanted else 403)

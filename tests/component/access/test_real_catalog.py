@@ -48,7 +48,7 @@ async def both(service: Served, tmp_path: Path) -> AsyncIterator[Both]:
             await session.close()
 
 
-async def test_a_push_stands_in_the_catalog_when_it_is_answered_and_a_delete_takes_it_out(both: Both) -> None:
+async def test_a_push_is_in_the_catalog_before_its_response_and_a_delete_removes_it(both: Both) -> None:
     editor = await both.service.world.token("ann", "repository:genomics/aligner:pull,push,delete")
     body = await push_image(both.service, editor, "v1")
     await both.service.through_gateway("PUT", f"{NAME}/manifests/v2", editor, body, OCI_MANIFEST)
@@ -71,7 +71,7 @@ async def test_a_moved_tag_shows_its_new_digest_at_once(both: Both) -> None:
     assert await both.tags() == {"v1": (digest_of(moved), "ann")}
 
 
-async def test_a_repository_of_which_no_object_is_known_yet_is_pulled_by_readers_once_its_first_push_is_answered(
+async def test_readers_pull_a_repository_without_an_object_after_its_first_push(
     both: Both,
 ) -> None:
     world = both.service.world

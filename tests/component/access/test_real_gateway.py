@@ -16,14 +16,14 @@ import pytest
 from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
 from tests.kit.access.served import Served
-from tests.kit.access.world import PASSWORDS, told
+from tests.kit.access.world import PASSWORDS, sentence_of
 from tests.kit.control_plane import tool
 from tests.kit.gateway.running import gateway_settings, run_gateway, write_certificate
 
 
 @dataclass
 class Client:
-    """crane, logged in as somebody, in front of the gateway."""
+    """crane, logged in as one user, in front of the gateway."""
 
     service: Served
     host: str
@@ -96,29 +96,29 @@ async def test_a_refused_pull_says_why(client: Client, user: str | None, passwor
     code, printed = await client.pull(user, password=password)
     assert code == 1
     who = user if user and reason is Reason.NOT_FOUND else ""
-    assert f"DENIED: {told(reason, who)}" in printed
+    assert f"DENIED: {sentence_of(reason, who)}" in printed
 
 
 async def test_a_refused_push_says_why_and_leaves_nothing(client: Client) -> None:
     code, printed = await client.push("dora")
     assert code == 1
-    assert f"DENIED: {told(Reason.NOT_CERTIFIED, 'dora')}" in printed
+    assert f"DENIED: {sentence_of(Reason.NOT_CERTIFIED, 'dora')}" in printed
     assert client.service.world.catalog.writes == {}
 
 
-async def test_the_trash_is_told_to_whoever_pulls(client: Client) -> None:
+async def test_a_pull_from_the_trash_reports_the_trash(client: Client) -> None:
     assert (await client.push("ann"))[0] == 0
     client.service.world.change("genomics", state=PolicyState.TRASHED)
     code, printed = await client.pull("bob")
     assert code == 1
-    assert f"DENIED: {told(Reason.PROJECT_TRASHED, 'bob')}" in printed
+    assert f"DENIED: {sentence_of(Reason.PROJECT_TRASHED, 'bob')}" in printed
 
 
-async def test_a_push_that_the_catalog_can_not_record_says_so(client: Client) -> None:
+async def test_a_push_that_the_catalog_cannot_record_reports_it(client: Client) -> None:
     client.service.world.catalog.away = True
     code, printed = await client.push("ann")
     assert code == 1
-    assert f"DENIED: {told(Reason.CATALOG_UNAVAILABLE, 'ann')}" in printed
+    assert f"DENIED: {sentence_of(Reason.CATALOG_UNAVAILABLE, 'ann')}" in printed
     client.service.world.catalog.away = False
     assert "MANIFEST_UNKNOWN" in (await client.pull("bob"))[1]
 

@@ -47,7 +47,7 @@ async def test_a_mount_within_the_project_takes_no_bytes(service: Served) -> Non
     assert upload.status == 202
 
 
-async def test_whoever_may_push_cancels_an_upload_and_then_it_is_gone(service: Served) -> None:
+async def test_a_client_that_may_push_cancels_an_upload_and_then_it_is_gone(service: Served) -> None:
     token = await service.world.token("ann", SCOPE)
     begun = await service.through_gateway("POST", f"{NAME}/blobs/uploads/", token)
     session = begun.headers["location"]
@@ -59,7 +59,7 @@ async def test_whoever_may_push_cancels_an_upload_and_then_it_is_gone(service: S
     assert list(uploads.glob("*/data")) == []
 
 
-async def test_nobody_cancels_an_upload_of_a_repository_that_they_only_read(service: Served) -> None:
+async def test_readers_cannot_cancel_an_upload(service: Served) -> None:
     begun = await service.through_gateway("POST", f"{NAME}/blobs/uploads/", await service.world.token("ann", SCOPE))
     session = begun.headers["location"]
     assert (await service.through_gateway("DELETE", session, await service.world.token("bob", SCOPE))).status == 403

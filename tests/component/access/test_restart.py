@@ -35,7 +35,7 @@ async def _outcomes(process: Running, gateway: str) -> list[int]:
     return [(await process.authz(method, target, token, gateway))[0] for method, target in (PULL, PUSH)]
 
 
-async def test_pulls_are_served_for_ever_and_pushes_until_the_policy_is_too_old(
+async def test_pulls_are_served_forever_and_pushes_until_the_policy_is_too_old(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     with running_control_plane(tmp_path_factory.mktemp("plane")) as plane:

@@ -1,4 +1,4 @@
-"""What the time of an answer tells, measured on the served application by somebody who tries to learn from it.
+"""What an attacker learns from response times, measured on the served application.
 
 Nothing here depends on how fast the machine is: a classifier learns on one half of the answers and is tried on the
 other. By chance it may seem to have learned something, so it has to succeed in every one of a few rounds; and a control
@@ -29,7 +29,7 @@ ROUNDS = 3
 LEARNED = 0.65  # guessing gives 0.5; so much by chance in one round is rare, in every round it is no chance
 PAUSE = 0.1  # seconds; many times what the slowest hash here takes, which has the lowest priority on a busy machine
 TRIES = 60  # of each kind, where each takes the pause
-NAMES = ("nobody", "ann", "bob", "dora", "eve")
+NAMES = ("unknown", "ann", "bob", "dora", "eve")
 
 
 class Asker:
@@ -40,17 +40,17 @@ class Asker:
         self._url = url
         self._session = session
         self._gateway = world.service_account("berth-gateway")
-        self._asked = 0
+        self._requests = 0
 
     def wrong_password(self, user: str) -> Callable[[int], Awaitable[object]]:
         """Logins of that user with ever another wrong password."""
 
         async def ask(number: int) -> object:
-            self._asked += 1
+            self._requests += 1
             headers = {
-                "authorization": basic(user if user != "nobody" else f"user-{number}", f"wrong {self._asked}"),
+                "authorization": basic(user if user != "unknown" else f"user-{number}", f"wrong {self._requests}"),
                 "berth-gateway-token": self._gateway,
-                "x-forwarded-for": f"198.51.{self._asked // 250}.{self._asked % 250}",
+                "x-forwarded-for": f"198.51.{self._requests // 250}.{self._requests % 250}",
             }
             async with self._session.get(f"{self._url}/token", headers=headers) as answer:
                 assert answer.status == 401
@@ -77,7 +77,7 @@ class Asker:
 
 
 async def asking(directory: Path, failures: FailureDelay) -> AsyncIterator[Asker]:
-    """ann's hash is bcrypt, which takes much longer than the one of nobody; bob's too, who is disabled."""
+    """ann's hash is bcrypt, which takes much longer than the one for unknown users; bob's too, who is disabled."""
     passwords = Passwords(monotonic=time.monotonic, hasher=HASHER)
     world = World(directory, passwords=passwords, failures=failures)
     slow = bcrypt.hashpw(b"right", bcrypt.gensalt(6)).decode()
@@ -100,7 +100,7 @@ async def even(tmp_path: Path) -> AsyncIterator[Asker]:
 
 @pytest.fixture
 async def hasty(tmp_path: Path) -> AsyncIterator[Asker]:
-    """Failures are told as soon as they are known."""
+    """Failures are reported without a delay."""
 
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
@@ -123,19 +123,19 @@ async def learned_at_best(
     return worst
 
 
-async def test_a_classifier_can_not_tell_unknown_users_from_wrong_passwords_disabled_users_and_those_without_one(
+async def test_a_classifier_cannot_separate_unknown_users_from_other_failed_logins(
     even: Asker,
 ) -> None:
-    found = await learned_at_best({user: even.wrong_password(user) for user in NAMES}, "nobody", TRIES)
+    found = await learned_at_best({user: even.wrong_password(user) for user in NAMES}, "unknown", TRIES)
     assert max(found.values()) < LEARNED, found
 
 
-async def test_the_same_classifier_does_tell_them_apart_where_failures_are_told_at_once(hasty: Asker) -> None:
-    found = await learned_at_best({user: hasty.wrong_password(user) for user in NAMES}, "nobody", 80)
+async def test_the_same_classifier_separates_them_without_the_failure_delay(hasty: Asker) -> None:
+    found = await learned_at_best({user: hasty.wrong_password(user) for user in NAMES}, "unknown", 80)
     assert min(found["ann"], found["bob"]) > LEARNED, found
 
 
-async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_is_somebody_elses(
+async def test_a_classifier_cannot_separate_absent_projects_from_foreign_ones(
     hasty: Asker,
 ) -> None:
     world = hasty.world
@@ -150,7 +150,7 @@ async def test_a_classifier_can_not_tell_a_project_that_is_absent_from_one_that_
     assert found["private"] < LEARNED, found
 
 
-async def test_a_classifier_can_not_tell_a_repository_that_is_absent_from_one_that_is_hidden(hasty: Asker) -> None:
+async def test_a_classifier_cannot_separate_absent_repositories_from_hidden_ones(hasty: Asker) -> None:
     world = hasty.world
     hidden = RepositoryPolicy("hidden", rules=rules(*((f"user-{number}", SharingLevel.EDIT) for number in range(200))))
     world.add(ProjectPolicy("shared", rules=rules(("dora", SharingLevel.DOWNLOAD)), repositories={"hidden": hidden}))

@@ -1,4 +1,4 @@
-"""Can two kinds of requests be told apart by the time of their answers? A simple classifier that tries."""
+"""A simple classifier that tries to separate two kinds of requests by their times."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ async def timed(requests: Mapping[str, Callable[[int], Awaitable[object]]], each
 
 
 def accuracy(first: list[float], second: list[float]) -> float:
-    """How many of the later halves are told rightly by the threshold that is best for the earlier halves.
+    """How many of the later halves are classified correctly by the threshold that is best for the earlier halves.
 
-    0.5 is what guessing gives, 1.0 tells every one.
+    0.5 is what guessing gives, 1.0 separates all.
     """
     half = len(first) // 2
     learned = [(value, False) for value in first[:half]] + [(value, True) for value in second[:half]]

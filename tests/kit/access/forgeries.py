@@ -1,4 +1,4 @@
-"""Registry tokens that nobody issued, or not so: at least 60 ways to twist a JWT. Each must be refused everywhere."""
+"""Forged registry tokens: at least 60 ways to twist a JWT. Each must be refused everywhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Forge:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """What stands in the genuine token."""
+        """The claims of the genuine token."""
         return jwt.decode(self.genuine, options={"verify_signature": False})
 
     @property
@@ -58,7 +58,7 @@ def encoded(document: Any) -> str:
 
 
 def der(leaf: Leaf | Authority) -> str:
-    """A certificate as it stands in `x5c`."""
+    """A certificate as in `x5c`."""
     certificate = x509.load_pem_x509_certificate(leaf.certificate_pem)
     return base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
 
@@ -190,4 +190,4 @@ def _headers(forge: Forge) -> Iterator[tuple[str, str]]:
     }
     for name, header in headers.items():
         yield f"header: {name}", forge.signed(header=header, key=own)
-    yield "header: critical extension that nobody knows", forge.signed(header={"crit": ["b64"], "b64": False})
+    yield "header: critical extension that is unknown", forge.signed(header={"crit": ["b64"], "b64": False})

@@ -1,4 +1,4 @@
-"""A catalog and registries in memory: they keep what they are told, and go away when a test says so."""
+"""A catalog and registries in memory: they keep what they receive, and are unavailable when a test says so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MemoryCatalog:
     away_for_commits: bool = False
     writes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pushed: set[tuple[str, str]] = field(default_factory=set)  # what no object of the policy shows yet
-    asked_for: list[str] = field(default_factory=list)
+    queried: list[str] = field(default_factory=list)
     attached: list[dict[str, Any]] = field(default_factory=list)
 
     async def announce(self, intent: WriteIntent) -> str:
@@ -43,7 +43,7 @@ class MemoryCatalog:
         return [entry for entry in self.attached if entry["subject"] == (project, repository, digest)]
 
     async def has_content(self, project: str, repository: str) -> bool:
-        self.asked_for.append(f"{project}/{repository}")
+        self.queried.append(f"{project}/{repository}")
         if self.away:
             raise CatalogUnavailableError
         return (project, repository) in self.pushed

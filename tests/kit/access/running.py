@@ -175,7 +175,7 @@ def repository(project: str, name: str) -> dict[str, Any]:
 
 
 def rule(name: str, level: str, kind: str = "User") -> dict[str, Any]:
-    """A rule of a policy, as `spec.sharing` with somebody makes one."""
+    """A rule of a policy, as `spec.sharing` with one subject makes one."""
     return {"kind": kind, "name": name, "level": level, "actions": [], "source": "Sharing"}
 
 

@@ -1,4 +1,4 @@
-"""A small installation in memory: people, projects, keys, a catalog and registries that keep what they are told."""
+"""A small installation in memory: people, projects, keys, a catalog and registries that keep what they receive."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class ClientResponse:
         return str(self.document["errors"][0]["code"])
 
 
-def told(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
+def sentence_of(reason: Reason, who: str = "", action: Action = Action.PULL) -> str:
     """The sentence of a reason about genomics/aligner."""
     return sentence(reason, MessageFacts(who=who, project="genomics", repository="aligner", action=action))
 
 
-def told_at(reason: Reason, who: str = "", action: Action = Action.PULL, repository: str = "aligner") -> str:
-    """The same, as a client is told it that may find out more: with the address of the page, where there is room."""
+def sentence_with_page(reason: Reason, who: str = "", action: Action = Action.PULL, repository: str = "aligner") -> str:
+    """The same with the address of the `/why` page, where there is room."""
     text = sentence(reason, MessageFacts(who=who, project="genomics", repository=repository, action=action))
     longer = f"{text} See https://{HOST}/why?{action}=genomics/{repository}"
     return longer if len(longer) <= 200 else text
@@ -356,7 +356,7 @@ def manifest(layer_size: int = 10, **more: Any) -> bytes:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """What stands in a token, unverified."""
+    """The claims of a token, unverified."""
     return jwt.decode(token, options={"verify_signature": False})
 
 

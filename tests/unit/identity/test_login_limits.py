@@ -16,7 +16,7 @@ from berth.api.reasons import Reason
 from berth.identity.gateway_caller import client_address
 from berth.identity.login_limits import LoginLimits, TooManyAttemptsError
 from berth.identity.passwords import Passwords
-from tests.kit.access.world import HASHER, World, claims, told
+from tests.kit.access.world import HASHER, World, claims, sentence_of
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
 PULL = "repository:genomics/aligner:pull"
@@ -163,12 +163,12 @@ async def test_a_login_is_told_to_wait_and_a_scoped_request_gets_a_token_that_sa
     world.time += 0.5
     login = await world.ask_token("ann", source=HERE)
     assert (login.status, login.code, login.headers["retry-after"]) == (429, "TOOMANYREQUESTS", "60")
-    assert login.sentence == told(Reason.TOO_MANY_ATTEMPTS)
+    assert login.sentence == sentence_of(Reason.TOO_MANY_ATTEMPTS)
     scoped = await world.ask_token("ann", PULL, source=HERE)
     assert scoped.status == 200
     assert claims(scoped.document["token"])["access"] == []
     refused = await world.ask("GET", "/v2/genomics/aligner/manifests/1", scoped.document["token"])
-    assert (refused.status, refused.code, refused.sentence) == (403, "DENIED", told(Reason.TOO_MANY_ATTEMPTS))
+    assert (refused.status, refused.code, refused.sentence) == (403, "DENIED", sentence_of(Reason.TOO_MANY_ATTEMPTS))
     assert (await world.ask_token("ann", source=ELSEWHERE)).status == 200
     world.time += 60
     assert (await world.ask_token("ann", source=HERE)).status == 200

@@ -18,7 +18,7 @@ from berth.authz.model import Rule
 from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
 from berth.identity.oidc import KEYS_GOOD_FOR, oidc_keys
 from berth.settings import AccessSettings, OidcIssuer
-from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, told
+from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, sentence_of
 
 IDP, SPARE = "https://idp.example.org", "https://spare.example.org/realm"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -136,9 +136,9 @@ async def test_a_login_whose_name_is_a_users_is_that_user_as_far_as_it_is_verifi
     whole: dict[str, Any] = {"iss": SPARE, "aud": ["berth", "other"], "email": "ann"}
     found = claims(await world.token("x", PULL_PUSH, password=token(world, **whole)))
     assert (found["sub"], found["access"][0]["actions"]) == ("ann", ["pull", "push"])
-    assert await refusal(world, token(world, **whole, email_verified=False)) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world, **whole, email_verified=False)) == sentence_of(Reason.BAD_CREDENTIALS)
     world.change_user("ann", disabled=True)
-    assert await refusal(world, token(world, **whole)) == told(Reason.USER_DISABLED, "ann")
+    assert await refusal(world, token(world, **whole)) == sentence_of(Reason.USER_DISABLED, "ann")
 
 
 async def test_an_expired_token_is_told_so_and_what_it_gave_ends_with_it(world: World) -> None:
@@ -147,8 +147,8 @@ async def test_an_expired_token_is_told_so_and_what_it_gave_ends_with_it(world: 
     world.time += 129
     assert (await world.ask("GET", MANIFEST, before)).status == 200
     world.time += 1
-    assert (await world.ask("GET", MANIFEST, before)).sentence == told(Reason.TOKEN_EXPIRED, "idp:zoe")
-    assert await refusal(world, presented) == told(Reason.TOKEN_EXPIRED, "idp:zoe")
+    assert (await world.ask("GET", MANIFEST, before)).sentence == sentence_of(Reason.TOKEN_EXPIRED, "idp:zoe")
+    assert await refusal(world, presented) == sentence_of(Reason.TOKEN_EXPIRED, "idp:zoe")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ async def test_an_expired_token_is_told_so_and_what_it_gave_ends_with_it(world: 
     ],
 )
 async def test_any_other_token_is_refused(world: World, twist: dict[str, Any]) -> None:
-    assert await refusal(world, token(world, **twist)) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world, **twist)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
 async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_the_next_one(world: World) -> None:
@@ -187,7 +187,7 @@ async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_th
     before = world.time
     assert (await world.ask_token("x", password=token(world, "fresh", key=fresh))).status == 200
     assert world.time == before + READ_INTERVAL
-    assert await refusal(world, token(world)) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
 async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one_that_it_has(world: World) -> None:
@@ -195,14 +195,14 @@ async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one
     assert (await world.ask_token("x", password=token(world, None, **whole))).status == 200
     fresh = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     forged = token(world, None, key=rsa.generate_private_key(public_exponent=65537, key_size=2048), **whole)
-    assert await refusal(world, forged) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, forged) == sentence_of(Reason.BAD_CREDENTIALS)
     world.issuers[SPARE] = {"fresh": fresh}
     assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
-    assert await refusal(world, token(world, None, **whole)) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world, None, **whole)) == sentence_of(Reason.BAD_CREDENTIALS)
     assert world.issuer_reads == [SPARE] * 4
     del world.issuers[SPARE]
     world.time += READ_INTERVAL
-    assert await refusal(world, forged) == told(Reason.ISSUER_UNAVAILABLE, "spare.example.org")
+    assert await refusal(world, forged) == sentence_of(Reason.ISSUER_UNAVAILABLE, "spare.example.org")
     assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
 
 
@@ -215,9 +215,9 @@ async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no
     answers = await asyncio.gather(*(world.ask_token("x", password=each) for each in forged))
     waited, sent_away = ([each for each in answers if each.status == status] for status in (401, 429))
     assert len(waited) == MOST_WAITING
-    assert {each.sentence for each in waited} == {told(Reason.BAD_CREDENTIALS)}
+    assert {each.sentence for each in waited} == {sentence_of(Reason.BAD_CREDENTIALS)}
     assert {(each.sentence, each.headers["retry-after"]) for each in sent_away} == {
-        (told(Reason.TOO_MANY_ATTEMPTS), str(round(READ_INTERVAL)))
+        (sentence_of(Reason.TOO_MANY_ATTEMPTS), str(round(READ_INTERVAL)))
     }
     assert len(waited) + len(sent_away) == 200
     assert (world.issuer_reads, world.time) == ([IDP] * 2, before + READ_INTERVAL)
@@ -227,7 +227,7 @@ async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no
 async def test_an_issuer_that_is_away_harms_its_own_logins_alone_and_is_named(world: World) -> None:
     del world.issuers[IDP]
     sentence = await refusal(world, token(world))
-    assert sentence == told(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
+    assert sentence == sentence_of(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
     assert "idp.example.org does not answer" in sentence
     registry_token = await world.token("x", PULL_PUSH, password=token(world))
     assert (await world.ask("GET", MANIFEST, registry_token)).sentence == sentence
@@ -241,7 +241,7 @@ async def test_a_token_that_is_not_meant_for_the_registry_is_refused_without_a_k
 ) -> None:
     world.issuers.clear()
     assert "cannot be checked" in await refusal(world, token(world))
-    assert await refusal(world, token(world, aud=audience)) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world, aud=audience)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
 async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(world: World) -> None:
@@ -250,7 +250,7 @@ async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(worl
     world.time += KEYS_GOOD_FOR - 1
     assert (await world.ask_token("x", password=token(world))).status == 200
     world.time += 1
-    assert await refusal(world, token(world)) == told(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
+    assert await refusal(world, token(world)) == sentence_of(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
 
 
 async def test_the_cluster_may_be_an_issuer_as_well_for_tokens_that_are_meant_for_another_audience(
@@ -270,12 +270,12 @@ async def test_the_cluster_may_be_an_issuer_as_well_for_tokens_that_are_meant_fo
     assert await who(HOST) == ("builders/ci", "ServiceAccount", None)
     assert (await who("other"))[1:] == ("Failed", Reason.BAD_CREDENTIALS)
     over = token(made, "cluster", key=CLUSTER_KEY, iss=ISSUER, aud="ci", sub="x", exp=made.time - 60)
-    assert await refusal(made, over) == told(Reason.TOKEN_EXPIRED, "cluster:x")
+    assert await refusal(made, over) == sentence_of(Reason.TOKEN_EXPIRED, "cluster:x")
     made.passwords.close()
 
 
 async def test_a_token_of_an_issuer_that_is_not_configured_is_no_more_than_a_password(world: World) -> None:
-    assert await refusal(world, token(world, iss="https://elsewhere")) == told(Reason.BAD_CREDENTIALS)
+    assert await refusal(world, token(world, iss="https://elsewhere")) == sentence_of(Reason.BAD_CREDENTIALS)
     assert world.issuer_reads == []
 
 

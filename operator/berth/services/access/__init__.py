@@ -1,1 +1,1 @@
-"""The access service: registry tokens, the judgement of every request, and the writes of manifests."""
+"""The access service: registry tokens, decisions, and writes of manifests."""

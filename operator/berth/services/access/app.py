@@ -1,4 +1,4 @@
-"""The ASGI application of the access service: routing, errors and metrics of every request."""
+"""The ASGI application: routing, errors and metrics of every request."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Application:
         self._log = structlog.get_logger("berth.access.app")
 
     def handle(self, request: Request) -> Handled:
-        """Respond to one request; an awaitable is returned only where something has to be waited for.
+        """Respond to one request; awaitable only where something has to be waited for.
 
         The awaitable raises ClientDisconnectedError when there is no client left to respond to.
         """
@@ -109,7 +109,10 @@ class Application:
         return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to the request of an ASGI cycle, which the fast path may have begun to handle."""
+        """Respond to the request of an ASGI cycle.
+
+        The fast path may have handled it as far as possible without a cycle.
+        """
         if scope["type"] != "http":
             raise RuntimeError(f"the access service speaks HTTP alone, not {scope['type']}")
         handled: Handled | None = scope.get(PENDING_RESPONSE)

@@ -1,7 +1,7 @@
-"""The audit log: one JSON line for each decision, with who, what, why and from where, and without any secret.
+"""The audit log: one JSON line for each decision, without any secret.
 
-What a client chooses freely (its name, its scopes, its user agent) is inside ASCII JSON strings alone, so that it can
-neither begin a line nor end one.
+Each says who did what from where, and why it was allowed or refused. What a client chooses freely (its name, its
+scopes, its user agent) is inside ASCII JSON strings alone, so that it can neither begin a line nor end one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ class AuditLog:
         reason: Reason | str | None,
         generation: int,
     ) -> PreparedLine:
-        """The line of one decision on one repository; `write` it each time the decision is applied."""
+        """The line of one decision on one repository.
+
+        `write` it each time the decision is applied.
+        """
         return self._prepare(
             "decision",
             endpoint=endpoint,
@@ -56,9 +59,10 @@ class AuditLog:
     def token(
         self, identity: Identity, *, granted: str, requested: str, failure: Reason | None, generation: int
     ) -> PreparedLine:
-        """The line of one token, with the requested and the granted scopes, separated by spaces.
+        """The line of one token.
 
-        `failure`: the token grants nothing and carries this reason. `write` it each time such a token is issued.
+        Requested and granted scopes are separated by spaces. `failure`: the token grants nothing and carries this
+        reason. `write` it each time such a token is issued.
         """
         return self._prepare(
             "token",
@@ -85,5 +89,8 @@ class AuditLog:
 
 
 def _who(identity: Identity) -> dict[str, str]:
-    """The identity's fields. `token` is the name of the AccessToken object, never anything of its secret."""
+    """The identity's fields.
+
+    `token` is the name of the AccessToken object, never anything of its secret.
+    """
     return {"who": identity.name, "credential": identity.credential.value, "token": identity.token}

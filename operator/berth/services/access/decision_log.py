@@ -1,4 +1,4 @@
-"""The record of decisions: a line in the audit log for each, and a count of the refusals."""
+"""Records decisions: a line in the audit log, and a count of refusals."""
 
 from __future__ import annotations
 
@@ -60,11 +60,14 @@ class DecisionLog:
     def prepare_token(
         self, identity: Identity, *, granted: str, requested: str, failure: Reason | None, generation: int
     ) -> PreparedLine:
-        """The line of a token, by scopes; `failure` is the reason for which it grants nothing."""
+        """The line of a token.
+
+        Scopes are separated by spaces; `failure` is the reason for which the token grants nothing.
+        """
         return self._audit.token(identity, granted=granted, requested=requested, failure=failure, generation=generation)
 
     def repeat(self, line: PreparedLine, caller: Caller, *, failure: Reason | None = None) -> None:
-        """Record a prepared decision for this caller; with a `failure`, it counts as a refusal."""
+        """Record a prepared decision for this caller; `failure` makes it a refusal."""
         self._audit.write(line, caller)
         if failure is not None:
             self._metrics.count_refusal(self._endpoint, failure)

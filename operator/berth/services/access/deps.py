@@ -1,4 +1,7 @@
-"""The parts of the application. The process builds them once; tests build their own."""
+"""The parts of the application.
+
+The process builds them once; tests build their own.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ resource versions that it holds."""
 
 @dataclass(frozen=True, slots=True)
 class PolicyRevisions:
-    """What `GET /policy-revision` needs: who may call it, and the revisions of the policy."""
+    """What `GET /policy-revision` needs: its callers and the present revisions."""
 
     verifier: ServiceAccountVerifier
     accounts: frozenset[str]

@@ -1,4 +1,7 @@
-"""Metrics of the access service. No label holds the name of a person, a project or a repository."""
+"""Metrics of the access service.
+
+No label holds the name of a person, a project or a repository.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes in: an answer that a person can read, never a failure, never a write, never a secret."""
+"""Any input: a readable response, never a failure, never a write, never a secret."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ async def test_no_request_makes_the_service_fail_or_write(world: World, seed: in
     assert (world.catalog.writes, world.registries.manifests) == ({}, {})
 
 
-async def test_no_secret_stands_in_the_audit_log_or_in_an_error(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_no_secret_is_in_the_audit_log_or_in_an_error(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     scope = "repository:genomics/aligner:pull,push"
     token = await world.token("ann", scope)
     answers = [
@@ -73,14 +71,14 @@ async def test_no_secret_stands_in_the_audit_log_or_in_an_error(
         await world.put("/v2/genomics/aligner/manifests/1", token, manifest(annotations={"x": "canary-annotation"})),
         await world.call("GET", "/authz", {"berth-gateway-token": world.service_account("intruder")}),
     ]
-    told = "".join(str(answer.headers) + answer.body.decode() for answer in answers[2:])
-    written = world.log.getvalue() + capsys.readouterr().out + told + answers[0].body.decode()
+    received = "".join(str(answer.headers) + answer.body.decode() for answer in answers[2:])
+    written = world.log.getvalue() + capsys.readouterr().out + received + answers[0].body.decode()
     assert "ann" in written
     for secret in (*PASSWORDS.values(), *HASHES.values(), token, "eyJ", "canary", "PRIVATE KEY"):
         assert secret not in written
 
 
-async def test_each_decision_is_written_down_once(world: World) -> None:
+async def test_each_decision_is_recorded_once(world: World) -> None:
     token = await world.token("ann", "repository:genomics/aligner:pull,push")
     await world.authz("GET", "/v2/genomics/aligner/manifests/1", token)
     await world.authz("GET", "/v2/absent/x/manifests/1", token)

@@ -1,4 +1,4 @@
-"""No registry token but a genuine one opens the gateway, and none opens more than it says."""
+"""The gateway accepts genuine registry tokens alone, and for no more than they grant."""
 
 from __future__ import annotations
 

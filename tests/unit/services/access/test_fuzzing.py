@@ -1,4 +1,4 @@
-"""10,000 requests of every shape: none makes the service fail, and none gives anybody more than the policy does."""
+"""10,000 requests of every shape: none makes the service fail, and none gets more than the policy allows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ACTIONS = (
     "pull push",
 )
 TYPES = ("repository", "registry", "repository(plugin)", "Repository", "", "project", "repository:repository")
-USERS = ("ann", "bob", "dora", "eve", "nobody", None)
+USERS = ("ann", "bob", "dora", "eve", "unknown", None)
 WANTED = {"pull": Action.PULL, "push": Action.PUSH, "delete": Action.DELETE}
 
 
@@ -74,7 +74,7 @@ class Wanted:
     noise: dict[str, str]
 
 
-def wishes(seed: int, count: int) -> Iterator[Wanted]:
+def token_requests(seed: int, count: int) -> Iterator[Wanted]:
     source = random.Random(seed)
     for _ in range(count):
         scopes = tuple(
@@ -140,9 +140,9 @@ def identity_of(wanted: Wanted, found: dict[str, Any]) -> Identity:
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_token_request_gets_more_than_the_policy_gives(world: World, seed: int) -> None:
     now, granted = datetime.fromtimestamp(world.time, UTC), 0
-    for number, wanted in enumerate(wishes(seed, 1000)):
+    for number, wanted in enumerate(token_requests(seed, 1000)):
         if number % 20 == 0:
-            world.time += 3600  # nobody has to wait for too many wrong passwords
+            world.time += 3600  # no login is throttled for too many wrong passwords
         answer = await ask(world, wanted)
         assert answer.status in (200, 400, 401, 429), wanted
         if answer.status != 200:
@@ -195,7 +195,7 @@ async def test_no_path_leads_anybody_to_what_the_policy_does_not_give_them(world
         assert answer.status in (200, 401, 403), (method, target)
         if answer.status == 200:
             upstream = answer.headers["berth-upstream"]
-            # Nobody of these may see the private repository, and bob alone reads the rest of genomics.
+            # None of these may see the private repository, and bob alone reads the rest of genomics.
             assert user == "bob" or upstream.partition("?")[0] == "http://access/v2/", (user, method, target)
             assert upstream.startswith(("http://registry.genomics:5000/v2/genomics/", "http://access/v2/")), upstream
             assert method in ("GET", "HEAD")

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the access service."""
+"""The metrics of the access service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from berth.services.access.metrics import AccessMetrics
 
 
-def test_every_answer_up_to_the_moment_of_reading_is_counted_once() -> None:
+def test_every_response_before_a_scrape_is_counted_once() -> None:
     metrics = AccessMetrics()
     for number in range(1, 1001):
         metrics.observe_request("authz", 200 if number % 4 else 403, 0.002)

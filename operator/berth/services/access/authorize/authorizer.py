@@ -1,4 +1,4 @@
-"""The decision on a request to the registry API, for the gateway and for the endpoints of this service."""
+"""Decides requests to the registry API, for the gateway and for this service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ class Authorized:
 
 @dataclass(frozen=True, slots=True)
 class NeedsCatalog:
-    """A request whose decision depends on the catalog. `Authorizer.complete` completes it."""
+    """A request whose decision depends on the catalog.
+
+    `Authorizer.complete` completes it.
+    """
 
     request: RegistryRequest
     token: GrantedToken
@@ -54,7 +57,10 @@ Verdict: TypeAlias = Authorized | Refusal | NeedsCatalog
 
 
 class Authorizer:
-    """Decides requests on the present policy, and records each decision under the name `endpoint`."""
+    """Decides requests on the present policy, and records each decision.
+
+    `endpoint` is the name in the records.
+    """
 
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
@@ -74,7 +80,7 @@ class Authorizer:
         largest_layer: int | None = None,
         is_final: bool = True,
     ) -> Verdict:
-        """Whether the bearer of this token may make this request now; otherwise the refusal.
+        """Whether the bearer may make this request now; otherwise the refusal.
 
         `is_final=False`: the request is going to be authorized once more; that it is allowed so far is not recorded.
         """
@@ -148,7 +154,7 @@ class Authorizer:
         return self._refuse_listing(request, authorized.token, authorized.snapshot, caller, Reason.NOT_AUTHENTICATED)
 
     def may_mount(self, request: RegistryRequest, authorized: Authorized) -> bool:
-        """Whether the registry may mount the blob from the repository that the client names.
+        """Whether the registry may mount the blob from the requested repository.
 
         Only within one project, and only from a repository that the bearer may pull now and has a grant for.
         """
@@ -172,7 +178,10 @@ class Authorizer:
     def _authorize_listing(
         self, request: RegistryRequest, token: GrantedToken, snapshot: Snapshot, caller: Caller
     ) -> Authorized | Refusal:
-        """Allow the catalog listing, which holds only visible repositories; anonymous if something may be public."""
+        """Allow the catalog listing, which holds only visible repositories.
+
+        Without a login, only where something may be public.
+        """
         reason = credential_failure(snapshot, token.identity, self._deps.now())
         if token.identity.credential is CredentialKind.NONE and not snapshot.public_allowed:
             reason = Reason.NOT_AUTHENTICATED
@@ -221,7 +230,10 @@ class Authorizer:
 
 
 def access_request(request: RegistryRequest, largest_layer: int | None = None) -> AccessRequest:
-    """The registry request in the terms of `decide`; `largest_layer` in bytes, where a manifest names one."""
+    """The registry request in the terms of `decide`.
+
+    `largest_layer` is in bytes, where a manifest names one.
+    """
     return AccessRequest(request.action, request.project, request.repository, largest_layer)
 
 

@@ -38,7 +38,7 @@ class _AllowedReads:
 
 
 class BlobCache:
-    """Keeps allowed reads by `Authorization` header and by the part of the target that names the repository."""
+    """Keeps allowed reads by `Authorization` header and repository."""
 
     def __init__(self, deps: Deps, *, endpoint: str) -> None:
         self._deps = deps
@@ -48,7 +48,7 @@ class BlobCache:
         )
 
     def upstream(self, method: str, target: str, authorization: str, caller: Caller) -> str | None:
-        """The upstream of a request that is allowed by the cache, and record it; None for any other request."""
+        """Record a request that the cache allows, and return its upstream; else None."""
         name, blobs, _ = target.partition(_BLOBS)
         cached = self._reads.get((authorization, name)) if blobs and method in _READS else None
         if cached is None or not self._deps.holds(cached.validity) or _BLOB.fullmatch(target, len(name)) is None:

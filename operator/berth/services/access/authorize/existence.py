@@ -38,7 +38,7 @@ async def with_existence(catalog: Catalog, request: AccessRequest) -> AccessRequ
 async def with_existence_if_needed(
     catalog: Catalog, snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime
 ) -> AccessRequest:
-    """Like `with_existence`, where the decision depends on it; otherwise the unchanged request."""
+    """Like `with_existence`, if the decision depends on it; else unchanged."""
     needed = needs_catalog(snapshot, identity, request, now)
     return await with_existence(catalog, request) if needed else request
 
@@ -46,7 +46,10 @@ async def with_existence_if_needed(
 async def existence_by_name(
     catalog: Catalog, snapshot: Snapshot, actor: Actor, scopes: Sequence[Scope], now: datetime
 ) -> Mapping[str, bool]:
-    """Whether each repository of these scopes exists, by full name, for those that depend on the catalog."""
+    """Whether repositories of these scopes exist, by full name.
+
+    Only those whose decision depends on the catalog.
+    """
     names = {scope.name: split_name(scope.name) for scope in scopes if scope.type == REPOSITORY}
     requests = [AccessRequest(Action.PULL, *parts) for parts in names.values() if parts is not None]
     unknown = [request for request in requests if depends_on_content(snapshot, actor, request, now)]
@@ -57,7 +60,10 @@ async def existence_by_name(
 
 
 async def _has_content(catalog: Catalog, request: AccessRequest) -> bool:
-    """Whether anything was pushed. False while the catalog is unavailable: no push can succeed meanwhile."""
+    """Whether anything was pushed.
+
+    False while the catalog is unavailable: no push can succeed meanwhile.
+    """
     try:
         return await catalog.has_content(request.project, request.repository)
     except CatalogUnavailableError:

@@ -1,4 +1,7 @@
-"""`/authz`, nginx's auth subrequest: the upstream to proxy to, or the error response to send."""
+"""`/authz`, nginx's auth subrequest.
+
+The response is the upstream to proxy to, or the error response to send.
+"""
 
 from __future__ import annotations
 

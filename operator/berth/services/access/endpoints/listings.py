@@ -1,6 +1,7 @@
-"""The reads that this service serves: `/v2/`, `_catalog` over all projects, and the referrers of a manifest.
+"""Reads that this service serves: `/v2/`, `_catalog`, referrers.
 
-Sources: OCI distribution specification 1.1 ("Listing Referrers"), Distribution "HTTP API V2" (`_catalog`, pagination).
+`_catalog` lists the repositories of all projects. Sources: OCI distribution specification 1.1 ("Listing Referrers"),
+Distribution "HTTP API V2" (`_catalog`, pagination).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Listings:
         return json_response(200, {"repositories": list(page)}, headers)
 
     def _visible(self, authorized: Authorized) -> tuple[str, ...]:
-        """The names of one listing, the same for every page as long as the policy does not change.
+        """The names of one listing, the same for every page under one policy.
 
         Nothing in it depends on the clock: certifications gate pushes alone.
         """

@@ -1,7 +1,8 @@
-"""PUT and DELETE of manifests: authorize, announce to the catalog, forward to the registry, commit, then respond.
+"""PUT and DELETE of manifests: authorize, announce, forward, commit, respond.
 
-The order makes every outcome safe. No write happens that was not announced, and the catalog finds the result of one
-that was not committed at the registry. A client that disconnects in between stops none of it.
+Announcement and commit go to the catalog, the request itself to the registry. The order makes every outcome safe. No
+write happens that was not announced, and the catalog finds the result of one that was not committed at the registry. A
+client that disconnects in between stops none of it.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ class ManifestWrites:
         self._log = structlog.get_logger("berth.access.manifests")
 
     async def handle(self, request: Request, registry_request: RegistryRequest) -> Response:
-        """Respond to a PUT or DELETE of a manifest. Raises ClientDisconnectedError when the body ends early."""
+        """Respond to a PUT or DELETE of a manifest.
+
+        Raises ClientDisconnectedError when the body ends early.
+        """
         write = await self._authorize(request, registry_request)
         if isinstance(write, Refusal):
             return write.response
@@ -86,7 +90,10 @@ class ManifestWrites:
         return await asyncio.shield(task)
 
     async def _authorize(self, request: Request, registry_request: RegistryRequest) -> _Write | Refusal:
-        """Authorize before the body is read, so that no other client's is, and once more with its largest layer."""
+        """Authorize before the body is read, and again with its largest layer.
+
+        So no body is read of a client that may not push.
+        """
         authorization = request.headers.get("authorization", "")
         caller = await self._deps.gateway.identified(request.headers)
         is_delete = registry_request.method == "DELETE"

@@ -26,7 +26,10 @@ class PolicyRevisionEndpoint:
         self._policy = policy
 
     def handle(self, request: Request) -> Response | Awaitable[Response]:
-        """Respond with `{"resourceVersions": {plural: version}}`, once the policy holds the requested versions."""
+        """Respond with the resource versions of the policy.
+
+        `{"resourceVersions": {plural: version}}`, once it holds the requested versions.
+        """
         return self._respond(request) if request.method == "GET" else method_not_allowed("GET")
 
     async def _respond(self, request: Request) -> Response:

@@ -53,7 +53,10 @@ class _MalformedRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class _TokenRequest:
-    """A parsed token request. `problem`: why its credentials are malformed; empty if they are not."""
+    """A parsed token request.
+
+    `problem`: why its credentials are malformed; empty if they are not.
+    """
 
     scopes: Sequence[str]
     basic: Basic | None
@@ -211,7 +214,10 @@ def _words(scopes: Sequence[Scope | Grant]) -> str:
 
 
 def _raw_scopes(query: str) -> str | None:
-    """The scopes of a query, unparsed; None for a query with unusual field names, whose scopes may be encoded."""
+    """The scopes of a query, unparsed.
+
+    None for a query with unusual field names, whose scopes may be encoded.
+    """
     fields = query.split("&")
     scopes: list[str] = []
     for field in fields:
@@ -263,7 +269,10 @@ def _scopes(fields: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _understood(texts: Sequence[str]) -> tuple[Scope, ...]:
-    """The valid scopes, up to the limits of the grammar. Other scopes are never granted."""
+    """The valid scopes, up to the limits of the grammar.
+
+    Other scopes are never granted.
+    """
     valid: list[str] = []
     for text in texts[:MAX_SCOPES]:
         with suppress(InvalidScopeError):

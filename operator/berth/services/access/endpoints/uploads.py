@@ -1,4 +1,4 @@
-"""DELETE of an upload session, which belongs to a push: who may push may also cancel an upload.
+"""DELETE of an upload session: a client that may push may also cancel.
 
 Clients cancel the session that the registry opened instead of a mount. Distribution wants `delete` in a token for that
 (`registry/handlers/app.go`, `appendAccessRecords`), which a token for a push does not grant. So this service
@@ -28,7 +28,10 @@ class UploadCancels:
         self._authorizer = Authorizer(deps, endpoint="upload")
 
     async def handle(self, request: Request, registry_request: RegistryRequest) -> Response:
-        """Respond to a DELETE of an upload session as the registry does (204, or 404 for an unknown one)."""
+        """Respond to a DELETE of an upload session as the registry does.
+
+        204, or 404 for an unknown session.
+        """
         caller = await self._deps.gateway.identified(request.headers)
         verdict = self._authorizer.authorize(registry_request, request.headers.get("authorization", ""), caller)
         authorized = await self._authorizer.complete(verdict)

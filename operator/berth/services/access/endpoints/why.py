@@ -1,4 +1,4 @@
-"""`/why`: the page that explains a decision to its subject and to the administrators of the project.
+"""`/why`: explains decisions to their subject and to project administrators.
 
 HTML for a browser, JSON for other clients. The content is the trace of `decide`. For a project that the requester may
 not View, it does not depend on whether that exists.
@@ -142,9 +142,10 @@ class WhyPage:
     async def _refusal_for_others(
         self, snapshot: Snapshot, requester: Identity, request: AccessRequest
     ) -> tuple[int, str] | None:
-        """Status and sentence of the refusal to explain about others; None if the requester administers the project.
+        """Status and sentence of the refusal to explain about others.
 
-        The level alone counts, whatever prevents its use at the moment, such as the trash.
+        None if the requester administers the project. The level alone counts, whatever prevents its use at the moment,
+        such as the trash.
         """
         now = self._deps.now()
         administer = AccessRequest(Action.ADMINISTER, request.project)
@@ -171,7 +172,10 @@ class WhyPage:
         decision: Decision,
         snapshot: Snapshot,
     ) -> None:
-        """Write the explained decision to the audit log. It is not a refusal of this request."""
+        """Write the explained decision to the audit log.
+
+        It is not a refusal of this request.
+        """
         line = self._log.prepare(
             requester,
             action=action.value,
@@ -204,7 +208,10 @@ class WhyPage:
 
 
 def read_question(query: str) -> Question:
-    """Parse `action=push&image=p/r`, or shorter `push=p/r`, and `as=WHO`. Raises a ValueError with one sentence."""
+    """Parse `action=push&image=p/r`, or shorter `push=p/r`, and `as=WHO`.
+
+    Raises a ValueError with one sentence.
+    """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:

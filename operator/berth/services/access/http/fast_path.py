@@ -1,7 +1,8 @@
-"""The fast path: responses that need not wait are written without an asyncio task and an ASGI cycle.
+"""The fast path: responses without an asyncio task and an ASGI cycle.
 
-Task and cycle cost more than half of the time of such a response. uvicorn handles every other request as usual, and
-every request that is unusual in any way. Why: docs/adr/0011-fast-path-for-token-and-authz.md.
+For requests that do not have to wait for anything. Task and cycle cost more than half of the time of such a response.
+uvicorn handles every other request as usual, and every request that is unusual in any way. Why:
+docs/adr/0011-fast-path-for-token-and-authz.md.
 """
 
 from __future__ import annotations
@@ -16,22 +17,25 @@ from berth.services.access.http.messages import PENDING_RESPONSE, Deferred, Hand
 
 
 class SyncApplication(Protocol):
-    """An ASGI application that handles a request without a cycle as far as nothing has to be waited for."""
+    """An ASGI application that needs a cycle only to wait for something."""
 
     def handle(self, request: Request) -> Handled:
-        """Respond to a request. The ASGI cycle gets an awaitable as `scope[PENDING_RESPONSE]`."""
+        """Respond to a request.
+
+        The ASGI cycle gets an awaitable as `scope[PENDING_RESPONSE]`.
+        """
         ...
 
 
 class SignatureBatch:
-    """Builds the deferred responses of one turn of the event loop one after the other.
+    """Builds the deferred responses of one turn of the event loop together.
 
     A signature between two requests costs twice as much as one right after another signature: its tables and the
     interpreter's working set evict each other from the processor's cache.
     """
 
     def __init__(self, soon: Callable[[Callable[[], None]], object]) -> None:
-        """`soon` runs a function after everything that is ready now, as an event loop's `call_soon` does."""
+        """`soon` runs a function after what is ready now, like a loop's `call_soon`."""
         self._soon = soon
         self._waiting: list[tuple[FastPathProtocol, Deferred]] = []
 
@@ -113,7 +117,7 @@ class FastPathProtocol(HttpToolsProtocol):
         self._active_at = self.loop.time()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if it was idle for long enough, or start the timer again for the rest.
+        """Close an idle connection, or start the timer again for the remaining time.
 
         uvicorn makes a timer for each response and cancels it at the next request: a tenth of the time of a response.
         """
@@ -131,7 +135,7 @@ class FastPathProtocol(HttpToolsProtocol):
         self._active_at = self.loop.time()
 
     def _is_usual(self) -> bool:
-        """Whether no request is under way on this connection, and this one is a GET that keeps it open."""
+        """Whether this is a GET that keeps its connection open, and the only request."""
         return (
             self.parser.get_method() == b"GET"
             and (self.cycle is None or self.cycle.response_complete)

@@ -1,4 +1,7 @@
-"""HTTP requests and responses on raw ASGI (spec 3.0, "HTTP Connection Scope"). No framework on the request path."""
+"""HTTP requests and responses on raw ASGI (spec 3.0, "HTTP Connection Scope").
+
+No framework on the request path.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class ClientDisconnectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request. Header names are in lower case; repeated headers are joined by commas (RFC 9110, 5.3)."""
+    """A request.
+
+    Header names are in lower case; repeated headers are joined by commas (RFC 9110, 5.3).
+    """
 
     method: str
     target: str  # path and query, byte for byte as received, decoded as Latin-1
@@ -101,7 +107,10 @@ def read_request(scope: Scope, receive: Receive) -> Request:
 
 
 def read_headers(raw: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name, case unchanged; repeated ones are joined by commas (RFC 9110, 5.3)."""
+    """Headers by name, case unchanged.
+
+    Repeated headers are joined by commas (RFC 9110, 5.3).
+    """
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
     if len(headers) != len(raw):
         headers = {}

@@ -1,4 +1,4 @@
-"""Every response that refuses a request: the rules of status, body, challenge and warning.
+"""Every refusal: the rules of status, body, challenge and warning.
 
 Found by trying each client: a refusal by policy is a 403 with exactly one error of code `DENIED` and no `detail`,
 because then every client shows its sentence. Two HEAD requests are refused with 404 instead: the client then sends
@@ -46,7 +46,10 @@ class Refusal:
 
     @property
     def gateway_response(self) -> Response:
-        """The refusal for the gateway's subrequest: 401 or 403, with the client's response in headers."""
+        """The refusal for the gateway's subrequest: 401 or 403.
+
+        The client's response is in headers.
+        """
         body = json_response(self.status, self._document).body
         headers = (
             ("berth-status", str(self.status)),
@@ -63,7 +66,10 @@ class Refusal:
 
 
 def challenge(host: str, request: RegistryRequest, *, invalid: str = "") -> Refusal:
-    """401 with where to get a token, and for which scopes. `invalid`: what is wrong with the token that came."""
+    """401 with where to get a token, and for which scopes.
+
+    `invalid`: what is wrong with the token that came.
+    """
     parts = [f'realm="https://{host}/token"', f'service="{host}"']
     scope = _scope(request)
     if scope:
@@ -135,7 +141,10 @@ def invalid_manifest(sentence: str) -> Refusal:
 
 
 def manifest_too_large(limit: int) -> Refusal:
-    """403, whose sentence every client shows, for a push whose manifest is larger than any registry takes."""
+    """403 for a push whose manifest is larger than any registry takes.
+
+    Every client shows the sentence of a 403.
+    """
     size = f"{limit // 2**20} MiB" if limit % 2**20 == 0 else f"{limit} bytes"
     return Refusal(
         403,
@@ -168,14 +177,20 @@ def method_not_allowed(allowed: str) -> Response:
 
 
 def bad_token_request(sentence: str) -> Response:
-    """400 for a malformed token request. Clients that tried OAuth2 first then use GET."""
+    """400 for a malformed token request.
+
+    Clients that tried OAuth2 first then use GET.
+    """
     return Refusal(400, UNSUPPORTED, sentence).response
 
 
 def internal_error() -> Response:
-    """500 for an unexpected error. The traceback is in the log, never in the response."""
+    """500 for an unexpected error.
+
+    The traceback is in the log, never in the response.
+    """
     return Refusal(
-        500, "UNKNOWN", "The access service failed on this request; try again, and tell whoever runs the registry."
+        500, "UNKNOWN", "The access service failed on this request; try again, and report it to the administrators."
     ).response
 
 

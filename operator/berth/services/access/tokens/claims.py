@@ -21,7 +21,10 @@ NO_AUDIENCE: Final = "berth"
 
 @dataclass(frozen=True, slots=True)
 class GrantedToken:
-    """The content of a token: the identity, and the requested and granted actions by full repository name."""
+    """The content of a token: identity, requested and granted actions.
+
+    Actions are by full repository name.
+    """
 
     identity: Identity
     requested: Mapping[str, frozenset[str]]
@@ -35,7 +38,10 @@ class GrantedToken:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """The claims of a token without its times and its id, encoded once for many tokens. See `claims_of`."""
+    """The claims of a token without its times and its id.
+
+    Encoded once for many tokens. See `claims_of`.
+    """
 
     rest: bytes  # the members of the JSON object, without its first brace
 
@@ -46,7 +52,10 @@ def claims_of(
     access: Sequence[Mapping[str, Any]],
     projects: Sequence[str],
 ) -> Claims:
-    """The claims of a token with this grant: `access` in Distribution's form, on these projects."""
+    """The claims of a token with this grant, for these projects.
+
+    `access` is in Distribution's form.
+    """
     claims = {
         "iss": ISSUER,
         "sub": identity.name,
@@ -58,7 +67,10 @@ def claims_of(
 
 
 def granted_token(claims: Mapping[str, Any]) -> GrantedToken:
-    """The content of a token with these verified claims. Raises KeyError, ValueError, TypeError or AttributeError."""
+    """The content of a token with these verified claims.
+
+    Raises KeyError, ValueError, TypeError or AttributeError.
+    """
     own = claims["berth"]
     granted: dict[str, frozenset[str]] = {}
     for entry in claims["access"]:
@@ -71,7 +83,10 @@ def granted_token(claims: Mapping[str, Any]) -> GrantedToken:
 
 
 def _denied(requested: Mapping[str, Sequence[str]], access: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Requested and not granted. Only these, because a token has to fit into a header."""
+    """Requested and not granted.
+
+    Only these, because a token has to fit into a header.
+    """
     granted = {entry["name"]: entry["actions"] for entry in access}
     denied = {
         name: [action for action in actions if action not in granted.get(name, ())]
@@ -81,7 +96,10 @@ def _denied(requested: Mapping[str, Sequence[str]], access: Sequence[Mapping[str
 
 
 def _identity_claims(identity: Identity) -> dict[str, Any]:
-    """The fields of an identity without its name, which is the token's subject; empty optional fields are left out."""
+    """The fields of an identity without its name, which is the token's subject.
+
+    Empty optional fields are left out.
+    """
     optional = {
         "groups": sorted(identity.groups),
         "token": identity.token,

@@ -1,4 +1,4 @@
-"""Cache of token requests: what they are granted, and for a few seconds the response itself.
+"""Cache of grants, and for a few seconds of token responses.
 
 Keys are digests of the credential and the requested scopes, so that no secret is kept. Cached by credential and scopes
 for access tokens, ServiceAccount tokens and anonymous requests.
@@ -64,7 +64,7 @@ class GrantCache:
         )
 
     def key(self, authorization: str, requested: str) -> bytes:
-        """The key of a credential, as in its header, together with the scopes or the query."""
+        """The key of a credential, as in its header, with the scopes or the query."""
         # No header has a line feed, so the two cannot run into each other.
         text = f"{authorization}\n{requested}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=16, key=self._salt).digest()

@@ -1,8 +1,8 @@
-"""When each `AccessToken` was last used, written into its status.
+"""Writes the time of the last use of each `AccessToken` into its status.
 
-To the hour and no finer, so that every replica writes the same value and a token costs at most one write in an hour,
-however many use it. A write names the version of the object that it was decided on: of two replicas one is refused
-and looks again, and no older time ever replaces a newer one.
+To the hour and no finer, so that every replica writes the same value and a token costs at most one write in an hour.
+A write carries the resourceVersion of the object that it is based on: of two replicas that write at the same time one
+gets a conflict and retries, so an older time never replaces a newer one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from berth.kube.resources import ACCESS_TOKENS, Manifest
 
 FIELD_MANAGER: Final = "berth-access"
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PAUSE: Final = 5.0  # seconds between two rounds of writes
+_WRITE_INTERVAL_SECONDS: Final = 5.0
 
 Write = Callable[[Mapping[str, Any]], Awaitable[Manifest]]
-"""Applies an AccessToken's status and answers the object as it is then. Raises KubeError."""
+"""Applies an AccessToken's status and returns the resulting object. Raises KubeError."""
 
 
 class LastUse:
-    """Notes uses (at once, in memory) and writes them as a task: `run` it.
+    """Records uses in memory at once, and writes them in the task `run`.
 
-    `present` gives an object by its name as it is known here, `observe` takes the answer to a write.
+    `present` returns an object by its name from the watch cache, `observe` adds the result of a write to that cache.
     """
 
     def __init__(
@@ -49,48 +49,50 @@ class LastUse:
         self._observe = observe
         self._sleep = sleep
         self._hour = _NEVER
-        self._noted: set[str] = set()  # tokens whose use in this hour is written, or about to be
-        self._waiting: dict[str, datetime] = {}
-        self._work = asyncio.Event()
+        self._recorded: set[str] = set()  # tokens whose use in this hour is written, or queued
+        self._queued: dict[str, datetime] = {}
+        self._wake = asyncio.Event()
         self._log = structlog.get_logger("berth.access.lastuse")
 
     def used(self, name: str) -> None:
-        """Somebody has logged in with the token of this name."""
+        """Record a login with the token of this name."""
         hour = self._now().replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:
-            self._hour, self._noted = hour, set()
-        if name not in self._noted:
-            self._noted.add(name)
-            self._waiting[name] = hour
-            self._work.set()
+            self._hour, self._recorded = hour, set()
+        if name not in self._recorded:
+            self._recorded.add(name)
+            self._queued[name] = hour
+            self._wake.set()
 
     async def run(self) -> None:
-        """Write what is noted, for ever. Ends by cancellation alone."""
+        """Write recorded uses until cancelled."""
         while True:
-            await self._work.wait()
-            self._work.clear()
+            await self._wake.wait()
+            self._wake.clear()
             await self.flush()
-            await self._sleep(_PAUSE)
+            await self._sleep(_WRITE_INTERVAL_SECONDS)
 
     async def flush(self) -> None:
-        """Write what waits. While the API server does not answer, it goes on waiting; what it refuses is given up,
-        so that no token stands in the way of the others.
+        """Write queued uses.
+
+        They stay queued while the API server does not respond. A use that it refuses is dropped, so that it does not
+        delay other tokens.
         """
-        for name, hour in list(self._waiting.items()):
+        for name, hour in list(self._queued.items()):
             try:
-                await self._record(name, hour)
+                await self._write_use(name, hour)
             except ConflictError:
-                self._work.set()
+                self._wake.set()
                 continue
             except UnavailableError:
-                self._work.set()
+                self._wake.set()
                 return
             except KubeError as error:
-                self._log.warning("the last use of a token could not be written", token=name, error=str(error))
-            if self._waiting.get(name) == hour:
-                del self._waiting[name]
+                self._log.warning("last use of a token could not be written", token=name, error=str(error))
+            if self._queued.get(name) == hour:
+                del self._queued[name]
 
-    async def _record(self, name: str, hour: datetime) -> None:
+    async def _write_use(self, name: str, hour: datetime) -> None:
         found = self._present(name)
         if found is None or _last_used(found) >= hour:
             return

@@ -50,10 +50,11 @@ class InvalidTokenError(Exception):
 
 
 class TokenService:
-    """Signs with the key in `directory` (`tls.crt`, `tls.key`), and verifies tokens of this key and of earlier ones.
+    """Signs with the key in `directory` (`tls.crt`, `tls.key`), and verifies.
 
-    With a bundle `ca.crt` there, also tokens that other replicas signed with another leaf of those authorities.
-    `clock` returns seconds since the epoch, `token_id` a new `jti` of letters, digits, `-` and `_`.
+    Verifies tokens of this key and of earlier ones. With a bundle `ca.crt` there, also tokens that other replicas
+    signed with another leaf of those authorities. `clock` returns seconds since the epoch, `token_id` a new `jti` of
+    letters, digits, `-` and `_`.
     """
 
     def __init__(
@@ -84,7 +85,10 @@ class TokenService:
 
     @property
     def key_generation(self) -> int:
-        """How often keys were loaded. After a change, tokens that were verified before may not be trusted any more."""
+        """How often keys were loaded.
+
+        After a change, tokens that were verified before may not be trusted any more.
+        """
         self._reload()
         return self._key_generation
 
@@ -104,7 +108,10 @@ class TokenService:
         return (signed + b"." + signature).decode("ascii"), issued
 
     def verify(self, token: str) -> GrantedToken:
-        """The content of a token of ours. Raises InvalidTokenError if it is forged, foreign, malformed or expired."""
+        """The content of a token of ours.
+
+        Raises InvalidTokenError if it is forged, foreign, malformed or expired.
+        """
         verified = self._verified.get(token)
         if verified is None:
             verified = self._read(token)
@@ -155,7 +162,10 @@ class TokenService:
         return key
 
     def _trust(self, leaf: str) -> tuple[ec.EllipticCurvePublicKey, float]:
-        """The key of a leaf that our CA signed, and the end of its validity. Raises ValueError for any other leaf."""
+        """The key of a leaf that our CA signed, and the end of its validity.
+
+        Raises ValueError for any other leaf.
+        """
         try:
             certificate = x509.load_der_x509_certificate(base64.b64decode(leaf, validate=True))
         except binascii.Error as error:
@@ -169,7 +179,10 @@ class TokenService:
         return key, certificate.not_valid_after_utc.timestamp()
 
     def _reload(self) -> None:
-        """Load the key files if they have changed. An inconsistent set leaves the present keys."""
+        """Load the key files if they have changed.
+
+        An inconsistent set leaves the present keys.
+        """
         now = self._clock()
         if now < self._next_check and self._keys is not None:
             return

@@ -39,7 +39,10 @@ def file_stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def load_keys(directory: Path) -> SigningKeys:
-    """Read the files of a key. Raises OSError, ValueError or TypeError if they are absent or do not match."""
+    """Read the files of a key.
+
+    Raises OSError, ValueError or TypeError if they are absent or do not match.
+    """
     certificate = x509.load_pem_x509_certificate((directory / "tls.crt").read_bytes())
     private = load_pem_private_key((directory / "tls.key").read_bytes(), password=None)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
@@ -62,7 +65,10 @@ def load_keys(directory: Path) -> SigningKeys:
 
 
 def still_trusted(leaf: str, authorities: Sequence[x509.Certificate]) -> bool:
-    """Whether one of these authorities issued this leaf (base64 of the DER form); true without any authority."""
+    """Whether one of these authorities issued this leaf.
+
+    The leaf is base64 of the DER form. True without any authority.
+    """
     return not authorities or issued_by(x509.load_der_x509_certificate(base64.b64decode(leaf)), authorities)
 
 

@@ -1,6 +1,6 @@
-"""The client of the catalog: announces writes, reports how they ended, asks for referrers.
+"""Client of the catalog: writes and their results, content, referrers.
 
-Each call is tried again for as long as a write may wait, because a push that the catalog can not record is refused.
+Each call is retried for as long as a write may wait, because a push that the catalog cannot record is refused.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ _RETRY_STATUSES: Final = frozenset({401, 408, 425, 429})
 
 
 class _RetryableError(Exception):
-    """This attempt failed in a way that the next one may not."""
+    """An attempt failed, and the next one may succeed."""
 
 
 class CatalogClient:
-    """Calls one catalog. `read_token` gives the present ServiceAccount token and may raise OSError.
+    """Calls one catalog.
 
-    `patience` is the time in seconds after which a call gives up and raises CatalogAway.
+    `read_token` returns the present ServiceAccount token and may raise OSError. `patience` is the time in seconds after
+    which a call raises CatalogUnavailableError.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class CatalogClient:
         self._log = structlog.get_logger("berth.access.catalog")
 
     async def announce(self, intent: WriteIntent) -> str:
-        """Record that a write begins; its id."""
+        """Record that a write begins, and return its id."""
         body = {
             "kind": intent.kind,
             "project": intent.project,
@@ -62,16 +63,19 @@ class CatalogClient:
         document = await self._call("POST", "/v1/writes", body)
         write_id = document.get("id")
         if not isinstance(write_id, str | int) or not str(write_id):
-            raise CatalogUnavailableError("the catalog answered without an id")
+            raise CatalogUnavailableError("the catalog returned no id")
         return str(write_id)
 
     async def commit(self, write_id: str, manifest: bytes | None) -> None:
-        """Record that the registry has done it; a push brings the manifest's bytes."""
+        """Record that the registry has carried out a write.
+
+        `manifest` holds the bytes of a push.
+        """
         body = {} if manifest is None else {"manifest": base64.b64encode(manifest).decode("ascii")}
         await self._call("POST", f"/v1/writes/{quote(write_id, safe='')}/commit", body)
 
     async def abandon(self, write_id: str) -> None:
-        """Record that the registry has not done it."""
+        """Record that the registry has not carried out a write."""
         await self._call("POST", f"/v1/writes/{quote(write_id, safe='')}/abandon", {})
 
     async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
@@ -81,11 +85,14 @@ class CatalogClient:
         return found if isinstance(found, list) else []
 
     async def has_content(self, project: str, repository: str) -> bool:
-        """Whether the repository holds a manifest. Tried once: a pull waits for it."""
+        """Whether the repository holds a manifest.
+
+        Tried once, because a pull waits for it.
+        """
         try:
             document = await self._attempt("GET", f"/v1/projects/{project}/repositories/{repository}/content", None)
         except _RetryableError as error:
-            raise CatalogUnavailableError("the catalog does not answer") from error
+            raise CatalogUnavailableError("the catalog does not respond") from error
         return document.get("content") is True
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -99,8 +106,8 @@ class CatalogClient:
         try:
             return await asyncio.wait_for(attempts(self._attempt, method, path, body), self._patience + 1.0)
         except (_RetryableError, TimeoutError) as error:
-            self._log.warning("the catalog does not answer", method=method, error=str(error))
-            raise CatalogUnavailableError("the catalog does not answer") from error
+            self._log.warning("the catalog does not respond", method=method, error=str(error))
+            raise CatalogUnavailableError("the catalog does not respond") from error
 
     async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         timeout = aiohttp.ClientTimeout(total=min(_ATTEMPT_SECONDS, self._patience))
@@ -113,7 +120,7 @@ class CatalogClient:
                     raise _RetryableError(f"status {response.status}")
                 if response.status >= 300:
                     self._log.error("the catalog refused a call", method=method, status=response.status)
-                    raise CatalogUnavailableError(f"the catalog answered {response.status}")
+                    raise CatalogUnavailableError(f"the catalog responded with status {response.status}")
                 document = await response.json()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise _RetryableError(type(error).__name__) from error

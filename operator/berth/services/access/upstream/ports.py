@@ -10,20 +10,23 @@ from berth.services.access.http.messages import Response
 
 
 class CatalogUnavailableError(Exception):
-    """The catalog did not do what it was asked for within the time allowed."""
+    """The catalog did not carry out a call in time."""
 
 
 class RegistryUnreachableError(Exception):
-    """A registry gave no answer. `untouched`: it can not have carried the request out."""
+    """A registry did not respond. `untouched`: it has not received the request."""
 
     def __init__(self, *, untouched: bool) -> None:
-        super().__init__("the registry gave no answer")
+        super().__init__("the registry did not respond")
         self.untouched = untouched
 
 
 @dataclass(frozen=True, slots=True)
 class WriteIntent:
-    """A write of a manifest that is about to happen. `digest` is None where only the registry knows it."""
+    """A write of a manifest that is about to happen.
+
+    `digest` is None where only the registry knows it.
+    """
 
     kind: str  # push or delete
     project: str
@@ -36,18 +39,24 @@ class WriteIntent:
 
 
 class Catalog(Protocol):
-    """What this service needs of the catalog. Every call raises CatalogAway when it can not be done in time."""
+    """What this service needs of the catalog.
+
+    Every call raises CatalogUnavailableError when it fails.
+    """
 
     async def announce(self, intent: WriteIntent) -> str:
-        """Record that a write begins; its id."""
+        """Record that a write begins, and return its id."""
         ...
 
     async def commit(self, write_id: str, manifest: bytes | None) -> None:
-        """Record that the registry has done it; a push brings the manifest's bytes."""
+        """Record that the registry has carried out a write.
+
+        `manifest` holds the bytes of a push.
+        """
         ...
 
     async def abandon(self, write_id: str) -> None:
-        """Record that the registry has not done it."""
+        """Record that the registry has not carried out a write."""
         ...
 
     async def referrers(self, project: str, repository: str, digest: str) -> Sequence[Mapping[str, Any]]:
@@ -55,7 +64,10 @@ class Catalog(Protocol):
         ...
 
     async def has_content(self, project: str, repository: str) -> bool:
-        """Whether the repository holds a manifest: true from the moment at which its first push is answered."""
+        """Whether the repository holds a manifest.
+
+        True as soon as the client has the response to its first push.
+        """
         ...
 
 
@@ -65,5 +77,8 @@ class Registries(Protocol):
     async def forward(
         self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Response:
-        """Send a request on, byte for byte, and return the answer. Raises RegistryAway when there is none."""
+        """Forward a request, byte for byte, and return the response.
+
+        Raises RegistryUnreachableError when there is none.
+        """
         ...

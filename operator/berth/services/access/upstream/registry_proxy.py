@@ -1,6 +1,7 @@
-"""Forwards manifest writes to the projects' registries, with the client's own token and byte for byte.
+"""Forwards writes to the projects' registries, byte for byte.
 
-The registry verifies that token itself, so this service has no right of its own there.
+They carry the client's own token. The registry verifies that token itself, so this service needs no permission of its
+own there.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from berth.services.access.http.messages import Response
 from berth.services.access.upstream.ports import RegistryUnreachableError
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=5)  # seconds; the registry may be on slow storage
-# RFC 9110, 7.6.1, and what is said about this connection or its body alone.
-_NOT_PASSED_ON: Final = frozenset(
+# Headers about one connection (RFC 9110, 7.6.1) or about the encoding of its body.
+_NOT_FORWARDED: Final = frozenset(
     {
         "connection",
         "content-length",
@@ -35,7 +36,7 @@ _NOT_PASSED_ON: Final = frozenset(
 
 
 class RegistryProxy:
-    """Calls registries at the address that `base` gives for a project (`http://host:port`)."""
+    """Calls registries at the address `base(project)` (`http://host:port`)."""
 
     def __init__(self, session: aiohttp.ClientSession, *, base: Callable[[str], str]) -> None:
         self._session = session
@@ -45,7 +46,10 @@ class RegistryProxy:
     async def forward(
         self, project: str, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Response:
-        """Send a request on and return the answer. Raises RegistryAway when there is none."""
+        """Forward a request and return the response.
+
+        Raises RegistryUnreachableError when there is none.
+        """
         try:
             async with self._session.request(
                 method,
@@ -56,13 +60,13 @@ class RegistryProxy:
                 allow_redirects=False,
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
             ) as response:
-                passed = [
+                forwarded = [
                     (name.lower(), value)
                     for name, value in response.headers.items()
-                    if name.lower() not in _NOT_PASSED_ON
+                    if name.lower() not in _NOT_FORWARDED
                 ]
-                return Response(response.status, tuple(passed), await response.read())
+                return Response(response.status, tuple(forwarded), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._log.warning("a registry does not answer", project=project, method=method, error=type(error).__name__)
-            # No connection, no request: the registry has seen nothing of it.
+            self._log.warning("a registry does not respond", project=project, method=method, error=type(error).__name__)
+            # Without a connection, the registry has not received the request.
             raise RegistryUnreachableError(untouched=isinstance(error, aiohttp.ClientConnectorError)) from error

@@ -1,4 +1,4 @@
-"""Blobs read one after the other with one token: decided once, noted each time, and no revocation is later for it."""
+"""Blobs read one after the other with one token: decided once, recorded each time, no revocation delayed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ async def ask(world: World, method: str, target: str, token: str | None = None) 
 
 
 async def reader(world: World, user: str = "ann", password: str | None = None) -> str:
-    """The token of somebody who has just read the first blob."""
+    """The token of a client that has just read the first blob."""
     token = await world.token(user, PULL, password=password)
     assert (await ask(world, "GET", FIRST, token)).status == 200
     return token
 
 
-async def test_the_next_blob_is_forwarded_and_noted_like_the_first(world: World) -> None:
+async def test_the_next_blob_is_forwarded_and_recorded_like_the_first(world: World) -> None:
     token = await reader(world)
     answers = [await world.authz(method, SECOND, token) for method in ("GET", "HEAD")]
     assert [answer.headers["berth-upstream"] for answer in answers] == [f"http://registry.genomics:5000{SECOND}"] * 2
@@ -43,11 +43,11 @@ async def test_the_next_blob_is_forwarded_and_noted_like_the_first(world: World)
     assert others == [first, first]
 
 
-async def test_what_is_no_read_of_a_blob_in_that_repository_is_judged(world: World) -> None:
+async def test_other_requests_than_blob_reads_of_that_repository_are_decided(world: World) -> None:
     token = await reader(world)
     digest = SECOND.rpartition("/")[2]
     for method, target, status in (
-        ("POST", "/v2/genomics/aligner/blobs/uploads/", 401),  # the token was not asked for that
+        ("POST", "/v2/genomics/aligner/blobs/uploads/", 401),  # not requested for this token
         ("DELETE", SECOND, 400),
         ("PUT", SECOND, 400),
         ("GET", f"/v2/genomics/other/blobs/{digest}", 401),
@@ -65,7 +65,7 @@ async def test_what_is_no_read_of_a_blob_in_that_repository_is_judged(world: Wor
     assert (await ask(world, "GET", SECOND, token + "a")).status == 401
 
 
-async def test_a_right_that_is_taken_away_and_the_trash_count_for_the_next_blob(world: World) -> None:
+async def test_a_withdrawn_level_and_the_trash_count_for_the_next_blob(world: World) -> None:
     token = await reader(world)
     world.change("genomics", state=PolicyState.TRASHED)
     assert (await ask(world, "GET", SECOND, token)).status == 403

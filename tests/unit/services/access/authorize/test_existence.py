@@ -1,4 +1,4 @@
-"""Names of which the policy knows no object: absent, hidden, or pushed a moment ago."""
+"""Names without an object in the policy: absent, hidden, or pushed a moment ago."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from berth.api.project import RepositoryCreation
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import RepositoryPolicy, Rule
-from tests.kit.access.world import HOST, ClientResponse, World, claims, manifest, rules, told
+from tests.kit.access.world import HOST, ClientResponse, World, claims, manifest, rules, sentence_of
 
 DIGEST = "sha256:" + "a" * 64
-HIDDEN, ABSENT = "private", "missing"  # equally long, so that no length tells
+HIDDEN, ABSENT = "private", "missing"  # equally long, so that no length differs
 REQUESTS = (
     ("HEAD", "manifests/1"),
     ("HEAD", f"manifests/{DIGEST}"),
@@ -70,13 +70,13 @@ def _to(name: str, request: tuple[str, str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", [HIDDEN, ABSENT])
-async def test_the_catalog_is_asked_about_a_hidden_name_as_about_an_absent_one(world: World, name: str) -> None:
+async def test_the_catalog_is_queried_about_a_hidden_name_as_about_an_absent_one(world: World, name: str) -> None:
     token = await world.token("bob", f"repository:genomics/{name}:pull")
     await world.ask("GET", f"/v2/genomics/{name}/manifests/1", token)
-    assert world.catalog.asked_for == [f"genomics/{name}"] * 2
+    assert world.catalog.queried == [f"genomics/{name}"] * 2
 
 
-async def test_a_pull_of_what_nobody_pushed_says_that_it_does_not_exist(world: World) -> None:
+async def test_a_pull_of_a_repository_without_a_push_reports_that_it_does_not_exist(world: World) -> None:
     token = await world.token("bob", "repository:genomics/missing:pull")
     answer = await world.ask("GET", "/v2/genomics/missing/manifests/1", token)
     assert (answer.status, answer.code) == (403, "DENIED")
@@ -101,7 +101,7 @@ async def test_a_token_for_a_name_that_was_absent_is_replaced_once_something_was
     assert f'realm="https://{HOST}/token"' in answer.headers["www-authenticate"]
 
 
-async def test_a_grant_that_hung_on_the_catalog_is_not_kept_for_the_next_request(world: World) -> None:
+async def test_a_grant_that_depended_on_the_catalog_is_not_cached(world: World) -> None:
     shared = world.snapshot.projects["genomics"].rules
     world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", SharingLevel.DOWNLOAD)))
     world.snapshot = replace(world.snapshot, public_allowed=True)
@@ -112,12 +112,12 @@ async def test_a_grant_that_hung_on_the_catalog_is_not_kept_for_the_next_request
     assert granted == [[], [{"type": "repository", "name": "genomics/fresh", "actions": ["pull"]}]]
 
 
-async def test_whoever_pushes_a_first_image_reads_from_the_registry_and_waits_for_no_catalog(world: World) -> None:
+async def test_reads_of_a_first_push_do_not_wait_for_the_catalog(world: World) -> None:
     world.catalog.away = True
     token = await world.token("ann", "repository:genomics/fresh:pull,push")
     for method, path in REQUESTS[:7]:
         assert (await world.ask(method, f"/v2/genomics/fresh/{path}", token)).status == 200
-    assert world.catalog.asked_for == []
+    assert world.catalog.queried == []
 
 
 async def test_while_the_catalog_is_away_what_no_object_shows_counts_as_absent_and_the_rest_is_pulled(
@@ -129,13 +129,13 @@ async def test_while_the_catalog_is_away_what_no_object_shows_counts_as_absent_a
     assert (await world.ask("GET", "/v2/genomics/aligner/manifests/1", token)).status == 200
 
 
-async def test_nobody_asks_the_catalog_about_projects_that_are_not_theirs(world: World) -> None:
+async def test_the_catalog_is_not_queried_about_foreign_projects(world: World) -> None:
     token = await world.token("eve", "repository:genomics/missing:pull", "repository:absent/x:pull")
     await world.ask("GET", "/v2/genomics/missing/manifests/1", token)
-    assert world.catalog.asked_for == []
+    assert world.catalog.queried == []
 
 
-async def test_whoever_could_create_a_hidden_name_is_told_what_a_pull_of_it_is_told(world: World) -> None:
+async def test_a_push_to_a_hidden_name_is_refused_like_a_pull_of_it(world: World) -> None:
     world.change("genomics", rules=rules(("ann", SharingLevel.EDIT)), repositories={})
     token = await world.token("ann", "repository:genomics/private:pull,push")
     assert (await world.ask("POST", "/v2/genomics/private/blobs/uploads/", token)).status == 200
@@ -146,4 +146,4 @@ async def test_whoever_could_create_a_hidden_name_is_told_what_a_pull_of_it_is_t
 
 
 def _not_found(who: str) -> str:
-    return told(Reason.NOT_FOUND, who).replace("aligner", "private")
+    return sentence_of(Reason.NOT_FOUND, who).replace("aligner", "private")

@@ -1,4 +1,4 @@
-"""What the gateway is told about each request, and what clients see of it."""
+"""The response to the gateway for each request, and what clients see of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from berth.api.policy import Action, PolicyState
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel
 from berth.authz.model import RepositoryPolicy
-from tests.kit.access.world import HOST, World, rules, told, told_at, write_keys
+from tests.kit.access.world import HOST, World, rules, sentence_of, sentence_with_page, write_keys
 from tests.kit.pki import Authority
 
 DIGEST = "sha256:" + "a" * 64
@@ -24,7 +24,7 @@ BY_DIGEST = f"/v2/genomics/aligner/manifests/{DIGEST}"
 UPLOADS = "/v2/genomics/aligner/blobs/uploads/"
 
 
-async def test_only_the_gateway_may_ask(world: World) -> None:
+async def test_only_the_gateway_may_call(world: World) -> None:
     for headers in ({}, {"berth-gateway-token": "x"}, {"berth-gateway-token": world.service_account("intruder")}):
         response = await world.call("GET", "/authz", {**headers, "berth-original-method": "GET"})
         assert response.status == 401
@@ -32,7 +32,7 @@ async def test_only_the_gateway_may_ask(world: World) -> None:
         assert response.sentence.endswith(".")
 
 
-async def test_without_a_token_the_client_is_sent_for_one(world: World) -> None:
+async def test_without_a_token_the_client_is_challenged(world: World) -> None:
     response = await world.ask("GET", MANIFEST)
     assert (response.status, response.code) == (401, "UNAUTHORIZED")
     assert response.headers["www-authenticate"] == (
@@ -91,7 +91,7 @@ async def test_a_refused_pull_is_a_403_with_one_error_and_no_detail(world: World
     token = await world.token("eve", PULL)
     response = await world.ask("GET", MANIFEST, token)
     assert (response.status, response.code) == (403, "DENIED")
-    assert response.sentence == told(Reason.NOT_FOUND, "eve")
+    assert response.sentence == sentence_of(Reason.NOT_FOUND, "eve")
     assert response.headers["warning"] == ""
     assert b"\n" not in response.body
 
@@ -115,10 +115,10 @@ async def test_absent_and_not_yours_are_the_same_to_the_letter(world: World) -> 
     assert len(set(answers)) == 3
 
 
-async def test_somebody_without_a_login_is_told_to_log_in(world: World) -> None:
+async def test_an_anonymous_client_is_asked_to_log_in(world: World) -> None:
     response = await world.ask("GET", MANIFEST, await world.token(None, PULL))
     assert response.status == 403
-    assert response.sentence == told(Reason.NOT_AUTHENTICATED)
+    assert response.sentence == sentence_of(Reason.NOT_AUTHENTICATED)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_somebody_without_a_login_is_told_to_log_in(world: World) -> None:
         ("GET", f"/v2/genomics/aligner/referrers/{DIGEST}", 403, False),
     ],
 )
-async def test_the_status_of_a_refusal_for_a_token_asked_to_pull(
+async def test_the_status_of_a_refusal_for_a_token_requested_for_pull(
     world: World, method: str, target: str, status: int, warned: bool
 ) -> None:
     response = await world.ask(method, target, await world.token("eve", PULL))
@@ -145,14 +145,14 @@ async def test_the_status_of_a_refusal_for_a_token_asked_to_pull(
     assert response.headers["warning"] == (f'299 - "{response.sentence}"' if warned else "")
 
 
-async def test_the_head_of_a_manifest_by_digest_is_a_404_for_a_token_asked_to_push(world: World) -> None:
+async def test_the_head_of_a_manifest_by_digest_is_a_404_for_a_token_requested_for_push(world: World) -> None:
     token = await world.token("eve", PULL_PUSH)
     assert (await world.ask("HEAD", BY_DIGEST, token)).status == 404
     assert (await world.ask("GET", BY_DIGEST, token)).status == 403
     assert (await world.ask("HEAD", MANIFEST, token)).status == 403
 
 
-async def test_being_asked_to_push_elsewhere_does_not_count(world: World) -> None:
+async def test_a_push_requested_for_another_repository_does_not_count(world: World) -> None:
     token = await world.token("eve", PULL, "repository:genomics/other:pull,push")
     assert (await world.ask("HEAD", BY_DIGEST, token)).status == 403
 
@@ -162,11 +162,11 @@ async def test_a_token_that_grants_nothing_is_good_for_the_base(world: World) ->
         assert (await world.ask("GET", "/v2/", token)).status == 200
 
 
-async def test_an_uncertified_editor_may_pull_and_is_told_why_not_push(world: World) -> None:
+async def test_an_uncertified_editor_may_pull_and_gets_the_reason_for_a_refused_push(world: World) -> None:
     token = await world.token("dora", PULL_PUSH)
     assert (await world.ask("GET", MANIFEST, token)).status == 200
     response = await world.ask("POST", UPLOADS, token)
-    assert (response.status, response.sentence) == (403, told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
+    assert (response.status, response.sentence) == (403, sentence_with_page(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
 
 
 async def test_a_withdrawn_certification_counts_at_once_for_tokens_already_issued(world: World) -> None:
@@ -175,7 +175,7 @@ async def test_a_withdrawn_certification_counts_at_once_for_tokens_already_issue
     world.certify({})
     response = await world.ask("POST", UPLOADS, token)
     assert response.status == 403
-    assert response.sentence == told_at(Reason.NOT_CERTIFIED, "ann", Action.PUSH)
+    assert response.sentence == sentence_with_page(Reason.NOT_CERTIFIED, "ann", Action.PUSH)
 
 
 async def test_a_certification_ends_by_itself_for_tokens_already_issued(world: World) -> None:
@@ -194,7 +194,7 @@ async def test_the_trash_refuses_tokens_already_issued_and_gives_back_what_was(w
     refused = (("GET", MANIFEST, Action.PULL), ("POST", UPLOADS, Action.PUSH), ("DELETE", BY_DIGEST, Action.DELETE))
     for method, target, action in refused:
         response = await world.ask(method, target, token)
-        assert (response.status, response.sentence) == (403, told_at(Reason.PROJECT_TRASHED, "ann", action))
+        assert (response.status, response.sentence) == (403, sentence_with_page(Reason.PROJECT_TRASHED, "ann", action))
     world.change("genomics", state=PolicyState.ACTIVE)
     assert (await world.ask("GET", MANIFEST, token)).status == 200
 
@@ -204,11 +204,11 @@ async def test_the_trash_of_one_repository_leaves_the_others(world: World) -> No
     repositories = world.snapshot.projects["genomics"].repositories
     trashed = replace(repositories["aligner"], state=PolicyState.TRASHED)
     world.change("genomics", repositories={**repositories, "aligner": trashed})
-    assert (await world.ask("GET", MANIFEST, token)).sentence == told_at(Reason.REPOSITORY_TRASHED, "ann")
+    assert (await world.ask("GET", MANIFEST, token)).sentence == sentence_with_page(Reason.REPOSITORY_TRASHED, "ann")
     assert (await world.ask("GET", "/v2/genomics/tools/viewer/manifests/1", token)).status == 200
 
 
-async def test_a_new_right_sends_the_client_for_a_new_token(world: World) -> None:
+async def test_a_new_level_challenges_for_a_new_token(world: World) -> None:
     token = await world.token("bob", PULL_PUSH)
     world.certify({"bob": None})
     world.change("genomics", rules=rules(("bob", SharingLevel.EDIT)))
@@ -247,7 +247,7 @@ async def test_tokens_of_others_are_challenged_as_invalid(
 async def test_a_removed_user_is_refused_with_tokens_already_issued(world: World) -> None:
     token = await world.token("ann", PULL)
     world.snapshot = replace(world.snapshot, users={})
-    assert (await world.ask("GET", MANIFEST, token)).sentence == told(Reason.TOKEN_REVOKED, "ann")
+    assert (await world.ask("GET", MANIFEST, token)).sentence == sentence_of(Reason.TOKEN_REVOKED, "ann")
 
 
 async def test_a_mount_is_kept_within_a_project_from_what_may_be_pulled(world: World) -> None:
@@ -298,7 +298,7 @@ async def test_a_mount_from_what_may_no_longer_be_pulled_becomes_an_ordinary_upl
         "/v2/" + "a/" * 5000,
     ],
 )
-async def test_what_can_not_be_understood_is_refused_with_a_sentence(world: World, target: str) -> None:
+async def test_a_malformed_request_is_refused_with_a_sentence(world: World, target: str) -> None:
     for method in ("GET", "PUT", "BREW", ""):
         raw = await world.authz(method, target, await world.token("ann", PULL))
         assert raw.status == 403

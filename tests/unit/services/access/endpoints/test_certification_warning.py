@@ -1,4 +1,4 @@
-"""Whoever pushes is warned before their certification ends."""
+"""A push is answered with a warning before the certification ends."""
 
 from __future__ import annotations
 

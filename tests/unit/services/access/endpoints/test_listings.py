@@ -10,7 +10,7 @@ from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule
-from tests.kit.access.world import ClientResponse, World, told
+from tests.kit.access.world import ClientResponse, World, sentence_of
 
 DIGEST = "sha256:" + "a" * 64
 REFERRERS = f"/v2/genomics/aligner/referrers/{DIGEST}"
@@ -32,7 +32,7 @@ async def test_the_base_answers_any_token_and_challenges_none(world: World) -> N
     assert (await world.call("GET", "/v2/")).status == 401
 
 
-async def test_everybody_lists_what_they_may_view(world: World) -> None:
+async def test_each_user_lists_what_they_may_view(world: World) -> None:
     assert await names(world, "ann") == ["genomics/aligner", "genomics/private", "genomics/tools/viewer"]
     assert await names(world, "bob") == ["genomics/aligner", "genomics/tools/viewer"]
     assert await names(world, "eve") == []
@@ -57,7 +57,7 @@ async def test_pages_lead_to_one_another_and_end(world: World) -> None:
     assert seen == await names(world, "ann")
 
 
-async def test_a_page_is_bounded_whatever_is_asked_for(world: World) -> None:
+async def test_a_page_is_bounded_whatever_is_requested(world: World) -> None:
     many = {f"r{number:05}": RepositoryPolicy(f"r{number:05}", has_content=True) for number in range(1500)}
     rules = world.snapshot.projects["genomics"].rules
     world.change("genomics", repositories={})
@@ -72,7 +72,7 @@ async def test_a_page_is_bounded_whatever_is_asked_for(world: World) -> None:
     ("user", "password", "reason"),
     [(None, None, Reason.NOT_AUTHENTICATED), ("ann", "wrong", Reason.BAD_CREDENTIALS)],
 )
-async def test_nobody_lists_nothing_and_is_told_why(
+async def test_an_anonymous_client_is_refused_the_list_with_a_reason(
     world: World, user: str | None, password: str | None, reason: Reason
 ) -> None:
     token = await world.token(user, "registry:catalog:*", password=password)
@@ -85,12 +85,12 @@ async def test_without_a_login_the_list_has_what_is_public(world: World) -> None
     public = Rule(SubjectKind.PUBLIC, "", SharingLevel.VIEW)
     shared = world.snapshot.projects["genomics"].rules
     world.change("genomics", rules=(*shared, public))
-    nobody = await world.token(None, "registry:catalog:*")
-    assert (await get(world, "/v2/_catalog", nobody)).status == 403  # the installation does not allow Public
+    anonymous = await world.token(None, "registry:catalog:*")
+    assert (await get(world, "/v2/_catalog", anonymous)).status == 403  # the installation does not allow Public
     world.snapshot = replace(world.snapshot, generation=world.snapshot.generation + 1, public_allowed=True)
-    answered = await world.ask("GET", "/v2/_catalog", nobody)
+    answered = await world.ask("GET", "/v2/_catalog", anonymous)
     assert (answered.status, answered.headers["berth-upstream"]) == (200, "http://access/v2/_catalog")
-    listed = await get(world, "/v2/_catalog", nobody)
+    listed = await get(world, "/v2/_catalog", anonymous)
     assert (listed.status, listed.document["repositories"]) == (200, ["genomics/aligner", "genomics/tools/viewer"])
 
 
@@ -127,10 +127,10 @@ async def test_a_manifest_without_referrers_has_an_empty_index(world: World) -> 
 
 async def test_referrers_need_the_right_to_pull_and_the_catalog(world: World) -> None:
     refused = await get(world, REFERRERS, await world.token("eve", "repository:genomics/aligner:pull"))
-    assert (refused.status, refused.sentence) == (403, told(Reason.NOT_FOUND, "eve"))
+    assert (refused.status, refused.sentence) == (403, sentence_of(Reason.NOT_FOUND, "eve"))
     world.catalog.away = True
     away = await get(world, REFERRERS, await world.token("bob", "repository:genomics/aligner:pull"))
-    assert (away.status, away.sentence) == (403, told(Reason.CATALOG_UNAVAILABLE, "bob"))
+    assert (away.status, away.sentence) == (403, sentence_of(Reason.CATALOG_UNAVAILABLE, "bob"))
 
 
 async def test_reads_of_a_registry_are_not_answered_here(world: World) -> None:
@@ -139,7 +139,7 @@ async def test_reads_of_a_registry_are_not_answered_here(world: World) -> None:
     assert (await get(world, "/", token)).status == 404
 
 
-async def test_the_probes_tell_whether_every_part_is_ready(world: World) -> None:
+async def test_the_probes_report_whether_every_part_is_ready(world: World) -> None:
     assert (await world.call("GET", "/healthz")).status == 200
     assert (await world.call("GET", "/readyz")).status == 200
     world.ready["policy"] = False

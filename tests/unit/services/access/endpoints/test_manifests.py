@@ -13,7 +13,7 @@ from berth.api.policy import Action, PolicyState
 from berth.api.reasons import Reason
 from berth.services.access.http.messages import Response
 from berth.services.access.upstream.ports import RegistryUnreachableError, WriteIntent
-from tests.kit.access.world import OCI_MANIFEST, World, manifest, told, told_at
+from tests.kit.access.world import OCI_MANIFEST, World, manifest, sentence_of, sentence_with_page
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 DELETE = "repository:genomics/aligner:delete"
@@ -47,14 +47,16 @@ async def test_an_address_that_no_gateway_vouches_for_is_not_recorded(world: Wor
 async def test_a_push_without_the_right_touches_neither_registry_nor_catalog(world: World) -> None:
     response = await world.put(TARGET, await world.token("dora", PULL_PUSH), BODY)
     assert (response.status, response.code) == (403, "DENIED")
-    assert response.sentence == told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH)
+    assert response.sentence == sentence_with_page(Reason.NOT_CERTIFIED, "dora", Action.PUSH)
     assert (world.registries.manifests, world.catalog.writes) == ({}, {})
 
 
-async def test_a_push_is_judged_on_the_present_policy(world: World) -> None:
+async def test_a_push_is_decided_on_the_present_policy(world: World) -> None:
     token = await world.token("ann", PULL_PUSH)
     world.change("genomics", state=PolicyState.TRASHED)
-    assert (await world.put(TARGET, token, BODY)).sentence == told_at(Reason.PROJECT_TRASHED, "ann", Action.PUSH)
+    assert (await world.put(TARGET, token, BODY)).sentence == sentence_with_page(
+        Reason.PROJECT_TRASHED, "ann", Action.PUSH
+    )
     assert world.catalog.writes == {}
 
 
@@ -82,7 +84,7 @@ async def test_a_manifest_above_the_limit_is_refused_with_the_limit(world: World
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"[]", b"\xff", b"{}", b'{"schemaVersion":1}', b"[" * 100_000])
-async def test_what_is_no_manifest_is_refused_with_a_sentence(world: World, body: bytes) -> None:
+async def test_an_invalid_manifest_is_refused_with_a_sentence(world: World, body: bytes) -> None:
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), body)
     assert (response.status, response.code) == (400, "MANIFEST_INVALID")
     assert response.sentence.startswith("The manifest")
@@ -93,19 +95,19 @@ async def test_while_the_catalog_is_away_nothing_is_pushed(world: World) -> None
     world.catalog.away = True
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)
     assert (response.status, response.code) == (403, "DENIED")
-    assert response.sentence == told(Reason.CATALOG_UNAVAILABLE, "ann")
+    assert response.sentence == sentence_of(Reason.CATALOG_UNAVAILABLE, "ann")
     assert (world.registries.manifests, world.catalog.writes) == ({}, {})
     assert world.audit[-1]["reason"] == "CatalogUnavailable"
 
 
-async def test_a_push_that_can_not_be_committed_is_refused_and_left_for_the_catalog_to_settle(world: World) -> None:
+async def test_a_push_that_cannot_be_committed_is_refused_and_left_for_the_catalog_to_settle(world: World) -> None:
     world.catalog.away_for_commits = True
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)
-    assert (response.status, response.sentence) == (403, told(Reason.CATALOG_UNAVAILABLE, "ann"))
+    assert (response.status, response.sentence) == (403, sentence_of(Reason.CATALOG_UNAVAILABLE, "ann"))
     assert world.catalog.states == ["open"]
 
 
-async def test_what_the_registry_refuses_is_abandoned_and_told_in_its_words(world: World) -> None:
+async def test_a_write_that_the_registry_refuses_is_abandoned_and_gets_its_response(world: World) -> None:
     said = b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
     world.registries.answer = Response(404, (("content-type", "application/json"),), said)
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)

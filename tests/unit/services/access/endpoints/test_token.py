@@ -1,4 +1,4 @@
-"""What `/token` gives to whom."""
+"""The grants and refusals of `/token`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from berth.api.base import rfc3339
 from berth.api.policy import PolicyState
 from berth.api.reasons import Reason
-from tests.kit.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, told
+from tests.kit.access.world import HASHER, HOST, PASSWORDS, World, basic, claims, sentence_of
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
-WRONG = told(Reason.BAD_CREDENTIALS)
+WRONG = sentence_of(Reason.BAD_CREDENTIALS)
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
-async def test_an_editor_gets_what_was_asked_for(world: World) -> None:
+async def test_an_editor_gets_what_was_requested(world: World) -> None:
     found = claims(await world.token("ann", PULL_PUSH))
     assert found["access"] == [{"type": "repository", "name": "genomics/aligner", "actions": ["pull", "push"]}]
     assert found["aud"] == ["berth-registry/genomics"]
@@ -64,7 +64,7 @@ async def test_an_unknown_project_and_a_foreign_one_give_the_same_empty_grant(wo
         assert (found["access"], found["aud"]) == ([], ["berth"])
 
 
-@pytest.mark.parametrize("user", ["ann", "nobody", ""])
+@pytest.mark.parametrize("user", ["ann", "unknown", ""])
 async def test_wrong_credentials_with_a_scope_still_get_a_token_that_carries_the_refusal(
     world: World, user: str
 ) -> None:
@@ -88,14 +88,14 @@ async def test_a_login_with_right_credentials_gets_a_token_good_for_the_base(wor
     assert (await world.ask("GET", "/v2/", token)).status == 200
 
 
-async def test_a_disabled_user_can_not_log_in_and_is_told_why(world: World) -> None:
+async def test_a_disabled_user_cannot_log_in_and_gets_the_reason(world: World) -> None:
     world.change_user("ann", disabled=True)
     response = await world.ask_token("ann")
     assert response.status == 401
-    assert response.sentence == told(Reason.USER_DISABLED, "ann")
+    assert response.sentence == sentence_of(Reason.USER_DISABLED, "ann")
 
 
-async def test_a_disabled_user_is_not_told_so_with_a_wrong_password(world: World) -> None:
+async def test_a_wrong_password_does_not_disclose_a_disabled_user(world: World) -> None:
     world.change_user("ann", disabled=True)
     assert (await world.ask_token("ann", password="wrong")).sentence == WRONG
 
@@ -121,13 +121,13 @@ async def test_no_credentials_get_a_token_that_grants_nothing(world: World) -> N
         basic("ann", "x") + ", " + basic("bob", "x"),
     ],
 )
-async def test_credentials_that_can_not_be_read_are_bad_credentials(world: World, header: str) -> None:
+async def test_malformed_credentials_are_bad_credentials(world: World, header: str) -> None:
     login = await world.call("GET", f"/token?service={HOST}", {"authorization": header})
     assert login.status == 401
     assert login.sentence == "The Authorization header is not valid HTTP Basic: send base64 of user:password in UTF-8."
-    asked = await world.call("GET", f"/token?scope={quote(PULL_PUSH)}", {"authorization": header})
-    assert asked.status == 200
-    assert claims(asked.document["token"])["berth"]["failure"] == "BadCredentials"
+    response = await world.call("GET", f"/token?scope={quote(PULL_PUSH)}", {"authorization": header})
+    assert response.status == 200
+    assert claims(response.document["token"])["berth"]["failure"] == "BadCredentials"
 
 
 async def test_a_password_with_colons_and_other_letters_is_read_whole(world: World) -> None:
@@ -138,7 +138,7 @@ async def test_a_password_with_colons_and_other_letters_is_read_whole(world: Wor
 @pytest.mark.parametrize(
     "scope", ["", " ", "x", "repository", "repository:genomics/aligner", "repository:../x:pull", "%00", "a" * 5000]
 )
-async def test_a_scope_that_can_not_be_read_grants_nothing_and_is_no_error(world: World, scope: str) -> None:
+async def test_a_malformed_scope_grants_nothing_and_is_no_error(world: World, scope: str) -> None:
     query = urlencode([("scope", scope), ("scope", "repository:genomics/aligner:pull")])
     response = await world.call("GET", f"/token?{query}", {"authorization": basic("bob", PASSWORDS["bob"])})
     assert response.status == 200
@@ -184,7 +184,7 @@ async def test_the_oauth2_password_grant_gives_the_same_token(world: World) -> N
         ("", b""),
     ],
 )
-async def test_any_other_form_is_a_400_on_which_clients_go_on_with_get(
+async def test_any_other_form_is_a_400_after_which_clients_use_get(
     world: World, content_type: str, body: bytes
 ) -> None:
     response = await world.call("POST", "/token", {"content-type": content_type}, body)
@@ -203,8 +203,8 @@ async def test_each_of_berths_own_processes_gets_what_it_needs_and_no_more_even_
 ) -> None:
     world.change("genomics", state=PolicyState.TRASHED)
     account = world.service_account(process)
-    asked = ("registry:catalog:*", "repository:genomics/aligner:pull,push,delete")
-    token = await world.token("anything", *asked, password=account)
+    scopes = ("registry:catalog:*", "repository:genomics/aligner:pull,push,delete")
+    token = await world.token("anything", *scopes, password=account)
     found = claims(token)
     access = {(entry["type"], entry["name"]): entry["actions"] for entry in found["access"]}
     assert access == {("registry", "catalog"): ["*"], ("repository", "genomics/aligner"): granted}

@@ -6,7 +6,7 @@ from berth.api.policy import Action
 from berth.api.reasons import Reason
 from berth.services.access.http.messages import Response
 from berth.services.access.upstream.ports import RegistryUnreachableError
-from tests.kit.access.world import World, claims, told_at
+from tests.kit.access.world import World, claims, sentence_with_page
 
 PULL_PUSH = "repository:genomics/aligner:pull,push"
 SESSION = "/v2/genomics/aligner/blobs/uploads/abc?_state=x-_%3D"
@@ -17,7 +17,7 @@ async def cancel(world: World, token: str) -> tuple[int, bytes]:
     return answer.status, answer.body
 
 
-async def test_whoever_may_push_cancels_an_upload_with_a_token_for_this_one_repository(world: World) -> None:
+async def test_a_client_that_may_push_cancels_an_upload_with_a_token_for_this_one_repository(world: World) -> None:
     world.registries.answer = Response(204)
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (204, b"")
     (sent,) = world.registries.tokens
@@ -29,7 +29,7 @@ async def test_whoever_may_push_cancels_an_upload_with_a_token_for_this_one_repo
     assert [(line["action"], line["allowed"]) for line in world.audit[-1:]] == [("push", True)]
 
 
-async def test_the_answer_of_the_registry_is_handed_on(world: World) -> None:
+async def test_the_response_of_the_registry_is_returned(world: World) -> None:
     world.registries.answer = Response(404, (("content-type", "application/json"),), b'{"errors":[]}')
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (404, b'{"errors":[]}')
 
@@ -37,12 +37,12 @@ async def test_the_answer_of_the_registry_is_handed_on(world: World) -> None:
 async def test_without_the_right_to_push_nothing_is_cancelled(world: World) -> None:
     token = await world.token("dora", PULL_PUSH)
     response = await world.ask("DELETE", SESSION, token)
-    assert (response.status, response.sentence) == (403, told_at(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
+    assert (response.status, response.sentence) == (403, sentence_with_page(Reason.NOT_CERTIFIED, "dora", Action.PUSH))
     assert (await cancel(world, token))[0] == 403
     assert world.registries.tokens == []
 
 
-async def test_a_token_that_was_not_asked_for_push_is_challenged(world: World) -> None:
+async def test_a_token_that_was_not_requested_for_push_is_challenged(world: World) -> None:
     assert (await cancel(world, await world.token("ann", "repository:genomics/aligner:pull")))[0] == 401
     assert world.registries.tokens == []
 

@@ -1,4 +1,4 @@
-"""The page that explains a decision: to whom it is about, to whoever administers the project, and to nobody else."""
+"""The page that explains a decision to its subject and to project administrators alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_browser_gets_a_page_that_loads_nothing_and_runs_nothing(world: 
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_whoever_may_do_it_reads_by_which_rule(world: World) -> None:
+async def test_an_allowed_decision_names_its_rule(world: World) -> None:
     page = (await ask(world, "ann", "action=push&image=genomics/aligner", accept=BROWSER)).body.decode()
     assert "Allowed." in page
     assert "User ann has EditAndDelete by Sharing" in page
@@ -66,7 +66,7 @@ async def test_what_is_absent_and_what_is_not_shared_read_the_same(world: World,
     assert others[0].body.replace(b"genomics", b"missing1") == others[1].body
 
 
-async def test_nobody_learns_anything_without_logging_in(world: World) -> None:
+async def test_without_a_login_nothing_is_explained(world: World) -> None:
     for answer in (
         await ask(world, None, "action=pull&image=genomics/aligner"),
         await ask(world, "ann", "action=pull&image=genomics/aligner", password="wrong"),
@@ -76,7 +76,7 @@ async def test_nobody_learns_anything_without_logging_in(world: World) -> None:
         assert "genomics" not in answer.sentence
 
 
-async def test_a_disabled_user_is_told_so_and_nothing_else(world: World) -> None:
+async def test_a_disabled_user_gets_that_reason_alone(world: World) -> None:
     world.change_user("bob", disabled=True)
     answer = await ask(world, "bob", "action=pull&image=genomics/aligner")
     assert answer.status == 401
@@ -112,14 +112,14 @@ def administered(world: World) -> World:
         ("action=pull&image=mine/x&as=Public", "", "NotAuthenticated"),
     ],
 )
-async def test_whoever_administers_a_project_may_ask_about_others(
+async def test_an_administrator_of_a_project_may_ask_about_others(
     administered: World, query: str, who: str, reason: str
 ) -> None:
     document = (await ask(administered, "bob", query)).document
     assert (document["who"], document["allowed"], document["reason"]) == (who, False, reason)
 
 
-async def test_whoever_does_not_administer_may_ask_for_themselves_alone(administered: World) -> None:
+async def test_a_user_who_does_not_administer_may_ask_about_themselves_alone(administered: World) -> None:
     answer = await ask(administered, "dora", "action=pull&image=mine/x&as=bob")
     assert answer.status == 403
     assert answer.document == {
@@ -128,16 +128,16 @@ async def test_whoever_does_not_administer_may_ask_for_themselves_alone(administ
     assert (await ask(administered, "dora", "action=pull&image=mine/x")).document["allowed"] is True
 
 
-async def test_an_administrator_of_one_project_is_nobody_in_another(administered: World) -> None:
+async def test_an_administrator_of_one_project_has_no_rights_in_another(administered: World) -> None:
     answer = await ask(administered, "bob", "action=pull&image=other/x&as=dora")
     assert answer.status == 404
     assert "does not exist or is not shared with bob" in answer.document["error"]
 
 
-async def test_asking_about_nobody_says_what_to_write(administered: World) -> None:
-    answer = await ask(administered, "bob", "action=pull&image=mine/x&as=nobody")
+async def test_an_unknown_subject_is_refused_with_what_to_write(administered: World) -> None:
+    answer = await ask(administered, "bob", "action=pull&image=mine/x&as=unknown")
     assert answer.status == 400
-    assert answer.document["error"].startswith("There is no RegistryUser nobody; check the name")
+    assert answer.document["error"].startswith("There is no RegistryUser unknown; check the name")
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ async def test_asking_about_nobody_says_what_to_write(administered: World) -> No
         "&".join(f"x{number}=1" for number in range(9)),
     ],
 )
-async def test_what_is_no_question_is_refused_with_how_to_ask(world: World, query: str) -> None:
+async def test_a_malformed_question_is_refused_with_how_to_ask(world: World, query: str) -> None:
     answer = await ask(world, "ann", query)
     assert answer.status == 400
     assert "/why?action=push&image=project/repository" in answer.document["error"]
 
 
-async def test_what_was_written_stands_in_the_page_as_text(world: World) -> None:
+async def test_the_query_is_in_the_page_as_text(world: World) -> None:
     evil = "<script>alert(1)</script>"
     page = (await ask(world, "ann", f"action=pull&image={evil}&as={evil}", accept=BROWSER)).body.decode()
     assert "<script" not in page
@@ -171,7 +171,7 @@ async def test_only_reading_is_served(world: World) -> None:
     assert (await world.call("HEAD", "/why?push=genomics/aligner")).status == 401
 
 
-async def test_every_question_is_in_the_audit_log_under_the_name_of_whoever_asked(administered: World) -> None:
+async def test_every_question_is_in_the_audit_log_under_the_name_of_the_requester(administered: World) -> None:
     await ask(administered, "bob", "action=push&image=mine/x&as=dora")
     line = administered.audit[-1]
     assert (line["endpoint"], line["who"], line["action"], line["repository"]) == ("why", "bob", "push", "mine/x")
@@ -180,11 +180,11 @@ async def test_every_question_is_in_the_audit_log_under_the_name_of_whoever_aske
 
 async def test_the_address_in_a_refusal_opens_the_page_that_explains_it(world: World) -> None:
     token = await world.token("dora", "repository:genomics/aligner:pull,push")
-    told = (await world.ask("POST", "/v2/genomics/aligner/blobs/uploads/", token)).sentence
-    address = told.partition(" See https://registry.example.org/why?")[2]
+    refusal = (await world.ask("POST", "/v2/genomics/aligner/blobs/uploads/", token)).sentence
+    address = refusal.partition(" See https://registry.example.org/why?")[2]
     document = (await ask(world, "dora", address)).document
     assert (document["action"], document["name"], document["reason"]) == ("push", "genomics/aligner", "NotCertified")
-    assert told.startswith(document["sentence"])
+    assert refusal.startswith(document["sentence"])
 
 
 async def test_no_sentence_grows_beyond_its_limit_for_its_address(world: World) -> None:
@@ -199,13 +199,15 @@ async def test_no_sentence_grows_beyond_its_limit_for_its_address(world: World) 
 @pytest.mark.parametrize("name", ["msfragger/philosopher", "pipelines/nf-core/rnaseq", "a" * 60])
 async def test_names_as_they_are_in_life_leave_room_for_the_address(world: World, name: str) -> None:
     token = await world.token("dora", f"repository:genomics/{name}:pull,push")
-    told = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
-    assert told.endswith(f" See https://{HOST}/why?push=genomics/{name}")
-    assert told.startswith("dora ")
-    assert "; ask your registry administrators" in told
+    refusal = (await world.ask("POST", f"/v2/genomics/{name}/blobs/uploads/", token)).sentence
+    assert refusal.endswith(f" See https://{HOST}/why?push=genomics/{name}")
+    assert refusal.startswith("dora ")
+    assert "; ask your registry administrators" in refusal
 
 
 async def test_where_the_page_can_say_no_more_the_sentence_has_no_address(world: World) -> None:
     hidden = await world.ask("GET", "/v2/genomics/aligner/manifests/1", await world.token("eve", "repository:a/b:pull"))
-    nobody = await world.ask("GET", "/v2/genomics/aligner/manifests/1", await world.token(None, "repository:a/b:pull"))
-    assert "/why?" not in hidden.sentence + nobody.sentence
+    anonymous = await world.ask(
+        "GET", "/v2/genomics/aligner/manifests/1", await world.token(None, "repository:a/b:pull")
+    )
+    assert "/why?" not in hidden.sentence + anonymous.sentence

@@ -1,4 +1,4 @@
-"""How long a connection may be idle: one timer looks for itself, whatever came and went since it was started."""
+"""Idle connections: one timer for each, whatever requests came since it was started."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Connection:
         self.protocol.data_received(data)
 
 
-def test_a_connection_is_closed_when_nothing_has_come_for_so_long() -> None:
+def test_an_idle_connection_is_closed_after_the_timeout() -> None:
     connection = Connection()
     connection.gets(KNOWN)
     connection.loop.passes(IDLE - 0.1)
@@ -123,7 +123,7 @@ def test_a_connection_is_closed_when_nothing_has_come_for_so_long() -> None:
     assert connection.transport.closed
 
 
-def test_a_connection_that_is_used_stays_open_with_one_timer() -> None:
+def test_a_connection_in_use_stays_open_with_one_timer() -> None:
     connection = Connection()
     for _ in range(20):
         connection.gets(KNOWN)
@@ -135,7 +135,7 @@ def test_a_connection_that_is_used_stays_open_with_one_timer() -> None:
     assert connection.transport.closed
 
 
-def test_a_connection_is_not_closed_while_a_request_is_under_way_and_is_when_it_is_idle_after_that() -> None:
+def test_a_connection_is_not_closed_during_a_request_and_is_after_it() -> None:
     connection = Connection()
     connection.gets(KNOWN)
     connection.gets(UNKNOWN)
@@ -149,7 +149,7 @@ def test_a_connection_is_not_closed_while_a_request_is_under_way_and_is_when_it_
     assert connection.transport.closed
 
 
-def test_a_request_that_stops_in_its_middle_does_not_hold_a_connection_open() -> None:
+def test_an_incomplete_request_does_not_keep_a_connection_open() -> None:
     connection = Connection()
     connection.gets(KNOWN)
     connection.loop.passes(IDLE - 1)

@@ -1,4 +1,4 @@
-"""Token requests whose like was answered before: the answer comes at once, and no revocation is later for it."""
+"""Cached token requests: the response comes at once, and no revocation is delayed."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SCOPE = "repository:genomics/aligner:pull,push"
 
 async def unread() -> dict[str, Any]:
     """The body of a request that must not be read."""
-    raise AssertionError("what is answered at once reads no body")
+    raise AssertionError("a GET reads no body")
 
 
 def at_once(
     world: World, query: str = "", password: str = LAPTOP, method: str = "GET", **headers: str
 ) -> Response | None:
-    """What the service answers without waiting for anything."""
+    """The response, if nothing has to be waited for."""
     target = "/token?" + (query or urlencode({"service": HOST, "scope": SCOPE}))
     sent = {"authorization": basic("x", password), **headers}
     handled = world.app.handle(Request(method, target, sent, unread))
@@ -69,7 +69,7 @@ async def test_the_same_request_gets_the_same_token_for_a_few_seconds_and_then_a
     assert claims(later["token"])["exp"] == world.time + 300
 
 
-async def test_what_was_answered_before_is_answered_at_once_and_anything_else_is_not(world: World) -> None:
+async def test_a_cached_request_is_answered_at_once_and_no_other(world: World) -> None:
     give_token(world)
     assert at_once(world) is None
     await ask(world)
@@ -113,7 +113,7 @@ async def test_the_end_of_a_certification_and_of_a_token_counts_at_its_second(wo
     assert actions((await ask(world))["token"]) == []
 
 
-async def test_a_policy_that_becomes_too_old_counts_at_its_second_and_so_does_a_word_that_confirms_it(
+async def test_a_stale_policy_counts_at_its_second_and_so_does_its_confirmation(
     world: World,
 ) -> None:
     give_token(world)
@@ -135,7 +135,7 @@ async def test_a_new_signing_key_counts_for_the_next_request_that_sees_it(world:
     assert after.split(".")[0] != before.split(".")[0]
 
 
-async def test_passwords_and_refusals_are_judged_each_time(world: World) -> None:
+async def test_passwords_and_refusals_are_decided_each_time(world: World) -> None:
     for user, password in (("ann", None), ("ann", "wrong"), ("x", make_token(b"9" * 32))):
         tokens = {await world.token(user, SCOPE, password=password) for _ in range(2)}
         assert len(tokens) == 2, user
@@ -149,7 +149,7 @@ async def test_a_pod_is_answered_at_once_until_its_token_ends(world: World) -> N
     assert claims((await ask(world, password=pod))["token"])["berth"]["failure"] == Reason.TOKEN_EXPIRED
 
 
-async def test_every_answer_is_in_the_audit_log_with_who_asked_from_where_and_counts_as_a_use(world: World) -> None:
+async def test_every_response_is_in_the_audit_log_with_its_client_and_counts_as_a_use(world: World) -> None:
     give_token(world)
     await ask(world)
     gateway = {"berth-gateway-token": world.service_account("berth-gateway")}
@@ -164,7 +164,7 @@ async def test_every_answer_is_in_the_audit_log_with_who_asked_from_where_and_co
     assert world.tokens_used == ["ann-laptop"] * 3
 
 
-async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
+async def test_the_cache_holds_no_secret(world: World) -> None:
     give_token(world)
     await ask(world)
     endpoint = world.app._token
@@ -174,7 +174,7 @@ async def test_no_secret_is_kept_with_what_is_known(world: World) -> None:
     assert basic("x", LAPTOP) not in kept
 
 
-def test_what_is_kept_is_bounded_and_the_first_is_forgotten_first() -> None:
+def test_the_cache_is_bounded_and_evicts_the_oldest_entry() -> None:
     kept: BoundedCache[bytes, int] = BoundedCache(max_entries=2, max_bytes=1000)
     for number in range(3):
         kept.put(bytes([number]), number)
@@ -188,7 +188,7 @@ async def test_an_owner_of_the_wrong_kind_gets_nothing_however_often_it_asks(wor
         assert bool(actions((await ask(world))["token"])) is (kind is SubjectKind.USER)
 
 
-async def test_what_the_gateway_was_told_before_is_told_anew_when_policy_or_time_change_it(world: World) -> None:
+async def test_a_cached_decision_is_renewed_when_policy_or_time_change_it(world: World) -> None:
     now = datetime.fromtimestamp(world.time, UTC)
     world.certify({"ann": now + timedelta(seconds=2)})
     token = await world.token("ann", SCOPE)

@@ -90,14 +90,14 @@ async def test_many_uses_in_an_hour_are_one_write_of_the_hour() -> None:
     assert cluster.writes == ["2026-11-24T12:00:00Z", "2026-11-24T13:00:00Z"]
 
 
-async def test_replicas_and_restarts_do_not_write_what_stands_there() -> None:
+async def test_replicas_and_restarts_do_not_repeat_a_write() -> None:
     cluster = Cluster()
     for _ in range(3):
         await cluster.replica().use()
     assert len(cluster.writes) == 1
 
 
-async def test_of_two_replicas_at_the_same_time_one_writes_and_the_other_looks_again() -> None:
+async def test_of_two_concurrent_replicas_one_writes_and_the_other_retries() -> None:
     cluster = Cluster()
     first, second = cluster.replica(), cluster.replica()
     await first.use()
@@ -135,7 +135,7 @@ async def test_a_use_while_the_api_server_is_away_is_written_when_it_is_back() -
     running.cancel()
 
 
-async def test_a_token_whose_status_is_refused_does_not_stand_in_the_way_of_others() -> None:
+async def test_a_token_whose_status_is_refused_does_not_delay_others() -> None:
     cluster = Cluster()
     refused = {**cluster.stored, "metadata": {"name": "broken", "uid": "b", "resourceVersion": "1"}}
 

@@ -112,17 +112,15 @@ def test_a_verified_token_is_refused_when_it_expires(world: World) -> None:
 
 
 @pytest.mark.parametrize("allowed", [("pull", "push"), ("pull",), ()], ids=["granted", "in part", "refused"])
-def test_the_largest_token_that_can_be_asked_for_fits_into_a_header_and_is_verified(
-    world: World, allowed: tuple[str, ...]
-) -> None:
+def test_the_largest_token_fits_into_a_header_and_is_verified(world: World, allowed: tuple[str, ...]) -> None:
     length = MAX_SCOPES_LENGTH // MAX_SCOPES - len("repository::pull,push")
     names = [f"p{index:02}/r".ljust(length, "r") for index in range(MAX_SCOPES)]
     groups = frozenset(f"{index:04}".rjust(32, "g") for index in range(4096 // 32))
     identity = Identity(CredentialKind.OIDC, "a" * 253, groups=groups)
     granted = [{"type": "repository", "name": name, "actions": list(allowed)} for name in names if allowed]
-    asked = dict.fromkeys(names, ("pull", "push"))
+    requested = dict.fromkeys(names, ("pull", "push"))
     projects = [name.partition("/")[0].ljust(50, "p") for name in names]
-    token, _ = world.tokens.sign(claims_of(identity, asked, granted, projects if allowed else []))
+    token, _ = world.tokens.sign(claims_of(identity, requested, granted, projects if allowed else []))
     read = world.tokens.verify(token)
     assert read.requested == {name: {"pull", "push"} for name in names}
     assert read.granted == {name: set(allowed) for name in names if allowed}
