@@ -49,9 +49,10 @@ generate: crds ## Write every generated file
 	@$(BIN)/python -m tests.kit.docs.metrics_page <docs/metrics.md >docs/metrics.md.new
 	@mv docs/metrics.md.new docs/metrics.md
 
-static: venv ## Format, lint, types and layers
+static: venv ## Format, lint, spelling, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

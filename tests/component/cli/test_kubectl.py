@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from berth.authz.token_format import is_token, token_sha256
 from berth.cli.kubectl.main import cli
 from tests.kit.api import objects
-from tests.kit.control_plane import ControlPlane
+from tests.kit.control_plane import ControlPlane, free_ports
 
 Object = dict[str, Any]
 PEOPLE = ("get", "list", "watch")
@@ -295,3 +296,17 @@ def test_tokens_are_listed_by_owner_and_revoked(shop: Shop) -> None:
     assert (again.exit_code, again.stdout) == (1, "")
     assert again.stderr == f"Error: There is no AccessToken {name}; see kubectl berth token list.\n"
     assert shop.run("token", "list", "--owner", shop.name("robot")).stdout == ""
+
+
+def test_a_cluster_that_gives_no_answer_is_told_in_one_sentence_with_the_next_step(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    nobody = tmp_path / "kubeconfig"
+    entry = {"cluster": {"server": f"https://127.0.0.1:{port}"}, "user": {"token": "t"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
+    lists = {"clusters": [{"name": "c", "cluster": entry["cluster"]}], "users": [{"name": "c", "user": entry["user"]}]}
+    nobody.write_text(yaml.safe_dump({**lists, "contexts": [context], "current-context": "c"}))
+    result = CliRunner().invoke(cli, ["can-i", "pull", "genomics/aligner", "--kubeconfig", str(nobody)])
+    assert result.exit_code == 1
+    assert "got no answer from the API server" in result.stderr
+    assert result.stderr.endswith("; try again, or choose another cluster with --context.\n")
+    assert result.stderr.count("\n") == 1

@@ -96,7 +96,7 @@ class Caches:
     nobody else tells, and `on_access` of changes of those pods.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 (called once, in services/operator)
         self,
         client: KubeClient,
         namespace: str,
