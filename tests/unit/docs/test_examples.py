@@ -1,4 +1,4 @@
-"""The manifests that people copy mean what the pages and the demonstration say of them."""
+"""The example manifests mean what the pages and the demonstration say about them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PUSHED = {
 }
 
 
-def asked(who: Subject, action: Action, name: str, *, without: str = "") -> Decision:
-    """The decision by all examples together (but one), and a repository that was pushed to."""
+def decision_on(who: Subject, action: Action, name: str, *, without: str = "") -> Decision:
+    """The decision by all examples together (except `without`), and a pushed repository."""
     files = [path for path in sorted(EXAMPLES.glob("*.yaml")) if path.name != without]
     policy = read_policy([*sources(files), Source("pushed", PUSHED)])
     assert policy.problems == ()
@@ -63,25 +63,27 @@ CI = Subject(SubjectKind.SERVICE_ACCOUNT, "builders/ci")
         (CI, Action.PULL, "pipelines/aligner", "NotFound"),
     ],
 )
-def test_the_examples_together_let_these_do_this(who: Subject, action: Action, name: str, reason: str | None) -> None:
-    decision = asked(who, action, name)
+def test_the_examples_together_give_these_decisions(
+    who: Subject, action: Action, name: str, reason: str | None
+) -> None:
+    decision = decision_on(who, action, name)
     assert (decision.reason and decision.reason.value) == reason
 
 
-def test_local_sharing_is_what_makes_the_author_and_the_analyst_lose() -> None:
+def test_local_sharing_is_why_author_and_analyst_lose_access() -> None:
     for who in ("author", "analyst"):
-        assert not asked(user(who), Action.PULL, "pipelines/aligner").allowed
-        assert asked(user(who), Action.PULL, "pipelines/aligner", without="local-sharing.yaml").allowed
+        assert not decision_on(user(who), Action.PULL, "pipelines/aligner").allowed
+        assert decision_on(user(who), Action.PULL, "pipelines/aligner", without="local-sharing.yaml").allowed
 
 
-def test_the_chain_of_checks_that_the_manual_shows_is_the_one_that_is_printed() -> None:
+def test_the_checks_in_the_manual_are_those_that_are_printed() -> None:
     manual = (DOCS / "cli.md").read_text()
     shown = re.search(r"^push genomics/aligner as User newcomer\n(.+?)^```$", manual, re.DOTALL | re.MULTILINE)
     assert shown is not None
-    decision = asked(user("newcomer"), Action.PUSH, "genomics/aligner")
+    decision = decision_on(user("newcomer"), Action.PUSH, "genomics/aligner")
     assert [line.removeprefix("  ") for line in shown[1].splitlines()] == list(explain(decision))
 
 
-def test_every_example_begins_with_what_it_is_for() -> None:
+def test_every_example_begins_with_its_purpose() -> None:
     for example in sorted(Path(EXAMPLES).glob("*.yaml")):
         assert example.read_text().startswith("# "), example
