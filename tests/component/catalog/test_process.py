@@ -24,12 +24,12 @@ from tests.kit.control_plane import free_ports
 _RUN = """
 import sys
 from pathlib import Path
-import uvloop
-from berth.services.catalog.process import serve
 from berth.runtime.logs import configure_logs
+from berth.runtime.supervisor import run_process
+from berth.services.catalog.process import serve
 from berth.settings import CatalogSettings
 configure_logs("catalog")
-uvloop.run(serve(CatalogSettings(), Path(sys.argv[1])))
+run_process(serve(CatalogSettings(), Path(sys.argv[1])))
 """
 
 

@@ -22,13 +22,14 @@ REPOSITORY = Path(__file__).parents[3]
 BERTH = "berth-access-tests"
 PASSWORD = "canary-password"
 _PROGRAM = """
-import sys, uvloop
+import sys
 from pathlib import Path
-from berth.services.access.process import serve
 from berth.runtime.logs import configure_logs
+from berth.runtime.supervisor import run_process
+from berth.services.access.process import serve
 from berth.settings import AccessSettings
 configure_logs("access", "debug")
-sys.exit(0 if uvloop.run(serve(AccessSettings(), Path(sys.argv[1]))) else 1)
+run_process(serve(AccessSettings(), Path(sys.argv[1])))
 """
 
 

@@ -17,7 +17,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from berth.reconcile.workqueue import KeyedQueue
 from berth.services.access.metrics import AccessMetrics
 from berth.services.catalog.metrics import CatalogMetrics
-from berth.services.operator.health import Metrics
+from berth.services.operator.metrics import OperatorMetrics
 
 BEGIN: Final = "<!-- generated: begin (python -m tests.kit.docs.metrics_page) -->"
 END: Final = "<!-- generated: end -->"
@@ -36,7 +36,7 @@ class Row:
 def registries() -> Mapping[str, CollectorRegistry]:
     """The collectors of each process, by its name."""
     return {
-        "operator": Metrics(KeyedQueue(), dict).registry,
+        "operator": OperatorMetrics(KeyedQueue(), dict).registry,
         "access": AccessMetrics().registry,
         "catalog": CatalogMetrics().registry,
     }

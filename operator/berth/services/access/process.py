@@ -1,11 +1,10 @@
-"""The access process: parts wired together, served, watched over, and shut down in order."""
+"""The access process: builds its parts, serves, and shuts down in order."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import secrets
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -16,10 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-import structlog
 import uvicorn
-import uvloop
-from prometheus_client import start_http_server
 
 from berth.api.names import registry_host
 from berth.api.token import TokenScope
@@ -33,8 +29,10 @@ from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
 from berth.kube.resources import ACCESS_TOKENS
+from berth.runtime.health import Probe, serve_health
 from berth.runtime.logs import LineWriter, configure_logs
-from berth.runtime.server import Server, http_server
+from berth.runtime.server import http_server, serve_until
+from berth.runtime.supervisor import Supervisor, run_process, stop_on_signals
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
 from berth.services.access.deps import Deps, PolicyRevisions
@@ -53,18 +51,22 @@ _GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with it
 
 
 def run(settings: AccessSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
+    """Serve until SIGTERM or SIGINT. Exit with status 1 when a task of the process has ended."""
     configure_logs("access", settings.log_level)
-    if not uvloop.run(serve(settings)):
-        sys.exit(1)
+    run_process(serve(settings))
 
 
-async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> bool:
-    """Serve until a signal, as the Pod's ServiceAccount or as a kubeconfig says; False when a part of it ended."""
+async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> None:
+    """Serve until a signal. Connects as the pod's ServiceAccount or by a kubeconfig. Raises TasksEndedError."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
     async with KubeClient.connect(kubeconfig, user_agent="berth-access") as kube:
         watched = _watched(settings, kube)
-        async with _parts(settings, watched) as deps:
-            return await _run_all(settings, deps, watched)
+        async with _parts(settings, watched) as deps, Supervisor(stop) as supervisor:
+            _start_tasks(supervisor, settings, deps, watched)
+            await serve_until(server_config(deps, settings.port), supervisor.wait)
+            if deps.running_writes:
+                await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,35 +204,24 @@ def _catalog(settings: AccessSettings, session: aiohttp.ClientSession) -> Catalo
     )
 
 
-async def _run_all(settings: AccessSettings, deps: Deps, watched: _Watched) -> bool:
-    """Run everything until the server stops; False when it had to stop because a part of it ended."""
-    server = Server(server_config(deps, settings.port))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    exporter, thread = start_http_server(settings.metrics_port, registry=deps.metrics.registry)
-    endless = (
-        asyncio.create_task(watched.feed.run(), name="policy"),
-        asyncio.create_task(watched.keeper.run(), name="policy store"),
-        asyncio.create_task(watched.last_use.run(), name="last use of tokens"),
-        asyncio.create_task(deps.authenticator.keep_keys(), name="keys"),
+def _start_tasks(supervisor: Supervisor, settings: AccessSettings, deps: Deps, watched: _Watched) -> None:
+    async def ready() -> Probe:
+        parts = deps.ready()
+        return Probe(all(parts.values()), parts)
+
+    supervisor.start("policy", watched.feed.run())
+    supervisor.start("policy store", watched.keeper.run())
+    supervisor.start("last use of tokens", watched.last_use.run())
+    supervisor.start("keys", deps.authenticator.keep_keys())
+    supervisor.start(
+        "health endpoint",
+        serve_health(
+            settings.metrics_port,
+            healthy=lambda: supervisor.health,
+            ready=ready,
+            registry=deps.metrics.registry,
+        ),
     )
-    for task in endless:
-        task.add_done_callback(lambda _ended: server.handle_exit(signal.SIGTERM, None))
-    try:
-        await server.serve()
-        if deps.running_writes:
-            await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
-        return not any(task.done() for task in endless)
-    finally:
-        for task in endless:
-            task.cancel()
-        results = await asyncio.gather(*endless, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                structlog.get_logger("berth.access").error("a part of the process ended", exc_info=result)
-        exporter.shutdown()
-        thread.join()
 
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:

@@ -17,6 +17,7 @@ from berth.catalog.index import queries
 from berth.catalog.index.write_log import UnknownWriteError, WriteRefusedError
 from berth.catalog.model import RepositoryKey
 from berth.identity.service_account import ServiceAccountTokenError
+from berth.runtime.health import Probe
 from berth.services.catalog import documents, requests
 from berth.services.catalog.deps import Deps
 from berth.services.catalog.requests import InvalidRequestError, read_json, read_query
@@ -156,19 +157,25 @@ class _Api:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _request: Request) -> Response:
-        missing = [
-            reason
-            for reason, is_ready in (
-                ("the database is not migrated yet", self._deps.migrated()),
-                ("the cluster's ServiceAccount keys are not known yet", self._deps.verifier.ready),
-            )
-            if not is_ready
-        ]
-        if not missing and not await self._deps.database.is_reachable():
-            missing.append("the database does not answer")
-        if missing:
-            return PlainTextResponse(f"Not ready: {', '.join(missing)}.\n", status_code=503)
+        probe = await readiness(self._deps)
+        if not probe.ok:
+            return PlainTextResponse(f"Not ready: {', '.join(probe.details['missing'])}.\n", status_code=503)
         return PlainTextResponse("ok\n")
+
+
+async def readiness(deps: Deps) -> Probe:
+    """Whether calls can be served, and what is missing for that."""
+    missing = [
+        reason
+        for reason, is_ready in (
+            ("the database is not migrated yet", deps.migrated()),
+            ("the cluster's ServiceAccount keys are not known yet", deps.verifier.ready),
+        )
+        if not is_ready
+    ]
+    if not missing and not await deps.database.is_reachable():
+        missing.append("the database does not answer")
+    return Probe(not missing, {"missing": missing})
 
 
 async def _body(request: Request) -> bytes:

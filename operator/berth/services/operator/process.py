@@ -1,19 +1,15 @@
-"""The operator's process: parts put together, watched over, and shut down in order."""
+"""The operator process: builds its parts, reconciles, and shuts down in order."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
-from collections.abc import Awaitable
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import structlog
-import uvloop
 
 from berth.api.names import registry_host
 from berth.desired.installation.manifests import PUBLIC_CA
@@ -33,31 +29,29 @@ from berth.reconcile.write.policy_propagation import PolicyPropagation, Revision
 from berth.reconcile.write.status import StatusWriter
 from berth.reconcile.write_probes import Prober, Probes
 from berth.registry.token_source import AccessTokens
+from berth.runtime.health import Probe, serve_health
+from berth.runtime.supervisor import Supervisor, run_process, stop_on_signals
 from berth.services.operator.access_replicas import AccessReplicas
-from berth.services.operator.health import Metrics, serve_health
+from berth.services.operator.metrics import OperatorMetrics
 from berth.services.operator.registry_prober import RegistryProber
 from berth.settings import OperatorSettings
 
-GRACE: Final = 10.0  # seconds that passes under way get when the process is told to stop
+GRACE_SECONDS: Final = 10.0
+"""How long running reconciles may take at shutdown."""
+STUCK_SECONDS: Final = 300.0
+"""How long a due key may wait before the operator is unhealthy."""
 
 _log = structlog.get_logger(__name__)
 
 
 def run(settings: OperatorSettings) -> None:
-    """Run the operator until SIGTERM or SIGINT. Ends with status 1 when a part that must run for ever has ended."""
-    try:
-        # uvloop keeps 80 KB for a watch over TLS, asyncio 320 KB (docs/adr/0002-watching-secrets.md).
-        uvloop.run(_until_signalled(settings))
-    except ExceptionGroup as group:
-        _log.error("a part of the operator ended, so all of it does", exc_info=group)
-        sys.exit(1)
+    """Run the operator until SIGTERM or SIGINT. Exit with status 1 when a task of the process has ended."""
+    run_process(_serve(settings))
 
 
-async def _until_signalled(settings: OperatorSettings) -> None:
+async def _serve(settings: OperatorSettings) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     async with KubeClient.connect(user_agent="berth-operator") as client, aiohttp.ClientSession() as session:
         tokens = AccessTokens(session, settings.access_url, lambda: _read(settings.access_token_file))
         prober = RegistryProber(session, tokens, lambda project: f"http://{_registry(project, settings)}")
@@ -68,21 +62,19 @@ async def _until_signalled(settings: OperatorSettings) -> None:
 async def operate(
     settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: RevisionSource, stop: asyncio.Event
 ) -> None:
-    """Run every part until `stop` is set. Raises an ExceptionGroup when one of them ends by itself."""
+    """Reconcile until `stop` is set. Raises TasksEndedError when a task of the process has ended."""
     queue = KeyedQueue()
     context = _context(settings, client, prober, replicas, queue)
-    metrics = Metrics(queue, context.caches.failing)
-    async with asyncio.TaskGroup() as group:
-        background = [
-            group.create_task(_for_ever(part, running)) for part, running in _endless(context, queue, metrics).items()
-        ]
-        working = group.create_task(_work_when_synced(context, queue, metrics))
-        await stop.wait()
-        _log.info("stopping: passes under way may end", active=queue.active)
+    metrics = OperatorMetrics(queue, context.caches.failing)
+    async with Supervisor(stop) as supervisor:
+        _start_tasks(supervisor, context, queue, metrics)
+        reconciling = supervisor.start("reconciling", _reconcile_when_synced(context, queue, metrics), may_return=True)
+        await supervisor.wait()
+        if supervisor.ended:
+            return
+        _log.info("stopping: running reconciles may finish", active=queue.active)
         queue.close()
-        await asyncio.wait({working}, timeout=GRACE if context.caches.synced else 0)
-        for task in (working, *background):
-            task.cancel()
+        await asyncio.wait({reconciling}, timeout=GRACE_SECONDS if context.caches.synced else 0)
 
 
 def _context(
@@ -111,45 +103,43 @@ def _context(
     )
 
 
-def _endless(context: Context, queue: KeyedQueue, metrics: Metrics) -> dict[str, Awaitable[Any]]:
-    """The parts that run beside the work, from the start of the process to its end, by what the log calls them."""
+def _start_tasks(supervisor: Supervisor, context: Context, queue: KeyedQueue, metrics: OperatorMetrics) -> None:
     caches = context.caches
-    second_watch = MissedEvents(caches.live, queue.add, asyncio.get_running_loop().call_later)
-    return {
-        "watches": caches.run(),
-        "write probes": context.probes.run(),
-        "kopf": watch_with_kopf(context.client, second_watch.add),
-        "health endpoint": serve_health(
-            context.settings.health_port,
-            queue=queue,
-            ready=lambda: caches.synced,
-            failing=caches.failing,
-            metrics=metrics,
-        ),
-    }
+    missed_events = MissedEvents(caches.live, queue.add, asyncio.get_running_loop().call_later)
+
+    def healthy() -> Probe:
+        waited = queue.ready_since()
+        if waited > STUCK_SECONDS:
+            return Probe(False, {"stuckForSeconds": round(waited)})
+        return supervisor.health
+
+    async def ready() -> Probe:
+        return Probe(caches.synced, {"ready": caches.synced, "failingWatches": dict(caches.failing())})
+
+    supervisor.start("watches", caches.run())
+    supervisor.start("write probes", context.probes.run())
+    supervisor.start("kopf", watch_with_kopf(context.client, missed_events.add))
+    supervisor.start(
+        "health endpoint",
+        serve_health(context.settings.health_port, healthy=healthy, ready=ready, registry=metrics.registry),
+    )
 
 
-async def _work_when_synced(context: Context, queue: KeyedQueue, metrics: Metrics) -> None:
+async def _reconcile_when_synced(context: Context, queue: KeyedQueue, metrics: OperatorMetrics) -> None:
     await context.caches.wait_synced()
-    _log.info("every watch has listed once; work begins", keys=queue.waiting)
+    _log.info("caches synced, starting workers", keys=queue.waiting)
     work = metrics.measured(Dispatcher(context).work)
-    # Before anything else: a registry that starts reads every authority, the one that stands by as well.
-    queue.add(INSTALLATION, await _first_pass(work, INSTALLATION))
+    # First of all, because a starting registry reads every authority, the next one included.
+    queue.add(INSTALLATION, await _first_reconcile(work, INSTALLATION))
     await queue.run(work, context.settings.workers)
 
 
-async def _first_pass(work: Work, key: Key) -> float:
-    """One pass ahead of the queue: the seconds until the next. The work has told about a failure itself."""
+async def _first_reconcile(work: Work, key: Key) -> float:
+    """Reconcile ahead of the queue; the seconds until the next time. The work logs its own failures."""
     try:
         return await work(key) or 0.0
     except Exception:
         return 0.0
-
-
-async def _for_ever(part: str, running: Awaitable[Any]) -> None:
-    """A part that must not end by itself."""
-    await running
-    raise RuntimeError(f"{part} ended by itself")
 
 
 def _now() -> datetime:
