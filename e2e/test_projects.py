@@ -279,7 +279,7 @@ def test_a_registry_that_ends_again_and_again_is_reported_with_the_remedy_that_m
     cluster.apply(project_object(name, (), registry=_memory("8Mi")))
     _await_reason(cluster, name, "RegistryCrashLooping")
     message = cluster.condition("project", name, "Stalled")["message"]
-    assert message.startswith("The registry ends again and again, ")
+    assert message.startswith("The registry exits again and again, ")
     assert message.endswith(": it needs more memory: raise spec.registry.resources.limits.memory.")
     cluster.patch("project", name, {"spec": {"registry": _memory("200Mi")}}).must()
     await_ready(cluster, name)

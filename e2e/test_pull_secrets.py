@@ -168,7 +168,7 @@ def test_a_namespace_that_does_not_exist_is_in_the_status_with_the_sentence(clus
         "namespace": "nowhere-at-all",
         "served": False,
         "reason": "NamespaceNotFound",
-        "message": "Namespace nowhere-at-all does not exist: create it, or take it out of spec.pullSecrets.",
+        "message": "Namespace nowhere-at-all does not exist: create it, or remove it from spec.pullSecrets.",
     }
     served = cluster.condition("project", shop.project, "PullSecretsServed")
     assert (served["status"], served["message"]) == (

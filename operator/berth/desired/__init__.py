@@ -1,7 +1,7 @@
-"""Desired manifests as data. Pure: the same input gives the same bytes.
+"""Desired manifests. Pure: the same input gives the same bytes.
 
-- `desired.project.desired_project(project, inputs)`: children of a `Project`, in order of application
+- `desired.project.desired_project(project, inputs)`: children of a `Project`, in the order to apply them
 - `desired.repository.desired_repository(repository, inputs)`: children of a `DockerRepository`
-- `desired.installation`: reads, completes, renews and writes the key material of the installation
-- `desired.keys`: certificates, keys and derived secrets
+- `desired.installation.manifests`: key material of the installation, from Secrets and to Secrets
+- `desired.installation.keys`: certificates, keys and derived secrets
 """

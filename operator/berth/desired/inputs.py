@@ -1,4 +1,4 @@
-"""What the manifests of a project depend on besides the `Project` itself. Frozen data, gathered elsewhere."""
+"""Inputs of desired manifests besides the object itself. Frozen data."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ class RbacSubjectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Member:
-    """One Kubernetes identity of a person, team or machine that the project is shared with."""
+    """A Kubernetes identity of a subject that the project is shared with."""
 
     kind: RbacSubjectKind
     name: str
-    namespace: str = ""  # of a ServiceAccount alone
+    namespace: str = ""  # only of a ServiceAccount
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAuthorities:
-    """The authorities whose leaves may sign registry tokens, and those of them without which no registry may run."""
+    """The certificate authorities of registry tokens."""
 
-    bundle: str  # their certificates (PEM, public)
+    bundle: str  # certificates of all trusted ones (PEM)
     trusted: frozenset[str]  # their fingerprints (`keys.fingerprint`)
-    needed: frozenset[str]  # of those that sign now or are to sign next
+    required: frozenset[str]  # fingerprints of those that sign now or next; every running registry must trust them
 
 
 @dataclass(frozen=True, slots=True)
-class StartedWith:
-    """What a live Deployment says that its registry was started with."""
+class StartState:
+    """The configuration that a live registry started with, from its Deployment's annotations."""
 
-    template: str = ""  # hash of everything but the authorities
-    authorities: frozenset[str] = frozenset()  # fingerprints; at least these
+    template_hash: str = ""  # hash of everything but the authorities
+    authorities: frozenset[str] = frozenset()  # fingerprints of the authorities that it trusts, at least
 
 
 class NamespaceInputs(Labelling, Protocol):
-    """What decides a project's namespace and the operator's binding in it."""
+    """Inputs of a project's namespace and of the operator's binding in it."""
 
     @property
     def berth_namespace(self) -> str:
@@ -65,10 +65,10 @@ class NamespaceInputs(Labelling, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProjectInputs:
-    """Everything besides the `Project` that decides what its manifests are.
+    """Everything besides the `Project` that determines its manifests.
 
-    `members` maps each level to the Kubernetes identities that have it; whoever gathers it has already resolved
-    `RegistryUser` objects to their `spec.kubernetes` names. Order and repetition in it do not matter.
+    `members` maps each level to its Kubernetes identities, with `RegistryUser` objects already resolved to their
+    `spec.kubernetes` names. Order and repetition do not matter.
     """
 
     registry_image: str
@@ -76,47 +76,47 @@ class ProjectInputs:
     registry_pull_policy: Literal["Always", "IfNotPresent", "Never"]
     token_authorities: TokenAuthorities
     http_secret: str = field(repr=False)  # hexadecimal; desired.keys.http_secret(seed, project uid)
-    host: str  # the one address, as clients type it (with port, if not 443)
+    host: str  # the registry's address for clients (with port, if not 443)
     berth_namespace: str
     instance: str
     cluster_domain: str
     operator_service_account: str
     project_cluster_role: str
     members: Mapping[SharingLevel, tuple[Member, ...]] = field(default_factory=dict)
-    trashed: bool = False  # spec.trashed: everything refused, the registry keeps running
+    trashed: bool = False  # spec.trashed: every request is refused, the registry keeps running
     suspended: bool = False  # spec.suspend: no registry pod
-    deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything kept
-    allow_public: bool = False  # of the installation: whether sharing with Public counts
-    started: StartedWith = StartedWith()  # as the live Deployment says
-    pull_token_ends: Mapping[str, datetime] = field(default_factory=dict)  # by robot: when its newest token ends
-    claim_request: str = ""  # what the live claim asks for now; the claim is never asked to shrink below it
+    deleted: bool = False  # metadata.deletionTimestamp: no registry pod, everything is kept
+    allow_public: bool = False  # of the installation: whether sharing with Public is effective
+    start_state: StartState = StartState()
+    pull_token_ends: Mapping[str, datetime] = field(default_factory=dict)  # by robot: the end of its newest token
+    claim_request: str = ""  # size requested by the live claim; it never shrinks
     berth_version: str = "0.1.0"
 
     @property
     def state(self) -> PolicyState:
-        """The state that the project's `AccessPolicy` tells; the stricter one wins."""
+        """The state in the project's `AccessPolicy`; the stricter one wins."""
         if self.trashed or self.deleted:
             return PolicyState.TRASHED
         return PolicyState.SUSPENDED if self.suspended else PolicyState.ACTIVE
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether registry pods should exist."""
         return not (self.suspended or self.deleted)
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryInputs:
-    """Everything besides the `DockerRepository` that decides what its manifests are."""
+    """Everything besides the `DockerRepository` that determines its manifests."""
 
     project_id: str
     instance: str
     deleted: bool = False  # metadata.deletionTimestamp
-    allow_public: bool = False  # of the installation: whether sharing with Public counts
-    claimed_by: str = ""  # name of the older DockerRepository that has this path already; then it gets nothing
+    allow_public: bool = False  # of the installation: whether sharing with Public is effective
+    claimed_by: str = ""  # name of the older DockerRepository that owns the same path
     berth_version: str = "0.1.0"
 
     @property
-    def accepted(self) -> bool:
+    def owns_path(self) -> bool:
         """Whether the object owns its path."""
         return not self.claimed_by

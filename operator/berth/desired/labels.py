@@ -1,4 +1,4 @@
-"""Labels of everything that belongs to a project (recommended labels of Kubernetes and Berth's own)."""
+"""Labels and metadata of a project's children (recommended labels of Kubernetes and Berth's own)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NAME: Final = "berth"
 
 
 class Labelling(Protocol):
-    """What labels say about the installation."""
+    """The installation's part of the labels."""
 
     @property
     def instance(self) -> str:
@@ -22,7 +22,7 @@ class Labelling(Protocol):
 
 
 def child_labels(project_id: str, component: str, inputs: Labelling) -> dict[str, str]:
-    """Labels of one child. A label with the version stands on no pod, so an upgrade of Berth restarts no registry."""
+    """Labels of one child. Pods carry no label with Berth's version, so an upgrade restarts no registry."""
     return {
         names.LABEL_NAME: NAME,
         names.LABEL_INSTANCE: inputs.instance,
@@ -35,14 +35,14 @@ def child_labels(project_id: str, component: str, inputs: Labelling) -> dict[str
 
 
 def registry_selector(project_id: str) -> dict[str, str]:
-    """What selects the registry's pods. Immutable in a Deployment: it holds nothing that can change."""
+    """Selector of the registry's pods. Constant, because a Deployment's selector is immutable."""
     return {names.LABEL_COMPONENT: names.REGISTRY_NAME, names.LABEL_PROJECT: project_id}
 
 
-def child(
+def build_child(
     api_version: str, kind: str, name: str, project_id: str, component: str, inputs: Labelling, **body: Any
 ) -> dict[str, Any]:
-    """One namespaced child with its labels. No owner reference: deleting a custom resource deletes no child."""
+    """A namespaced child with its labels and no owner reference, so deleting a custom resource deletes no child."""
     return {
         "apiVersion": api_version,
         "kind": kind,

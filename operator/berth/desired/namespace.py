@@ -11,7 +11,7 @@ _MODES = ("enforce", "audit", "warn")
 
 
 def build_namespace(project_id: str, inputs: Labelling) -> dict[str, Any]:
-    """The namespace; whatever runs in it must meet the `restricted` profile."""
+    """The namespace, which enforces the `restricted` profile (Kubernetes, Pod Security Admission)."""
     security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in _MODES}
     return {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""`Project` -> its manifests, in order of application."""
+"""Desired children of a `Project`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def desired_namespace(project_id: str, inputs: NamespaceInputs) -> tuple[dict[st
 
 
 def desired_project(project: Project, inputs: ProjectInputs) -> tuple[dict[str, Any], ...]:
-    """All children of a project. What a later one needs stands before it.
+    """All children of a project, in the order to apply them.
 
-    The operator's own binding comes right after the namespace, because without it nothing else may be written there;
-    the network policies and the access policy come before the registry, so that no pod ever runs without them.
+    The operator's own binding follows the namespace, because the operator may write nothing else there without it.
+    The network policies and the access policy precede the registry, so that no pod ever runs without them.
     """
     project_id = project.project_id
     return (

@@ -1,4 +1,4 @@
-"""`DockerRepository` -> its manifests."""
+"""Desired children of a `DockerRepository`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from berth.desired.sharing.access_policy import build_repository_policy
 
 
 def desired_repository(repository: DockerRepository, inputs: RepositoryInputs) -> tuple[dict[str, Any], ...]:
-    """The children of a repository: its `AccessPolicy` while it has local sharing, else nothing.
+    """The children of a repository: its `AccessPolicy` while it has local sharing, else none.
 
-    They carry the label `berth.dev/repository` besides `berth.dev/project`, so that a project's own prune, which looks
-    at children without that label, leaves them alone.
+    They carry the label `berth.dev/repository`, so that pruning the project's children skips them.
     """
     policy = build_repository_policy(repository, inputs)
     return () if policy is None else (policy,)

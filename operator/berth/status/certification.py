@@ -15,8 +15,8 @@ from berth.status.observed import CertificationObservation
 def compute_certification_status(
     certification: Certification, observed: CertificationObservation, now: datetime
 ) -> dict[str, Any]:
-    """The whole status. It changes by time alone at `spec.validUntil`."""
-    finding = _judge(certification, observed, now)
+    """The whole status. Time alone changes it at `spec.validUntil`."""
+    finding = _compute_ready(certification, observed, now)
     generation = certification.metadata.generation
     status = CertificationStatus(
         observed_generation=generation,
@@ -25,7 +25,7 @@ def compute_certification_status(
     return status.to_dict()
 
 
-def _judge(certification: Certification, observed: CertificationObservation, now: datetime) -> Finding:
+def _compute_ready(certification: Certification, observed: CertificationObservation, now: datetime) -> Finding:
     subject, until = certification.spec.subject, certification.spec.valid_until
     name = subject.name
     if not observed.subject_exists:
@@ -34,12 +34,12 @@ def _judge(certification: Certification, observed: CertificationObservation, now
         return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
     if until is not None and now >= until:
         sentence = (
-            f"It ended at {rfc3339(until)}: set a later spec.validUntil when {name} is certified again, "
+            f"It expired at {rfc3339(until)}: set a later spec.validUntil when {name} is certified again, "
             "or remove this Certification."
         )
         return stalled(None, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
     end = "it is withdrawn" if until is None else rfc3339(until)
     if observed.subject_disabled:
-        sentence = f"{name} is certified until {end}, and disabled: every request of this user is refused."
+        sentence = f"{name} is certified until {end}, but disabled: every request of this user is refused."
         return settled(None, "True", ConditionReason.DISABLED, sentence)
     return settled(None, "True", ConditionReason.VALID, f"{name} may push until {end}.")

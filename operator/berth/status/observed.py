@@ -1,8 +1,7 @@
-"""What was seen in the cluster, as far as statuses depend on it. Frozen data, gathered elsewhere.
+"""Observed state: everything that statuses depend on besides the object itself. Frozen data.
 
-`None` always means "does not exist" (or "not asked yet" where a field says so); nothing here is a guess.
-Sizes are Kubernetes quantities as the API server wrote them; sentences are those of the API server, kubelet
-or registry, and are cut when they enter a status.
+`None` means "does not exist" unless a field says otherwise. Sizes are Kubernetes quantities as the API server
+returned them; messages are those of the API server, kubelet or registry, and are shortened in a status.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class ObservedNamespace:
 
     name: str
     terminating: bool = False
-    project: str = ""  # value of its label berth.dev/project: a namespace of somebody else is never taken over
+    project: str = ""  # value of its label berth.dev/project; a namespace without it is never taken over
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class ObservedContainer:
     image: str = ""
     ready: bool = False
     restarts: int = 0
-    waiting: str = ""  # state.waiting.reason: CrashLoopBackOff, ImagePullBackOff, ErrImagePull …
+    waiting_reason: str = ""  # state.waiting.reason: CrashLoopBackOff, ImagePullBackOff, ErrImagePull …
     waiting_message: str = ""
     last_exit_code: int | None = None  # of the last termination
     last_reason: str = ""  # Error, OOMKilled …
@@ -92,7 +91,7 @@ class ObservedPod:
 
 
 class ProbeOutcome(StrEnum):
-    """How the last write probe of the registry ended."""
+    """Result of the last write probe of the registry."""
 
     WRITTEN = "Written"  # an upload was accepted, read back and cancelled
     NOT_WRITABLE = "NotWritable"  # the registry answered 5xx to a write: its volume refuses it
@@ -102,7 +101,7 @@ class ProbeOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedProbe:
-    """The last write probe of the registry pods that run now. A probe of earlier pods counts as none."""
+    """The last write probe of the registry's present pods."""
 
     outcome: ProbeOutcome
     message: str = ""
@@ -110,34 +109,34 @@ class ObservedProbe:
 
 @dataclass(frozen=True, slots=True)
 class ObservedAccess:
-    """What the access service can know about the project."""
+    """The state of access control for the project."""
 
     policy_state: PolicyState | None = None  # spec.state of AccessPolicy `project`; None: the object does not exist
-    signing_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
-    serves: bool = True  # a pod of the access service is ready
+    signing_keys_ready: bool = True  # Secrets berth-token-ca and berth-token-signing exist and are valid
+    is_serving: bool = True  # a pod of the access service is ready
 
 
 @dataclass(frozen=True, slots=True)
 class ApplyFailure:
-    """The first child that the API server did not take."""
+    """The first child that the API server did not accept."""
 
     kind: str
     name: str
     message: str
-    permanent: bool = False  # 400, 403, 422: trying again without a change gives the same answer
+    is_permanent: bool = False  # 400, 403, 422: a retry without a change gives the same response
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedUser:
-    """A `RegistryUser` that something names."""
+    """A `RegistryUser` that an object names."""
 
-    robot: bool = False  # of type Robot
+    is_robot: bool = False  # of type Robot
     disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedPeople:
-    """Of the users and teams that an object names those that exist, by name."""
+class ObservedSubjects:
+    """The users and teams that an object names and that exist, by name."""
 
     users: Mapping[str, ObservedUser] = field(default_factory=dict)
     teams: Mapping[str, int] = field(default_factory=dict)  # their number of members
@@ -157,7 +156,7 @@ class ProjectObservation:
     pods: tuple[ObservedPod, ...] = ()
     probe: ObservedProbe | None = None  # None: not probed since the present pods started
     access: ObservedAccess = ObservedAccess()
-    people: ObservedPeople = ObservedPeople()
+    subjects: ObservedSubjects = ObservedSubjects()
     pull_secrets: tuple[PullSecretStatus, ...] = ()
     failure: ApplyFailure | None = None
     repositories: int = 0
@@ -174,14 +173,14 @@ class RepositoryObservation:
     project_state: PolicyState = PolicyState.ACTIVE
     claimed_by: str = ""  # name of the older DockerRepository that already claims the same path
     policy_state: PolicyState | None = None  # of its own AccessPolicy; None: none exists
-    people: ObservedPeople = ObservedPeople()
+    subjects: ObservedSubjects = ObservedSubjects()
     failure: ApplyFailure | None = None
 
 
 class ObservedPassword(StrEnum):
-    """What was found where `spec.passwordSecretRef` points to. The hash itself is never passed on."""
+    """The content of the Secret in `spec.passwordSecretRef`, without the hash itself."""
 
-    NOT_ASKED = "NotAsked"  # the user names no Secret
+    NOT_REFERENCED = "NotReferenced"  # the user names no Secret
     SECRET_MISSING = "SecretMissing"
     KEY_MISSING = "KeyMissing"
     EMPTY = "Empty"
@@ -202,7 +201,7 @@ class UserObservation:
     """Everything that the status of a `RegistryUser` depends on."""
 
     berth_namespace: str
-    password: ObservedPassword = ObservedPassword.NOT_ASKED
+    password: ObservedPassword = ObservedPassword.NOT_REFERENCED
     certifications: tuple[ObservedCertification, ...] = ()
 
 
@@ -212,7 +211,7 @@ class TokenObservation:
 
     owner_exists: bool = False  # as a RegistryUser of that type
     owner_disabled: bool = False
-    same_as: str = ""  # name of the AccessToken that has the same secret and comes first
+    duplicate_of: str = ""  # name of the AccessToken that has the same secret and comes first
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,25 @@ from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.names import LABEL_PROJECT, project_namespace
 from berth.api.policy import PolicyState
 from berth.api.project import Project, ProjectStatus, PullSecretStatus, StorageStatus
-from berth.status.conditions import Finding, conclude, progressing, quote, settled, stalled
+from berth.status.conditions import (
+    Finding,
+    conclude,
+    name_some,
+    parenthesize,
+    progressing,
+    refused_child,
+    settled,
+    stalled,
+)
 from berth.status.observed import ProbeOutcome, ProjectObservation
-from berth.status.registry import judge_registry
-from berth.status.storage import judge_storage
-from berth.status.subjects import judge_administered, judge_sharing
-
-_SHOWN = 10  # names in one sentence
+from berth.status.registry import compute_registry_available
+from berth.status.storage import compute_storage_ready
+from berth.status.subjects import compute_administered, compute_sharing_subjects
 
 
 def compute_project_status(project: Project, observed: ProjectObservation, now: datetime) -> dict[str, Any]:
-    """The whole status as the API server takes it. `now` matters only where a condition's status changes."""
-    findings = judge_project(project, observed)
+    """The whole status. `now` is used only where a condition's status changes."""
+    findings = compute_findings(project, observed)
     claim = observed.claim
     status = ProjectStatus(
         observed_generation=project.metadata.generation,
@@ -38,65 +45,64 @@ def compute_project_status(project: Project, observed: ProjectObservation, now: 
     return status.to_dict()
 
 
-def judge_project(project: Project, observed: ProjectObservation) -> tuple[Finding, ...]:
-    """Every finding, causes before effects."""
-    stopped_for = _stopped_for(project)
+def compute_findings(project: Project, observed: ProjectObservation) -> tuple[Finding, ...]:
+    """All findings, causes before effects."""
+    stop_reason = _stop_reason(project)
     blocked = _blocked(project, observed)
     found = [] if blocked is None else [blocked]
-    storage = judge_storage(project, observed, stopped=bool(stopped_for))
-    # Why a claim is refused is told better by its storage class and size than by the API server.
-    about_claim = observed.failure is not None and observed.failure.kind == "PersistentVolumeClaim"
-    found.insert(0 if about_claim and storage.stalled else len(found), storage)
-    found.append(judge_registry(project, observed, stopped_for=stopped_for))
-    found.append(judge_access(project, observed))
-    found.append(judge_sharing(project.spec.sharing, observed.people))
-    found.append(judge_administered(project.spec.sharing, observed.people))
+    storage = compute_storage_ready(project, observed, stopped=bool(stop_reason))
+    # The storage class and size explain a refused claim better than the API server's message.
+    is_about_claim = observed.failure is not None and observed.failure.kind == "PersistentVolumeClaim"
+    found.insert(0 if is_about_claim and storage.stalled else len(found), storage)
+    found.append(compute_registry_available(project, observed, stop_reason=stop_reason))
+    found.append(compute_access_ready(project, observed))
+    found.append(compute_sharing_subjects(project.spec.sharing, observed.subjects))
+    found.append(compute_administered(project.spec.sharing, observed.subjects))
     if observed.pull_secrets:
-        found.append(judge_pull_secrets(observed.pull_secrets))
-    found.append(judge_trash(project))
+        found.append(compute_pull_secrets_served(observed.pull_secrets))
+    found.append(compute_trashed(project))
     if project.spec.suspend:
         sentence = "spec.suspend is true: the registry is scaled to zero and every request is refused."
         found.append(settled(ConditionType.SUSPENDED, "True", ConditionReason.SUSPENDED, sentence))
     return tuple(found)
 
 
-def judge_access(project: Project, observed: ProjectObservation) -> Finding:
-    """`AccessReady`: the policy is written, access serves, and the registry takes the tokens of the installation."""
-    about, access = ConditionType.ACCESS_READY, observed.access
-    if not access.signing_ready:
-        sentence = "Berth's keys are not made yet: see the log of the operator."
-        return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
-    if not access.serves:
+def compute_access_ready(project: Project, observed: ProjectObservation) -> Finding:
+    """`AccessReady`: the policy is written, access is serving, and the registry accepts Berth's tokens."""
+    access_ready, access = ConditionType.ACCESS_READY, observed.access
+    if not access.signing_keys_ready:
+        sentence = "Berth's keys do not exist yet: see the log of the operator."
+        return progressing(access_ready, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
+    if not access.is_serving:
         sentence = (
-            "No Pod of Berth's access service is ready, so nobody can pull or push: see its Deployment in Berth's "
+            "No Pod of Berth's access service is ready, so every pull and push fails: see its Deployment in Berth's "
             "own namespace."
         )
-        return progressing(about, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
-    wanted = policy_state(project)
-    if access.policy_state is not wanted:
-        sentence = f"The AccessPolicy of project {project.project_id} does not say {wanted.value} yet."
-        return progressing(about, "False", ConditionReason.POLICY_PENDING, sentence)
+        return progressing(access_ready, "False", ConditionReason.INSTALLATION_NOT_READY, sentence)
+    desired = policy_state(project)
+    if access.policy_state is not desired:
+        sentence = f"The AccessPolicy of project {project.project_id} does not have state {desired.value} yet."
+        return progressing(access_ready, "False", ConditionReason.POLICY_PENDING, sentence)
     if observed.probe is not None and observed.probe.outcome is ProbeOutcome.REFUSED:
-        said = f" ({quote(observed.probe.message)})" if observed.probe.message else ""
-        sentence = f"The registry does not take Berth's tokens yet{said}; a new token CA reaches it with its restart."
-        return progressing(about, "False", ConditionReason.PROGRESSING, sentence)
-    return settled(about, "True", ConditionReason.POLICY_APPLIED, "Sharing is in force.")
+        detail = parenthesize(observed.probe.message)
+        sentence = f"The registry does not accept Berth's tokens yet{detail}; it reads a new token CA when it restarts."
+        return progressing(access_ready, "False", ConditionReason.PROGRESSING, sentence)
+    return settled(access_ready, "True", ConditionReason.POLICY_APPLIED, "Sharing is in force.")
 
 
-def judge_pull_secrets(statuses: tuple[PullSecretStatus, ...]) -> Finding:
-    """`PullSecretsServed`. Always settled: whether a namespace lets Berth in is for its owner to say."""
-    about = ConditionType.PULL_SECRETS_SERVED
+def compute_pull_secrets_served(statuses: tuple[PullSecretStatus, ...]) -> Finding:
+    """`PullSecretsServed`. Always settled: the owner of a namespace decides whether it gets a pull secret."""
+    served = ConditionType.PULL_SECRETS_SERVED
     refused = [status.namespace for status in statuses if not status.served]
     if not refused:
-        return settled(about, "True", ConditionReason.SERVED, f"{len(statuses)} of {len(statuses)} namespaces served.")
-    named = ", ".join(refused[:_SHOWN]) + (f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else "")
-    sentence = f"Without a pull secret: {named}; status.pullSecrets says why and what to do."
-    return settled(about, "False", ConditionReason.NOT_SERVED, sentence)
+        return settled(served, "True", ConditionReason.SERVED, f"{len(statuses)} of {len(statuses)} namespaces served.")
+    sentence = f"Without a pull secret: {name_some(refused)}; status.pullSecrets says why and what to do."
+    return settled(served, "False", ConditionReason.NOT_SERVED, sentence)
 
 
-def judge_trash(project: Project) -> Finding:
-    """`Trashed`: a deleted project is in the trash too."""
-    about = ConditionType.TRASHED
+def compute_trashed(project: Project) -> Finding:
+    """`Trashed`. A deleted project is in the trash too."""
+    trashed = ConditionType.TRASHED
     if project.metadata.being_deleted:
         sentence = (
             f"Project {project.project_id} is being deleted: every request is refused, the registry is stopped, "
@@ -104,43 +110,39 @@ def judge_trash(project: Project) -> Finding:
             f'kubectl patch project {project.project_id} --type=merge -p \'{{"metadata":{{"finalizers":null}}}}\', '
             "then apply the same Project again."
         )
-        return progressing(about, "True", ConditionReason.PROJECT_DELETED, sentence)
+        return progressing(trashed, "True", ConditionReason.PROJECT_DELETED, sentence)
     if project.spec.trashed:
         sentence = "Every request is refused and nothing is lost; set spec.trashed to false to restore."
-        return settled(about, "True", ConditionReason.PROJECT_TRASHED, sentence)
-    return settled(about, "False", ConditionReason.NOT_TRASHED, "Not in the trash.")
+        return settled(trashed, "True", ConditionReason.PROJECT_TRASHED, sentence)
+    return settled(trashed, "False", ConditionReason.NOT_TRASHED, "Not in the trash.")
 
 
 def policy_state(project: Project) -> PolicyState:
-    """The state that the project's `AccessPolicy` should tell."""
+    """The desired state of the project's `AccessPolicy`."""
     if project.spec.trashed or project.metadata.being_deleted:
         return PolicyState.TRASHED
     return PolicyState.SUSPENDED if project.spec.suspend else PolicyState.ACTIVE
 
 
 def _blocked(project: Project, observed: ProjectObservation) -> Finding | None:
-    """What keeps Berth from writing at all."""
-    name, seen = project_namespace(project.project_id), observed.namespace
-    if seen is not None and seen.project != project.project_id:
+    """Why Berth cannot write the project's children."""
+    name, namespace = project_namespace(project.project_id), observed.namespace
+    if namespace is not None and namespace.project != project.project_id:
         return stalled(
             None,
             "False",
             ConditionReason.NAMESPACE_TAKEN,
-            f"Namespace {name} exists and is not Berth's: remove it, or give it to this project with "
+            f"Namespace {name} exists and does not belong to this project: remove it, or give it to the project with "
             f"kubectl label namespace {name} {LABEL_PROJECT}={project.project_id}.",
         )
-    if seen is not None and seen.terminating:
-        sentence = f"Namespace {name} is being deleted by somebody; it is made again when it is gone."
+    if namespace is not None and namespace.terminating:
+        sentence = f"Namespace {name} is being deleted; Berth creates it again when it is gone."
         return progressing(None, "False", ConditionReason.NAMESPACE_TERMINATING, sentence)
-    failure = observed.failure
-    if failure is None:
-        return None
-    sentence = f"The API server refuses {failure.kind} {failure.name}: {quote(failure.message)}."
-    judge = stalled if failure.permanent else progressing
-    return judge(None, "False", ConditionReason.APPLY_REFUSED, sentence)
+    return None if observed.failure is None else refused_child(observed.failure)
 
 
-def _stopped_for(project: Project) -> str:
+def _stop_reason(project: Project) -> str:
+    """Why the registry should be stopped, as a clause; empty when it should run."""
     if project.metadata.being_deleted:
         return "the project is being deleted"
     return "spec.suspend is true" if project.spec.suspend else ""
@@ -151,11 +153,11 @@ def _address(project: Project, observed: ProjectObservation) -> str:
 
 
 def _ready(project: Project, observed: ProjectObservation) -> Finding:
-    """What Ready says when nothing is left to do."""
+    """The finding shown by Ready when all others are settled."""
     if project.spec.trashed:
         reason, sentence = ConditionReason.PROJECT_TRASHED, "In the trash; set spec.trashed to false to restore."
     elif project.spec.suspend:
-        reason, sentence = ConditionReason.SUSPENDED, "Suspended; set spec.suspend to false to go on."
+        reason, sentence = ConditionReason.SUSPENDED, "Suspended; set spec.suspend to false to resume."
     else:
         reason, sentence = ConditionReason.READY, f"Images are at {_address(project, observed)}/<repository>:<tag>."
     return settled(None, "True", reason, sentence)

@@ -1,4 +1,4 @@
-"""What the status of a Project tells of one namespace of `spec.pullSecrets`. Pure."""
+"""The status of one namespace of a Project's `spec.pullSecrets`. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from berth.api.conditions import ConditionReason
 from berth.api.project import PullSecretStatus
 
 
-def tell_served(
+def served_status(
     namespace: str, secret: str, *, rotated_at: datetime | None, missing: Sequence[str]
 ) -> PullSecretStatus:
-    """The Secret is there; `missing` are ServiceAccounts that should use it and do not exist."""
+    """The Secret exists; `missing` are listed ServiceAccounts that do not exist."""
     reason, message = ConditionReason.SERVED, None
     if missing:
         reason = ConditionReason.SERVICE_ACCOUNT_NOT_FOUND
-        some = f"ServiceAccount {', '.join(missing)} of namespace {namespace}"
-        message = f"{some} does not exist: create it, or take it out of spec.pullSecrets."
+        accounts = f"ServiceAccount {', '.join(missing)} of namespace {namespace}"
+        message = f"{accounts} does not exist: create it, or remove it from spec.pullSecrets."
     return PullSecretStatus(
         namespace=namespace,
         served=True,
@@ -28,37 +28,39 @@ def tell_served(
     )
 
 
-def tell_refused(namespace: str, reason: ConditionReason, sentence: str) -> PullSecretStatus:
-    """Something else keeps the namespace from being served."""
+def refused_status(namespace: str, reason: ConditionReason, sentence: str) -> PullSecretStatus:
+    """The namespace has no pull secret, for this reason."""
     return PullSecretStatus(namespace=namespace, served=False, reason=reason.value, message=sentence)
 
 
-def tell_absent(namespace: str, *, terminating: bool) -> PullSecretStatus:
-    """There is no such namespace, or soon none any more."""
+def absent_status(namespace: str, *, terminating: bool) -> PullSecretStatus:
+    """The namespace does not exist, or is being deleted."""
     if terminating:
-        reason, what = ConditionReason.NAMESPACE_TERMINATING, "is being deleted: take it out of"
+        reason, problem = ConditionReason.NAMESPACE_TERMINATING, "is being deleted: remove it from"
     else:
-        reason, what = ConditionReason.NAMESPACE_NOT_FOUND, "does not exist: create it, or take it out of"
-    return tell_refused(namespace, reason, f"Namespace {namespace} {what} spec.pullSecrets.")
+        reason, problem = ConditionReason.NAMESPACE_NOT_FOUND, "does not exist: create it, or remove it from"
+    return refused_status(namespace, reason, f"Namespace {namespace} {problem} spec.pullSecrets.")
 
 
-def tell_consent_missing(
+def consent_missing_status(
     namespace: str, secret: str, *, cluster_role: str, account: str, left: bool
 ) -> PullSecretStatus:
-    """The namespace does not agree, and how it would. `account` is the operator's ServiceAccount, `namespace:name`.
+    """The namespace has not agreed to the pull secret; the message contains the command that agrees.
 
-    `left`: it did agree, so that a Secret may stand there that the operator has no right to remove, with a token that
-    is revoked.
+    `account` is the operator's ServiceAccount, `namespace:name`. `left`: the namespace had agreed before, so it may
+    still have a Secret, with a revoked token, that the operator has no right to remove.
     """
     agree = f"kubectl -n {namespace} create rolebinding {cluster_role} --clusterrole={cluster_role} "
     agree += f"--serviceaccount={account}"
     if not left:
-        sentence = f"Namespace {namespace} does not let Berth write its pull secret; whoever administers it runs: "
-        return tell_refused(namespace, ConditionReason.CONSENT_MISSING, sentence + agree)
+        sentence = (
+            f"Namespace {namespace} does not let Berth write its pull secret; an administrator of the namespace runs: "
+        )
+        return refused_status(namespace, ConditionReason.CONSENT_MISSING, sentence + agree)
     sentence = (
         f"Namespace {namespace} does not let Berth write its pull secret any more, so the token in Secret {secret} "
-        f"there is revoked; whoever administers it removes that Secret (kubectl -n {namespace} delete secret {secret}) "
-        "or agrees again: "
+        f"there is revoked; an administrator of the namespace removes the Secret (kubectl -n {namespace} delete secret "
+        f"{secret}) or agrees again: "
     )
-    told = tell_refused(namespace, ConditionReason.CONSENT_MISSING, sentence + agree)
-    return told.model_copy(update={"secret_name": secret})
+    status = refused_status(namespace, ConditionReason.CONSENT_MISSING, sentence + agree)
+    return status.model_copy(update={"secret_name": secret})

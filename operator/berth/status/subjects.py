@@ -1,7 +1,7 @@
-"""Whether everybody that sharing or a team names exists, and whether somebody may administer.
+"""Findings about subjects: whether all of them exist, and whether one of them has Administer.
 
-A subject that does not exist is no error: it counts from the moment that it appears. Groups are the identity
-provider's and ServiceAccounts the cluster's; nothing here can know whether those exist.
+Naming a subject that does not exist yet is not an error: its rule applies as soon as it exists. Groups belong to the
+identity provider and ServiceAccounts to the cluster, so Berth takes them to exist.
 """
 
 from __future__ import annotations
@@ -10,68 +10,66 @@ from collections.abc import Iterable
 
 from berth.api.conditions import ConditionReason, ConditionType
 from berth.api.sharing import Share, SharingLevel
-from berth.status.conditions import Finding, quote, settled
-from berth.status.observed import ObservedPeople
-
-_SHOWN = 10
+from berth.status.conditions import Finding, name_some, settled
+from berth.status.observed import ObservedSubjects
 
 
-def judge_sharing(sharing: Iterable[Share], people: ObservedPeople) -> Finding:
-    """`SubjectsKnown` of a sharing list. Always settled: sharing is in force for whoever exists."""
+def compute_sharing_subjects(sharing: Iterable[Share], observed: ObservedSubjects) -> Finding:
+    """`SubjectsKnown` of a sharing list. Always settled: sharing applies to the subjects that exist."""
     shares = tuple(sharing)
-    unknown = unknown_subjects(((share.kind.value, share.name or "") for share in shares), people)
-    ignored = not people.public_allowed and any(share.kind.value == "Public" for share in shares)
-    if unknown or not ignored:
-        return judge_known(unknown)
+    unknown = unknown_subjects(((share.kind.value, share.name or "") for share in shares), observed)
+    is_ignored = not observed.public_allowed and any(share.kind.value == "Public" for share in shares)
+    if unknown or not is_ignored:
+        return compute_subjects_known(unknown)
     sentence = (
-        "Sharing with Public counts for nothing here: ask the operators of the registry to allow it, or remove it."
+        "Sharing with Public has no effect here: ask the registry administrators to allow it, or remove the entry."
     )
     return settled(ConditionType.SUBJECTS_KNOWN, "False", ConditionReason.PUBLIC_NOT_ALLOWED, sentence)
 
 
-def judge_known(unknown: tuple[str, ...]) -> Finding:
-    """`SubjectsKnown`, of the subjects that were not found, each as `User curator`."""
-    about = ConditionType.SUBJECTS_KNOWN
+def compute_subjects_known(unknown: tuple[str, ...]) -> Finding:
+    """`SubjectsKnown`, from the subjects that do not exist, each as `User curator`."""
     if not unknown:
-        sentence = "Every user, robot and team that is named exists."
-        return settled(about, "True", ConditionReason.SUBJECTS_FOUND, sentence)
-    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-    named = quote(", ".join(unknown[:_SHOWN]), 1000)
+        sentence = "Every named user, robot and team exists."
+        return settled(ConditionType.SUBJECTS_KNOWN, "True", ConditionReason.SUBJECTS_FOUND, sentence)
     verb = "does" if len(unknown) == 1 else "do"
-    sentence = f"{named}{more} {verb} not exist: correct the name, or wait; what is shared counts from when it appears."
-    return settled(about, "False", ConditionReason.SUBJECTS_NOT_FOUND, sentence)
+    sentence = (
+        f"{name_some(unknown)} {verb} not exist: correct the name, or create the subject; "
+        "the rule applies as soon as it exists."
+    )
+    return settled(ConditionType.SUBJECTS_KNOWN, "False", ConditionReason.SUBJECTS_NOT_FOUND, sentence)
 
 
-def unknown_subjects(subjects: Iterable[tuple[str, str]], people: ObservedPeople) -> tuple[str, ...]:
-    """Those of the subjects (kind and name) that do not exist, each once, in the order in which they are named."""
-    missing = (f"{kind} {name}" for kind, name in subjects if not _exists(kind, name, people))
+def unknown_subjects(subjects: Iterable[tuple[str, str]], observed: ObservedSubjects) -> tuple[str, ...]:
+    """The subjects (kind and name) that do not exist, each once, in the given order."""
+    missing = (f"{kind} {name}" for kind, name in subjects if not _exists(kind, name, observed))
     return tuple(dict.fromkeys(missing))
 
 
-def judge_administered(sharing: Iterable[Share], people: ObservedPeople) -> Finding:
-    """`Administered`: whether somebody who exists, is not disabled and can log in has Administer."""
-    about = ConditionType.ADMINISTERED
+def compute_administered(sharing: Iterable[Share], observed: ObservedSubjects) -> Finding:
+    """`Administered`: whether a subject with Administer exists and can act."""
     for share in sharing:
         kind, name = share.kind.value, share.name or ""
-        if share.level is SharingLevel.ADMINISTER and _exists(kind, name, people) and _counts(kind, name, people):
+        can_act = _exists(kind, name, observed) and _is_effective(kind, name, observed)
+        if share.level is SharingLevel.ADMINISTER and can_act:
             sentence = f"{f'{kind} {name}'.rstrip()} has Administer."
-            return settled(about, "True", ConditionReason.ADMINISTERED, sentence)
+            return settled(ConditionType.ADMINISTERED, "True", ConditionReason.ADMINISTERED, sentence)
     sentence = (
-        "Nobody who exists has Administer: give it to somebody in spec.sharing, "
+        "No existing subject has Administer: add one in spec.sharing, "
         "for example {kind: User, name: <user>, level: Administer}."
     )
-    return settled(about, "False", ConditionReason.NO_ADMINISTER, sentence)
+    return settled(ConditionType.ADMINISTERED, "False", ConditionReason.NO_ADMINISTER, sentence)
 
 
-def _exists(kind: str, name: str, people: ObservedPeople) -> bool:
+def _exists(kind: str, name: str, observed: ObservedSubjects) -> bool:
     if kind in ("User", "Robot"):
-        user = people.users.get(name)
-        return user is not None and user.robot is (kind == "Robot")
-    return kind != "Team" or name in people.teams
+        user = observed.users.get(name)
+        return user is not None and user.is_robot is (kind == "Robot")
+    return kind != "Team" or name in observed.teams
 
 
-def _counts(kind: str, name: str, people: ObservedPeople) -> bool:
-    """Whether what exists can do something: an enabled user, a team with members."""
+def _is_effective(kind: str, name: str, observed: ObservedSubjects) -> bool:
+    """Whether an existing subject can act: a user that is not disabled, a team with members."""
     if kind in ("User", "Robot"):
-        return not people.users[name].disabled
-    return kind != "Team" or people.teams[name] > 0
+        return not observed.users[name].disabled
+    return kind != "Team" or observed.teams[name] > 0

@@ -14,8 +14,8 @@ from berth.status.observed import ObservedCertification, ObservedPassword, UserO
 
 
 def compute_user_status(user: RegistryUser, observed: UserObservation, now: datetime) -> dict[str, Any]:
-    """The whole status. `now` decides whether a certification holds; see `next_change`."""
-    findings = [judge_certified(user.metadata.name, observed.certifications, now)]
+    """The whole status. `now` decides whether a certification is valid; see `next_change`."""
+    findings = [compute_certified(user.metadata.name, observed.certifications, now)]
     password = _password_problem(user, observed)
     if password is not None:
         findings.insert(0, password)
@@ -29,13 +29,13 @@ def compute_user_status(user: RegistryUser, observed: UserObservation, now: date
 
 
 def next_change(certifications: Iterable[ObservedCertification], now: datetime) -> datetime | None:
-    """When the status changes by time alone: at the next end of a certification. None: never."""
+    """When time alone changes the status: at the next end of a certification. None: never."""
     ends = [entry.valid_until for entry in certifications if entry.valid_until is not None and entry.valid_until > now]
     return min(ends, default=None)
 
 
 def latest_end(certifications: Iterable[ObservedCertification]) -> datetime | None:
-    """The latest end of all; None when there is none, or one holds until withdrawn."""
+    """The latest end of all; None when there is no certification, or one is valid until withdrawn."""
     ends: list[datetime] = []
     for entry in certifications:
         if entry.valid_until is None:
@@ -44,25 +44,25 @@ def latest_end(certifications: Iterable[ObservedCertification]) -> datetime | No
     return max(ends, default=None)
 
 
-def judge_certified(name: str, certifications: tuple[ObservedCertification, ...], now: datetime) -> Finding:
-    """`Certified`: somebody who is not certified is a good user all the same, so the finding is always settled."""
-    about = ConditionType.CERTIFIED
+def compute_certified(name: str, certifications: tuple[ObservedCertification, ...], now: datetime) -> Finding:
+    """`Certified`. Always settled: a user needs no certification to be Ready."""
+    certified = ConditionType.CERTIFIED
     if not certifications:
         sentence = f"No Certification names {name}, so pushes are refused; pulls are not."
-        return settled(about, "False", ConditionReason.NO_CERTIFICATION, sentence)
+        return settled(certified, "False", ConditionReason.NO_CERTIFICATION, sentence)
     end = latest_end(certifications)
     if end is None:
-        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until it is withdrawn.")
+        return settled(certified, "True", ConditionReason.CERTIFIED, f"{name} is certified until it is withdrawn.")
     if now < end:
-        return settled(about, "True", ConditionReason.CERTIFIED, f"{name} is certified until {rfc3339(end)}.")
-    sentence = f"The certification of {name} ended at {rfc3339(end)}, so pushes are refused: certify again."
-    return settled(about, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
+        return settled(certified, "True", ConditionReason.CERTIFIED, f"{name} is certified until {rfc3339(end)}.")
+    sentence = f"The certification of {name} expired at {rfc3339(end)}, so pushes are refused: certify again."
+    return settled(certified, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
 
 
 def _password_problem(user: RegistryUser, observed: UserObservation) -> Finding | None:
-    """Why the password can not be checked; None when it can, or there is none."""
+    """Why the password cannot be checked; None when it can, or there is no password."""
     reference = user.spec.password_secret_ref
-    if reference is None or observed.password in (ObservedPassword.USABLE, ObservedPassword.NOT_ASKED):
+    if reference is None or observed.password in (ObservedPassword.USABLE, ObservedPassword.NOT_REFERENCED):
         return None
     this = f"Secret {reference.name} in namespace {observed.berth_namespace}"
     problems = {
@@ -91,4 +91,4 @@ def _ready(user: RegistryUser) -> Finding:
     if user.spec.disabled:
         sentence = "spec.disabled is true: every request of this user is refused."
         return settled(None, "True", ConditionReason.DISABLED, sentence)
-    return settled(None, "True", ConditionReason.READY, f"docker login knows {user.metadata.name}.")
+    return settled(None, "True", ConditionReason.READY, f"{user.metadata.name} can log in.")

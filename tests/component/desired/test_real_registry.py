@@ -21,7 +21,7 @@ NOW = datetime.now(UTC)
 CA = keys.make_ca("berth token CA", NOW)
 LEAF = keys.make_token_leaf(CA, NOW)
 INPUTS: ProjectInputs = inputs(
-    token_authorities=Authority(CA).for_registries, http_secret=keys.http_secret(bytes(32), "uid")
+    token_authorities=Authority(CA).token_authorities, http_secret=keys.http_secret(bytes(32), "uid")
 )
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -150,7 +150,7 @@ def test_metrics_stand_on_the_second_port_alone(registry: RunningRegistry) -> No
 
 def test_a_bundle_of_two_authorities_trusts_both(tmp_path: Path) -> None:
     successor = keys.make_ca("berth token CA", NOW)
-    with running(inputs(token_authorities=Authority(CA, successor).for_registries), tmp_path) as registry:
+    with running(inputs(token_authorities=Authority(CA, successor).token_authorities), tmp_path) as registry:
         for leaf in (LEAF, keys.make_token_leaf(successor, NOW)):
             assert registry.ask("GET", "/v2/", token(leaf)).status == 200
 

@@ -79,7 +79,7 @@ class Keys:
     trusted: set[x509.Certificate]  # by replicas of access
     given: set[x509.Certificate]  # in the registry's Secret
     generation: int  # of the registry's Deployment
-    started_with: set[str]  # fingerprints
+    read_start_state: set[str]  # fingerprints
 
     @classmethod
     async def read(cls, cluster: Cluster, project: str) -> Keys:
@@ -95,7 +95,7 @@ class Keys:
             trusted=set(certificates(signing, "ca.crt")),
             given=set(certificates(await cluster.get(SECRETS, "registry", namespace), "ca.crt")),
             generation=deployment["metadata"]["generation"],
-            started_with=set(annotations["berth.dev/token-authorities"].split(",")),
+            read_start_state=set(annotations["berth.dev/token-authorities"].split(",")),
         )
 
 
@@ -144,13 +144,13 @@ async def test_a_new_authority_signs_at_once_and_no_registry_restarts_because_it
     await operator.idle()
     before, mark = await Keys.read(cluster, unique), cluster.plane.audit_position()
     assert before.given == before.trusted == {before.signs, before.stands_by}
-    assert before.started_with == fingerprints(before.signs, before.stands_by)
+    assert before.read_start_state == fingerprints(before.signs, before.stands_by)
     await rotate(cluster, "now")
     await operator.idle()
     after = await Keys.read(cluster, unique)
     assert after.signs == before.stands_by
     assert after.given == after.trusted == {before.signs, before.stands_by, after.stands_by}
-    assert (after.generation, after.started_with) == (before.generation, before.started_with)
+    assert (after.generation, after.read_start_state) == (before.generation, before.read_start_state)
     assert written(cluster, mark) == {("secrets", CA): 1, ("secrets", SIGNING): 1, ("secrets", "registry"): 1}
     await cluster.condition(PROJECTS, unique, Ready="True")
     assert "PRIVATE" not in json.dumps(await cluster.admin.list(PROJECTS))
@@ -174,7 +174,7 @@ async def test_a_second_authority_in_a_row_signs_only_when_every_registry_was_st
     await operator.idle()
     announced = await Keys.read(cluster, unique)
     assert announced.signs == before.signs
-    assert announced.started_with == fingerprints(*before.given)
+    assert announced.read_start_state == fingerprints(*before.given)
     assert noted(await cluster.get(SECRETS, CA, BERTH), names.ANNOTATION_ROTATE_AUTHORITY) == "first"
     await rolled_out(cluster, unique, before.generation)
     await signs(cluster, "second")
@@ -202,7 +202,7 @@ async def test_former_authorities_that_are_forgotten_restart_each_registry_once_
     await operator.idle()
     after = await Keys.read(cluster, unique)
     assert after.given == after.trusted == {before.signs, before.stands_by}
-    assert after.started_with == fingerprints(before.signs, before.stands_by)
+    assert after.read_start_state == fingerprints(before.signs, before.stands_by)
     assert after.generation == before.generation + 1
     assert set(written(cluster, mark).values()) == {1}
 
@@ -227,7 +227,7 @@ async def test_an_installation_of_an_earlier_version_restarts_each_registry_once
         for project, live in zip(projects, before, strict=True):
             after = await Keys.read(cluster, project)
             assert after.generation == live["metadata"]["generation"] + 1
-            assert after.started_with >= fingerprints(after.signs)
+            assert after.read_start_state >= fingerprints(after.signs)
 
 
 async def as_before_successors_stood_by(cluster: Cluster, project: str) -> None:

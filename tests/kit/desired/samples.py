@@ -12,9 +12,9 @@ SECRET = "5e" * 32
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
-def authorities(*needed: str, standby: str = "stands-by", retired: tuple[str, ...] = ()) -> TokenAuthorities:
+def authorities(*required: str, standby: str = "stands-by", retired: tuple[str, ...] = ()) -> TokenAuthorities:
     """Authorities of which these sign now or next, one stands by, and some signed once, by their fingerprints."""
-    return TokenAuthorities(CA, frozenset({*needed, standby, *retired}), frozenset(needed))
+    return TokenAuthorities(CA, frozenset({*required, standby, *retired}), frozenset(required))
 
 
 def inputs(**changed: Any) -> ProjectInputs:

@@ -44,7 +44,7 @@ def random_container(chance: random.Random) -> ObservedContainer:
         image="registry.example.org/distribution:3.1.2",
         ready=chance.random() < 0.5,
         restarts=chance.choice((0, 1, 5)),
-        waiting=chance.choice(waiting),
+        waiting_reason=chance.choice(waiting),
         waiting_message=chance.choice(WORDS),
         last_exit_code=chance.choice((None, 0, 2, 137)),
         last_reason=chance.choice(("", "Error", "OOMKilled")),
@@ -90,7 +90,7 @@ def random_observed(chance: random.Random) -> ProjectObservation:
     def maybe(value: Any) -> Any:
         return value if chance.random() < 0.85 else None
 
-    refused = ApplyFailure("Service", "registry", pick(WORDS), permanent=pick((True, False)))
+    refused = ApplyFailure("Service", "registry", pick(WORDS), is_permanent=pick((True, False)))
     return ProjectObservation(
         host="images.example.org",
         registry_version="3.1.2",

@@ -74,7 +74,7 @@ def condition(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return next((entry for entry in status["conditions"] if entry["type"] == kind), {})
 
 
-def told(status: Mapping[str, Any], kind: str) -> tuple[str, str]:
+def condition_state(status: Mapping[str, Any], kind: str) -> tuple[str, str]:
     """Status and reason of a condition."""
     found = condition(status, kind)
     return found.get("status", "absent"), found.get("reason", "")

@@ -159,14 +159,14 @@ async def test_missing_rights_end_the_pass_and_a_server_that_is_away_raises(serv
         await applier.apply_all([policy("one")])
 
 
-def made_by_berth(resource: Resource, name: str, **body: Any) -> Manifest:
+def is_made_by_berth(resource: Resource, name: str, **body: Any) -> Manifest:
     made = thing(resource, name, **body)
     made["metadata"]["annotations"] = {ANNOTATION_DESIRED_HASH: "x"}
     return made
 
 
 async def test_only_what_is_not_desired_is_pruned(server: Server, applier: Applier) -> None:
-    kept, gone = made_by_berth(ROLES, "kept"), made_by_berth(ROLES, "gone")
+    kept, gone = is_made_by_berth(ROLES, "kept"), is_made_by_berth(ROLES, "gone")
     candidates = [Reference.of(server.put(role)) for role in (kept, gone)]
     changes = await applier.prune(candidates, [kept])
     assert server.sent == ["delete gone"]
@@ -175,13 +175,13 @@ async def test_only_what_is_not_desired_is_pruned(server: Server, applier: Appli
 
 @pytest.mark.parametrize("resource", [NAMESPACES, PERSISTENT_VOLUME_CLAIMS, SECRETS])
 async def test_what_holds_data_is_never_pruned(server: Server, applier: Applier, resource: Resource) -> None:
-    data = server.put(made_by_berth(resource, "data"))
+    data = server.put(is_made_by_berth(resource, "data"))
     assert (await applier.prune([Reference.of(data)], [])).changes == ()
     assert server.sent == []
 
 
 async def test_what_lost_its_label_is_still_found_by_the_inventory(server: Server, applier: Applier) -> None:
-    lost = server.put(made_by_berth(ROLES, "lost"), cached=False)
+    lost = server.put(is_made_by_berth(ROLES, "lost"), cached=False)
     await applier.prune([Reference.of(lost)], [])
     assert server.sent == ["delete lost"]
 
@@ -193,13 +193,13 @@ async def test_somebody_elses_object_of_that_name_is_not_pruned(server: Server, 
 
 
 async def test_what_is_being_deleted_is_not_deleted_again(server: Server, applier: Applier) -> None:
-    going = server.put(made_by_berth(ROLES, "going"), deletionTimestamp="2026-01-01T00:00:00Z")
+    going = server.put(is_made_by_berth(ROLES, "going"), deletionTimestamp="2026-01-01T00:00:00Z")
     await applier.prune([Reference.of(going)], [])
     assert server.sent == []
 
 
 async def test_a_successor_is_not_pruned_in_the_place_of_what_was_there(server: Server, applier: Applier) -> None:
-    old = server.put(made_by_berth(ROLES, "old"))
+    old = server.put(is_made_by_berth(ROLES, "old"))
     server.refuse["delete old"] = ConflictError("another uid")
     changes = await applier.prune([Reference.of(old)], [])
     assert [refusal.reference.name for refusal in changes.refusals] == ["old"]

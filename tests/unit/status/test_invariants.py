@@ -20,7 +20,7 @@ from tests.kit.status.random_observations import (
     random_observed,
     random_project,
 )
-from tests.kit.status.samples import HEALTHY, NOW, status_of, told
+from tests.kit.status.samples import HEALTHY, NOW, status_of, condition_state
 
 
 def test_every_status_keeps_the_contract() -> None:
@@ -31,11 +31,11 @@ def test_every_status_keeps_the_contract() -> None:
         if chance.random() < 0.5:
             observed = healthier(observed, chance)
         status = status_of(given, observed)
-        seen.add(told(status, "Ready"))
+        seen.add(condition_state(status, "Ready"))
         before = given.model_copy(update={"status": ProjectStatus.model_validate(status)})
         assert status_of(before, observed, NOW + timedelta(hours=1)) == status
         if given.spec.trashed or given.metadata.being_deleted:
-            assert told(status, "Trashed")[0] == "True"
+            assert condition_state(status, "Trashed")[0] == "True"
     assert {reason for said, reason in seen if said == "True"} == {"Ready", "Suspended", "ProjectTrashed"}
     assert len({reason for said, reason in seen if said == "False"}) > 15
 
@@ -85,8 +85,8 @@ def test_an_object_that_can_not_be_judged_keeps_what_was_known() -> None:
         status = failed_status(before, 2, reason, "It is so.", NOW, needs_person=needs_person)
         check_invariants(status)
         assert status["address"] == before["address"]
-        assert told(status, "StorageReady") == ("True", "VolumeWritable")
-        assert told(status, "Stalled" if needs_person else "Reconciling") == ("True", reason.value)
-    assert told(status, "Ready")[0] == "Unknown"
+        assert condition_state(status, "StorageReady") == ("True", "VolumeWritable")
+        assert condition_state(status, "Stalled" if needs_person else "Reconciling") == ("True", reason.value)
+    assert condition_state(status, "Ready")[0] == "Unknown"
     again = failed_status(status, 2, reason, "It is so.", NOW + timedelta(hours=1), needs_person=False)
     assert again == status

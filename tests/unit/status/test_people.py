@@ -23,7 +23,7 @@ from berth.status.observed import (
 from berth.status.repository import OWNED_CONDITIONS, compute_repository_status
 from berth.status.user import compute_user_status, next_change
 from tests.kit.desired.samples import repository
-from tests.kit.status.samples import NOW, condition, told
+from tests.kit.status.samples import NOW, condition, condition_state
 
 END = datetime(2027, 6, 30, tzinfo=UTC)
 
@@ -56,8 +56,8 @@ def test_a_password_that_can_not_be_checked_is_told_with_secret_and_key(
     password: ObservedPassword, reason: str
 ) -> None:
     status = user_status(password=password)
-    assert told(status, "Ready") == ("False", reason)
-    assert told(status, "Stalled") == ("True", reason)
+    assert condition_state(status, "Ready") == ("False", reason)
+    assert condition_state(status, "Stalled") == ("True", reason)
     message = condition(status, "Stalled")["message"]
     assert "Secret curator-password in namespace berth-system" in message
     assert "hash" in message
@@ -65,14 +65,14 @@ def test_a_password_that_can_not_be_checked_is_told_with_secret_and_key(
 
 def test_a_user_without_certification_is_a_good_user() -> None:
     status = user_status()
-    assert told(status, "Ready") == ("True", "Ready")
-    assert told(status, "Certified") == ("False", "NoCertification")
+    assert condition_state(status, "Ready") == ("True", "Ready")
+    assert condition_state(status, "Certified") == ("False", "NoCertification")
     assert "certifiedUntil" not in status
 
 
 def test_the_latest_certification_counts() -> None:
     status = user_status(ObservedCertification("old", NOW - timedelta(days=1)), ObservedCertification("new", END))
-    assert told(status, "Certified") == ("True", "Certified")
+    assert condition_state(status, "Certified") == ("True", "Certified")
     assert status["certifiedUntil"] == "2027-06-30T00:00:00Z"
 
 
@@ -80,15 +80,15 @@ def test_a_certification_without_end_holds_until_it_is_withdrawn() -> None:
     status = user_status(
         ObservedCertification("dated", END), ObservedCertification("open"), now=END + timedelta(days=1)
     )
-    assert told(status, "Certified") == ("True", "Certified")
+    assert condition_state(status, "Certified") == ("True", "Certified")
     assert "certifiedUntil" not in status
 
 
 def test_a_certification_ends_at_the_very_second() -> None:
     held = ObservedCertification("one", END)
-    assert told(user_status(held, now=END - timedelta(seconds=1)), "Certified")[0] == "True"
+    assert condition_state(user_status(held, now=END - timedelta(seconds=1)), "Certified")[0] == "True"
     ended = user_status(held, now=END)
-    assert told(ended, "Certified") == ("False", "CertificationExpired")
+    assert condition_state(ended, "Certified") == ("False", "CertificationExpired")
     assert "2027-06-30T00:00:00Z" in condition(ended, "Certified")["message"]
 
 
@@ -104,7 +104,7 @@ def test_the_next_look_is_due_when_the_next_certification_ends() -> None:
 
 
 def test_a_disabled_user_is_told_as_such() -> None:
-    assert told(user_status(disabled=True), "Ready") == ("True", "Disabled")
+    assert condition_state(user_status(disabled=True), "Ready") == ("True", "Disabled")
 
 
 def certification_status(
@@ -118,20 +118,20 @@ def certification_status(
 
 
 def test_a_certification_of_a_known_person_is_valid_until_its_end() -> None:
-    assert told(certification_status(), "Ready") == ("True", "Valid")
-    assert told(certification_status(None), "Ready") == ("True", "Valid")
-    assert told(certification_status(now=END), "Stalled") == ("True", "CertificationExpired")
+    assert condition_state(certification_status(), "Ready") == ("True", "Valid")
+    assert condition_state(certification_status(None), "Ready") == ("True", "Valid")
+    assert condition_state(certification_status(now=END), "Stalled") == ("True", "CertificationExpired")
 
 
 def test_a_certification_of_an_unknown_person_names_the_person_and_the_field() -> None:
     status = certification_status(exists=False)
-    assert told(status, "Stalled") == ("True", "UserNotFound")
+    assert condition_state(status, "Stalled") == ("True", "UserNotFound")
     assert "RegistryUser curator" in condition(status, "Stalled")["message"]
     assert "spec.subject.name" in condition(status, "Stalled")["message"]
 
 
 def test_a_certification_of_a_disabled_person_says_so() -> None:
-    assert told(certification_status(disabled=True), "Ready") == ("True", "Disabled")
+    assert condition_state(certification_status(disabled=True), "Ready") == ("True", "Disabled")
 
 
 def repository_status(
@@ -148,8 +148,8 @@ def repository_status(
 
 def test_a_repository_tells_its_address_and_takes_pushes() -> None:
     status = repository_status(repository="tools/aligner")
-    assert told(status, "Ready") == ("True", "Ready")
-    assert told(status, "Pushable") == ("True", "AcceptsPushes")
+    assert condition_state(status, "Ready") == ("True", "Ready")
+    assert condition_state(status, "Pushable") == ("True", "AcceptsPushes")
     assert status["address"] == "images.example.org/genomics/tools/aligner"
 
 
@@ -160,7 +160,7 @@ def test_a_repository_tells_its_address_and_takes_pushes() -> None:
         ({"project_exists": False}, "ProjectNotFound", ["Project genomics"]),
         ({"project": ""}, "NotInProjectNamespace", ["berth-genomics/aligner"]),
         (
-            {"failure": ApplyFailure("AccessPolicy", "aligner", "no", permanent=True)},
+            {"failure": ApplyFailure("AccessPolicy", "aligner", "no", is_permanent=True)},
             "ApplyRefused",
             ["AccessPolicy aligner"],
         ),
@@ -168,8 +168,8 @@ def test_a_repository_tells_its_address_and_takes_pushes() -> None:
 )
 def test_a_repository_that_can_not_be_served_says_why(seen: dict[str, Any], reason: str, words: list[str]) -> None:
     status = repository_status(seen=seen)
-    assert told(status, "Stalled") == ("True", reason)
-    assert told(status, "Pushable") == ("False", reason)
+    assert condition_state(status, "Stalled") == ("True", reason)
+    assert condition_state(status, "Pushable") == ("False", reason)
     assert "address" not in status
     assert [word for word in words if word not in condition(status, "Stalled")["message"]] == []
 
@@ -181,34 +181,39 @@ def test_a_repository_that_can_not_be_served_says_why(seen: dict[str, Any], reas
         ({}, {"project_state": PolicyState.TRASHED}, "ProjectTrashed"),
     ],
 )
-def test_trash_of_repository_or_project_is_told(spec: dict[str, Any], seen: dict[str, Any], reason: str) -> None:
+def test_trash_of_repository_or_project_is_condition_state(
+    spec: dict[str, Any], seen: dict[str, Any], reason: str
+) -> None:
     status = repository_status(seen=seen, **spec)
-    assert told(status, "Trashed") == ("True", reason)
-    assert told(status, "Pushable") == ("False", reason)
-    assert told(status, "Ready")[0] == "True"
+    assert condition_state(status, "Trashed") == ("True", reason)
+    assert condition_state(status, "Pushable") == ("False", reason)
+    assert condition_state(status, "Ready")[0] == "True"
 
 
 def test_a_repository_of_a_suspended_project_takes_no_push() -> None:
     status = repository_status(seen={"project_state": PolicyState.SUSPENDED})
-    assert told(status, "Pushable") == ("False", "ProjectSuspended")
+    assert condition_state(status, "Pushable") == ("False", "ProjectSuspended")
 
 
 def test_an_external_repository_tells_where_its_images_are() -> None:
     status = repository_status(external={"image": "example.org/tools/aligner"})
-    assert told(status, "Pushable") == ("False", "ExternalRepository")
+    assert condition_state(status, "Pushable") == ("False", "ExternalRepository")
     assert "example.org/tools/aligner" in condition(status, "Pushable")["message"]
     assert "address" not in status
 
 
 def test_a_deleted_repository_says_that_its_data_is_kept() -> None:
     status = repository_status(metadata={"deletion_timestamp": NOW})
-    assert told(status, "Ready") == ("False", "RepositoryDeleted")
+    assert condition_state(status, "Ready") == ("False", "RepositoryDeleted")
     assert "data is kept" in condition(status, "Ready")["message"]
 
 
 def test_local_sharing_counts_when_its_policy_is_written_and_gone_when_it_is_removed() -> None:
     waiting = repository_status(localSharing=[])
-    assert told(waiting, "Ready") == ("False", "PolicyPending")
-    assert told(repository_status(localSharing=[], seen={"policy_state": PolicyState.ACTIVE}), "Ready")[0] == "True"
+    assert condition_state(waiting, "Ready") == ("False", "PolicyPending")
+    assert (
+        condition_state(repository_status(localSharing=[], seen={"policy_state": PolicyState.ACTIVE}), "Ready")[0]
+        == "True"
+    )
     leftover = repository_status(seen={"policy_state": PolicyState.ACTIVE})
-    assert told(leftover, "Ready") == ("False", "PolicyPending")
+    assert condition_state(leftover, "Ready") == ("False", "PolicyPending")

@@ -21,7 +21,17 @@ from berth.status.observed import (
     ProjectObservation,
 )
 from tests.kit.desired.samples import project
-from tests.kit.status.samples import CLAIM, HEALTHY, NOW, POD, STOPPED, condition, status_of, told, waiting_pod
+from tests.kit.status.samples import (
+    CLAIM,
+    HEALTHY,
+    NOW,
+    POD,
+    STOPPED,
+    condition,
+    condition_state,
+    status_of,
+    waiting_pod,
+)
 
 DEPLOYMENT = HEALTHY.deployment or ObservedDeployment()
 DELETED = {"deletionTimestamp": "2026-11-24T11:00:00Z", "finalizers": ["berth.dev/trash"]}
@@ -38,11 +48,11 @@ def probed(outcome: ProbeOutcome, message: str = "") -> ProjectObservation:
 
 def test_a_project_that_was_written_to_is_ready() -> None:
     status = status_of(project(), HEALTHY)
-    assert told(status, "Ready") == ("True", "Ready")
-    assert told(status, "StorageReady") == ("True", "VolumeWritable")
-    assert told(status, "RegistryAvailable") == ("True", "RegistryAvailable")
-    assert told(status, "AccessReady") == ("True", "PolicyApplied")
-    assert told(status, "Trashed") == ("False", "NotTrashed")
+    assert condition_state(status, "Ready") == ("True", "Ready")
+    assert condition_state(status, "StorageReady") == ("True", "VolumeWritable")
+    assert condition_state(status, "RegistryAvailable") == ("True", "RegistryAvailable")
+    assert condition_state(status, "AccessReady") == ("True", "PolicyApplied")
+    assert condition_state(status, "Trashed") == ("False", "NotTrashed")
     assert status["address"] == "images.example.org/genomics"
     assert status["namespace"] == "berth-genomics"
     assert status["registryVersion"] == "3.1.2"
@@ -54,16 +64,16 @@ def test_a_project_that_was_written_to_is_ready() -> None:
 
 def test_a_registry_that_answers_and_was_not_written_to_is_not_ready() -> None:
     status = status_of(project(), replace(HEALTHY, probe=None))
-    assert told(status, "RegistryAvailable")[0] == "True"
-    assert told(status, "StorageReady") == ("Unknown", "ClaimBound")
-    assert told(status, "Ready") == ("False", "ClaimBound")
-    assert told(status, "Reconciling")[0] == "True"
+    assert condition_state(status, "RegistryAvailable")[0] == "True"
+    assert condition_state(status, "StorageReady") == ("Unknown", "ClaimBound")
+    assert condition_state(status, "Ready") == ("False", "ClaimBound")
+    assert condition_state(status, "Reconciling")[0] == "True"
 
 
 def test_a_project_of_which_nothing_exists_is_on_its_way() -> None:
     status = status_of(project(), ProjectObservation("images.example.org", "3.1.2"))
-    assert told(status, "Ready")[0] == "False"
-    assert told(status, "Reconciling")[0] == "True"
+    assert condition_state(status, "Ready")[0] == "False"
+    assert condition_state(status, "Reconciling")[0] == "True"
     assert "namespace" not in status
     assert "registryVersion" not in status
 
@@ -73,7 +83,7 @@ UNSCHEDULABLE = replace(
     waiting_pod(), pods=(replace(POD, ready=False, containers=(), unschedulable="0/1 nodes: too little memory"),)
 )
 UNMOUNTED = replace(waiting_pod(), pods=(replace(POD, ready=False, containers=(), event="FailedMount: no such disk"),))
-CRASHING = {"restarts": 4, "last_exit_code": 1, "last_reason": "Error", "waiting": "CrashLoopBackOff"}
+CRASHING = {"restarts": 4, "last_exit_code": 1, "last_reason": "Error", "waiting_reason": "CrashLoopBackOff"}
 
 STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
     "a missing storage class": (
@@ -120,7 +130,7 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         ["pod registry-1", "spec.registry.resources.limits.memory"],
     ),
     "an image that can not be pulled": (
-        waiting_pod(waiting="ImagePullBackOff", waiting_message="Back-off pulling image"),
+        waiting_pod(waiting_reason="ImagePullBackOff", waiting_message="Back-off pulling image"),
         "ImagePullFailed",
         ["registry.example.org/distribution:3.1.2", "registry-1", "Back-off pulling image", "correct"],
     ),
@@ -135,7 +145,7 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         ["Namespace berth-genomics", "kubectl label namespace berth-genomics berth.dev/project=genomics"],
     ),
     "a child that the API server refuses": (
-        replace(HEALTHY, failure=ApplyFailure("Service", "registry", "denied by policy x.", permanent=True)),
+        replace(HEALTHY, failure=ApplyFailure("Service", "registry", "denied by policy x.", is_permanent=True)),
         "ApplyRefused",
         ["Service registry", "denied by policy x"],
     ),
@@ -146,8 +156,8 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
 def test_what_only_a_person_can_mend_is_stalled_with_object_and_next_step(situation: str) -> None:
     observed, reason, words = STALLED[situation]
     status = status_of(project(), observed)
-    assert told(status, "Ready") == ("False", reason)
-    assert told(status, "Stalled") == ("True", reason)
+    assert condition_state(status, "Ready") == ("False", reason)
+    assert condition_state(status, "Stalled") == ("True", reason)
     message = condition(status, "Stalled")["message"]
     assert [word for word in words if word not in message] == []
     assert message == condition(status, "Ready")["message"]
@@ -189,8 +199,12 @@ PROGRESSING: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         ["genomics", "Active"],
     ),
     "a policy of before": (replace(HEALTHY, access=ObservedAccess(PolicyState.TRASHED)), "PolicyPending", ["Active"]),
-    "no keys": (replace(HEALTHY, access=replace(ACTIVE, signing_ready=False)), "InstallationNotReady", ["keys"]),
-    "no access service": (replace(HEALTHY, access=replace(ACTIVE, serves=False)), "InstallationNotReady", ["No Pod"]),
+    "no keys": (replace(HEALTHY, access=replace(ACTIVE, signing_keys_ready=False)), "InstallationNotReady", ["keys"]),
+    "no access service": (
+        replace(HEALTHY, access=replace(ACTIVE, is_serving=False)),
+        "InstallationNotReady",
+        ["No Pod"],
+    ),
     "a namespace that goes": (
         replace(HEALTHY, namespace=ObservedNamespace("berth-genomics", terminating=True, project="genomics")),
         "NamespaceTerminating",
@@ -208,9 +222,9 @@ PROGRESSING: dict[str, tuple[ProjectObservation, str, list[str]]] = {
 def test_what_time_may_mend_is_reconciling_with_the_cause(situation: str) -> None:
     observed, reason, words = PROGRESSING[situation]
     status = status_of(project(), observed)
-    assert told(status, "Ready") == ("False", reason)
-    assert told(status, "Reconciling") == ("True", reason)
-    assert told(status, "Stalled")[0] == "absent"
+    assert condition_state(status, "Ready") == ("False", reason)
+    assert condition_state(status, "Reconciling") == ("True", reason)
+    assert condition_state(status, "Stalled")[0] == "absent"
     message = condition(status, "Ready")["message"]
     assert [word for word in words if word not in message] == []
 
@@ -218,77 +232,77 @@ def test_what_time_may_mend_is_reconciling_with_the_cause(situation: str) -> Non
 def test_a_claim_that_waits_for_its_pod_lets_the_pod_explain() -> None:
     late = ObservedStorageClass("fast", waits_for_consumer=True)
     status = status_of(project(), replace(UNSCHEDULABLE, claim=pending().claim, storage_class=late))
-    assert told(status, "StorageReady") == ("False", "ClaimPending")
-    assert told(status, "Ready") == ("False", "RegistryUnschedulable")
+    assert condition_state(status, "StorageReady") == ("False", "ClaimPending")
+    assert condition_state(status, "Ready") == ("False", "RegistryUnschedulable")
 
 
 def test_what_a_person_must_mend_is_told_before_what_time_mends() -> None:
     status = status_of(project(), replace(waiting_pod(**CRASHING), claim=replace(CLAIM, capacity="5Gi")))
-    assert told(status, "StorageReady") == ("False", "ClaimResizing")
-    assert told(status, "Ready") == ("False", "RegistryCrashLooping")
+    assert condition_state(status, "StorageReady") == ("False", "ClaimResizing")
+    assert condition_state(status, "Ready") == ("False", "RegistryCrashLooping")
 
 
 def test_a_panic_is_quoted_and_not_its_stack() -> None:
     status = status_of(project(), waiting_pod(**CRASHING, last_message="panic: no CA\ngoroutine 1:\n\tmain.go:1"))
-    assert told(status, "StorageReady") == ("Unknown", "ClaimBound")
-    assert told(status, "Stalled") == ("True", "RegistryCrashLooping")
+    assert condition_state(status, "StorageReady") == ("Unknown", "ClaimBound")
+    assert condition_state(status, "Stalled") == ("True", "RegistryCrashLooping")
     assert "panic: no CA" in condition(status, "Stalled")["message"]
 
 
 def test_a_refused_claim_is_explained_by_its_class_and_size() -> None:
     small = replace(CLAIM, requested="5Gi", capacity="5Gi")
-    refused = ApplyFailure("PersistentVolumeClaim", "registry", "forbidden", permanent=True)
+    refused = ApplyFailure("PersistentVolumeClaim", "registry", "forbidden", is_permanent=True)
     observed = replace(HEALTHY, claim=small, storage_class=ObservedStorageClass("fast"), failure=refused)
-    assert told(status_of(project(), observed), "Stalled") == ("True", "ClaimNotExpandable")
+    assert condition_state(status_of(project(), observed), "Stalled") == ("True", "ClaimNotExpandable")
 
 
 def test_one_of_several_pods_keeps_the_registry_available() -> None:
     shared = project(claim={"accessMode": "ReadWriteMany"}, registry={"replicas": 2})
     deployment = replace(DEPLOYMENT, replicas=2, updated=2, available=1, current=2)
     status = status_of(shared, replace(HEALTHY, deployment=deployment))
-    assert told(status, "RegistryAvailable") == ("True", "RegistryStarting")
-    assert told(status, "Ready") == ("False", "RegistryStarting")
+    assert condition_state(status, "RegistryAvailable") == ("True", "RegistryStarting")
+    assert condition_state(status, "Ready") == ("False", "RegistryStarting")
 
 
 def test_a_pod_that_ends_does_not_count_against_its_successor() -> None:
     old = replace(POD, name="registry-0", ready=False, terminating=True, event="Unhealthy: gone")
-    assert told(status_of(project(), replace(HEALTHY, pods=(old, POD))), "Ready")[0] == "True"
+    assert condition_state(status_of(project(), replace(HEALTHY, pods=(old, POD))), "Ready")[0] == "True"
 
 
 def test_a_suspended_project_has_reached_its_state_when_no_pod_is_left() -> None:
     going = replace(STOPPED, deployment=ObservedDeployment(replicas=0, current=1))
-    assert told(status_of(project(suspend=True), going), "Ready") == ("False", "RegistryStopped")
+    assert condition_state(status_of(project(suspend=True), going), "Ready") == ("False", "RegistryStopped")
     status = status_of(project(suspend=True), STOPPED)
-    assert told(status, "Ready") == ("True", "Suspended")
-    assert told(status, "Suspended") == ("True", "Suspended")
-    assert told(status, "RegistryAvailable") == ("False", "RegistryStopped")
-    assert told(status, "StorageReady") == ("Unknown", "ClaimBound")
+    assert condition_state(status, "Ready") == ("True", "Suspended")
+    assert condition_state(status, "Suspended") == ("True", "Suspended")
+    assert condition_state(status, "RegistryAvailable") == ("False", "RegistryStopped")
+    assert condition_state(status, "StorageReady") == ("Unknown", "ClaimBound")
     assert "spec.suspend" in condition(status, "RegistryAvailable")["message"]
 
 
 def test_a_project_that_goes_on_is_not_suspended_any_more() -> None:
-    assert told(status_of(project(), HEALTHY), "Suspended") == ("absent", "")
+    assert condition_state(status_of(project(), HEALTHY), "Suspended") == ("absent", "")
 
 
 def test_trash_is_told_with_the_way_back() -> None:
     observed = replace(HEALTHY, access=ObservedAccess(PolicyState.TRASHED))
     status = status_of(project(trashed=True), observed)
-    assert told(status, "Trashed") == ("True", "ProjectTrashed")
-    assert told(status, "Ready") == ("True", "ProjectTrashed")
+    assert condition_state(status, "Trashed") == ("True", "ProjectTrashed")
+    assert condition_state(status, "Ready") == ("True", "ProjectTrashed")
     assert "spec.trashed to false" in condition(status, "Trashed")["message"]
 
 
 def test_trash_is_not_in_force_before_the_policy_says_so() -> None:
     status = status_of(project(trashed=True), HEALTHY)
-    assert told(status, "Ready") == ("False", "PolicyPending")
+    assert condition_state(status, "Ready") == ("False", "PolicyPending")
 
 
 def test_a_deleted_project_says_that_its_data_is_kept() -> None:
     observed = replace(STOPPED, access=ObservedAccess(PolicyState.TRASHED))
     status = status_of(project(metadata=DELETED), observed)
-    assert told(status, "Trashed") == ("True", "ProjectDeleted")
-    assert told(status, "RegistryAvailable") == ("False", "RegistryStopped")
-    assert told(status, "Ready") == ("False", "ProjectDeleted")
+    assert condition_state(status, "Trashed") == ("True", "ProjectDeleted")
+    assert condition_state(status, "RegistryAvailable") == ("False", "RegistryStopped")
+    assert condition_state(status, "Ready") == ("False", "ProjectDeleted")
     assert "namespace berth-genomics is kept" in condition(status, "Ready")["message"]
 
 

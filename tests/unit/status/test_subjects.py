@@ -11,22 +11,22 @@ import pytest
 from berth.api.team import RegistryTeam
 from berth.api.token import AccessToken
 from berth.status.conditions import check_invariants
-from berth.status.observed import ObservedPeople, ObservedUser, RepositoryObservation, TokenObservation
+from berth.status.observed import ObservedSubjects, ObservedUser, RepositoryObservation, TokenObservation
 from berth.status.repository import compute_repository_status
 from berth.status.team import compute_team_status
 from berth.status.token import compute_token_status
 from tests.kit.desired.samples import project, repository
-from tests.kit.status.samples import HEALTHY, NOW, condition, status_of, told
+from tests.kit.status.samples import HEALTHY, NOW, condition, condition_state, status_of
 
-PEOPLE = ObservedPeople(
-    users={"ann": ObservedUser(), "eve": ObservedUser(disabled=True), "nightly": ObservedUser(robot=True)},
+PEOPLE = ObservedSubjects(
+    users={"ann": ObservedUser(), "eve": ObservedUser(disabled=True), "nightly": ObservedUser(is_robot=True)},
     teams={"authors": 2, "empty": 0},
 )
 
 
-def project_status(*shares: tuple[str, str, str], people: ObservedPeople = PEOPLE) -> dict[str, Any]:
+def project_status(*shares: tuple[str, str, str], subjects: ObservedSubjects = PEOPLE) -> dict[str, Any]:
     sharing = [{"kind": kind, "level": level} | ({"name": name} if name else {}) for kind, name, level in shares]
-    return status_of(project(sharing=sharing), replace(HEALTHY, people=people))
+    return status_of(project(sharing=sharing), replace(HEALTHY, subjects=subjects))
 
 
 # subjects
@@ -41,15 +41,15 @@ def test_subjects_that_exist_or_can_not_be_known_are_no_matter() -> None:
         ("Group", "idp:lab", "View"),
         ("AuthenticatedUsers", "", "View"),
     )
-    assert told(status, "SubjectsKnown") == ("True", "SubjectsFound")
+    assert condition_state(status, "SubjectsKnown") == ("True", "SubjectsFound")
 
 
 def test_subjects_that_do_not_exist_are_named_and_keep_nothing_from_being_ready() -> None:
     status = project_status(
         ("User", "bob", "View"), ("User", "nightly", "View"), ("Robot", "ann", "View"), ("Team", "others", "View")
     )
-    assert told(status, "SubjectsKnown") == ("False", "SubjectsNotFound")
-    assert told(status, "Ready")[0] == "True"
+    assert condition_state(status, "SubjectsKnown") == ("False", "SubjectsNotFound")
+    assert condition_state(status, "Ready")[0] == "True"
     message = condition(status, "SubjectsKnown")["message"]
     assert message.startswith("User bob, User nightly, Robot ann, Team others do not exist: correct the name")
 
@@ -59,19 +59,19 @@ def test_a_long_list_of_unknown_subjects_is_cut() -> None:
     assert "User u9 and 3 more do not exist" in message
 
 
-def test_sharing_with_the_public_where_it_is_not_allowed_is_told() -> None:
-    assert told(project_status(("Public", "", "View")), "SubjectsKnown") == ("False", "PublicNotAllowed")
+def test_sharing_with_the_public_where_it_is_not_allowed_is_condition_state() -> None:
+    assert condition_state(project_status(("Public", "", "View")), "SubjectsKnown") == ("False", "PublicNotAllowed")
     allowed = replace(PEOPLE, public_allowed=True)
-    assert told(project_status(("Public", "", "View"), people=allowed), "SubjectsKnown")[0] == "True"
+    assert condition_state(project_status(("Public", "", "View"), subjects=allowed), "SubjectsKnown")[0] == "True"
 
 
 def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> None:
     for sharing, expected in (([{"kind": "User", "name": "bob", "level": "View"}], "False"), (None, "absent")):
         spec: dict[str, Any] = {} if sharing is None else {"localSharing": sharing}
-        observed = RepositoryObservation("images.example.org", "genomics", people=PEOPLE)
+        observed = RepositoryObservation("images.example.org", "genomics", subjects=PEOPLE)
         status = compute_repository_status(repository(**spec), observed, NOW)
         check_invariants(status)
-        assert told(status, "SubjectsKnown")[0] == expected
+        assert condition_state(status, "SubjectsKnown")[0] == expected
 
 
 # somebody administers
@@ -89,7 +89,7 @@ def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> No
     ],
 )
 def test_a_project_is_administered_by_whoever_exists_and_has_administer(share: tuple[str, str, str]) -> None:
-    assert told(project_status(share), "Administered") == ("True", "Administered")
+    assert condition_state(project_status(share), "Administered") == ("True", "Administered")
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_a_project_is_administered_by_whoever_exists_and_has_administer(share: t
 )
 def test_a_project_that_nobody_can_administer_says_so_and_what_to_do(shares: tuple[tuple[str, str, str], ...]) -> None:
     status = project_status(*shares)
-    assert told(status, "Administered") == ("False", "NoAdminister")
+    assert condition_state(status, "Administered") == ("False", "NoAdminister")
     assert "in spec.sharing" in condition(status, "Administered")["message"]
-    assert told(status, "Ready")[0] == "True"
+    assert condition_state(status, "Ready")[0] == "True"
 
 
 # teams
@@ -118,8 +118,8 @@ def test_a_team_counts_its_members_and_names_those_that_do_not_exist() -> None:
     team = RegistryTeam.model_validate({"metadata": {"name": "authors", "generation": 2}, "spec": {"members": members}})
     status = compute_team_status(team, PEOPLE, NOW)
     check_invariants(status)
-    assert (status["members"], told(status, "Ready")) == (3, ("True", "Ready"))
-    assert told(status, "SubjectsKnown") == ("False", "SubjectsNotFound")
+    assert (status["members"], condition_state(status, "Ready")) == (3, ("True", "Ready"))
+    assert condition_state(status, "SubjectsKnown") == ("False", "SubjectsNotFound")
     assert "User bob does not exist" in condition(status, "SubjectsKnown")["message"]
 
 
@@ -141,9 +141,9 @@ def token_status(now: datetime = NOW, **seen: Any) -> dict[str, Any]:
 
 def test_a_token_holds_until_the_second_that_it_says() -> None:
     end = datetime(2027, 6, 30, tzinfo=UTC)
-    assert told(token_status(), "Ready") == ("True", "Valid")
+    assert condition_state(token_status(), "Ready") == ("True", "Valid")
     assert "User curator in until 2027-06-30T00:00:00Z" in condition(token_status(), "Ready")["message"]
-    assert told(token_status(end), "Stalled") == ("True", "TokenExpired")
+    assert condition_state(token_status(end), "Stalled") == ("True", "TokenExpired")
 
 
 @pytest.mark.parametrize(
@@ -151,11 +151,11 @@ def test_a_token_holds_until_the_second_that_it_says() -> None:
     [
         ({"owner_exists": False}, "Stalled", "UserNotFound"),
         ({"owner_disabled": True}, "Ready", "Disabled"),
-        ({"same_as": "desktop"}, "Stalled", "TokenRepeated"),
+        ({"duplicate_of": "desktop"}, "Stalled", "TokenRepeated"),
     ],
 )
 def test_a_token_that_does_not_log_in_says_why(seen: dict[str, Any], condition_type: str, reason: str) -> None:
-    assert told(token_status(**seen), condition_type) == ("True", reason)
+    assert condition_state(token_status(**seen), condition_type) == ("True", reason)
 
 
 def test_the_operator_leaves_the_last_use_of_a_token_alone() -> None:

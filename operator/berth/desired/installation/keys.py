@@ -1,7 +1,7 @@
-"""Key material: certificate authorities, leaves, and what is derived from the installation's seed.
+"""Key material: certificate authorities, leaves, and secrets derived from the installation's seed.
 
-Elliptic curve P-256 everywhere (RFC 7518 `ES256`; Distribution's `signingalgorithms`). Randomness is the library's.
-Keys travel as PEM text in values that hide it in their `repr`.
+All keys use the elliptic curve P-256 (RFC 7518 `ES256`; Distribution's `signingalgorithms`). Keys are PEM text that is
+hidden in `repr`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_LIFETIME: Final = timedelta(days=3650)
 STANDBY_LIFETIME: Final = 2 * CA_LIFETIME
-"""Of an authority that is made long before it signs."""
+"""Lifetime of an authority that is created long before it signs."""
 LEAF_LIFETIME: Final = timedelta(days=90)
 SEED_BYTES: Final = 32
 
@@ -38,7 +38,7 @@ class KeyPair:
 
 
 def make_ca(common_name: str, now: datetime, lifetime: timedelta = CA_LIFETIME) -> KeyPair:
-    """A self-signed authority that signs leaves only."""
+    """Create a self-signed authority that can sign leaves only."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(common_name)
     usage = _key_usage(signs_certificates=True)
@@ -51,18 +51,18 @@ def make_ca(common_name: str, now: datetime, lifetime: timedelta = CA_LIFETIME) 
 
 
 def make_token_leaf(ca: KeyPair, now: datetime) -> KeyPair:
-    """Signs registry tokens. Registries trust its authority; the leaf travels in `x5c` (RFC 7515, 4.1.6)."""
+    """Create the leaf that signs registry tokens. Each token carries it in `x5c` (RFC 7515, 4.1.6)."""
     return _leaf(ca, "berth token signing", now, ())
 
 
 def make_server_leaf(ca: KeyPair, host: str, now: datetime) -> KeyPair:
-    """The gateway's TLS certificate for `host` (a name or an address, with or without a port)."""
+    """Create the gateway's TLS certificate for `host` (a name or an address, with or without a port)."""
     name = host_name(host)
     extensions = (
         x509.SubjectAlternativeName([_alternative(name)]),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
     )
-    # A common name holds at most 64 characters (RFC 5280, ub-common-name); clients read the alternative name.
+    # A common name has at most 64 characters (RFC 5280, ub-common-name); clients read the alternative name.
     return _leaf(ca, name[:64], now, extensions)
 
 
@@ -74,19 +74,19 @@ def host_name(host: str) -> str:
 
 
 def needs_renewal(certificate_pem: str, now: datetime) -> bool:
-    """Whether two thirds of the certificate's life are over, or it is not valid yet. ValueError for no certificate."""
+    """Whether two thirds of the certificate's life are over, or it is not valid yet. Raises ValueError for bad PEM."""
     certificate = _load(certificate_pem)
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return now < start or now >= start + (end - start) * _RENEW_AT
 
 
 def issued_at(certificate_pem: str) -> datetime:
-    """When the certificate was made. ValueError for no certificate."""
+    """When the certificate was created. Raises ValueError for bad PEM."""
     return _load(certificate_pem).not_valid_before_utc + _CLOCK_SKEW
 
 
 def split_bundle(bundle_pem: str) -> tuple[str, ...]:
-    """The certificates of a bundle, each as PEM of its own. ValueError for no bundle."""
+    """The certificates of a bundle, each as PEM. Raises ValueError for bad PEM."""
     return tuple(
         certificate.public_bytes(serialization.Encoding.PEM).decode()
         for certificate in x509.load_pem_x509_certificates(bundle_pem.encode())
@@ -94,17 +94,17 @@ def split_bundle(bundle_pem: str) -> tuple[str, ...]:
 
 
 def fingerprint(certificate_pem: str) -> str:
-    """What tells a certificate from any other: half of the SHA-256 of its DER, hexadecimal. ValueError for none."""
+    """The first half of the SHA-256 of a certificate's DER, hexadecimal. Raises ValueError for bad PEM."""
     return _load(certificate_pem).fingerprint(hashes.SHA256()).hex()[:32]
 
 
-def expired(certificate_pem: str, now: datetime) -> bool:
-    """Whether the certificate is past its end. ValueError for no certificate."""
+def is_expired(certificate_pem: str, now: datetime) -> bool:
+    """Whether the certificate has expired. Raises ValueError for bad PEM."""
     return now >= _load(certificate_pem).not_valid_after_utc
 
 
 def is_usable(pair: KeyPair) -> bool:
-    """Whether certificate and key can be read and belong together."""
+    """Whether certificate and key can be parsed and belong together."""
     try:
         key = serialization.load_pem_private_key(pair.key.encode(), password=None)
         public = _load(pair.certificate).public_key()
@@ -132,9 +132,9 @@ def covers_host(certificate_pem: str, host: str) -> bool:
 
 
 def http_secret(seed: bytes, project_uid: str) -> str:
-    """The `http.secret` of a project's registry, hexadecimal: stable for the project, unguessable without the seed.
+    """Derive the `http.secret` of a project's registry, hexadecimal.
 
-    Raises ValueError when either is missing, because every project would then get one and the same secret.
+    Raises ValueError when the seed or the uid is missing: all projects would get the same secret.
     """
     if len(seed) < SEED_BYTES or not project_uid:
         raise ValueError("the registry's secret needs the installation's seed (32 bytes) and the project's uid")
@@ -164,7 +164,7 @@ def _leaf(ca: KeyPair, common_name: str, now: datetime, extensions: tuple[x509.E
 def _builder(
     subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, now: datetime, end: datetime
 ) -> x509.CertificateBuilder:
-    """Common parts; valid a little before `now`, because clocks of nodes differ."""
+    """The common fields. The certificate is valid slightly before `now`, because the clocks of nodes differ."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

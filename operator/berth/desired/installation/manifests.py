@@ -1,6 +1,7 @@
-"""The installation's own keys: reads what is there, lets it be completed and renewed, writes it as manifests.
+"""The installation's key material: read it from Secrets, complete and renew it, build its manifests.
 
-People rotate by annotations on the Secrets; the rules stand in `desired/authority.py`. See docs/keys.md.
+Rotation is requested by annotations on the Secrets; the rules are in `desired/installation/authority.py`. See
+docs/keys.md.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.desired.installation import keys
-from berth.desired.installation.authority import Authority, FoundPair, Reach, Requests, complete_tls, complete_tokens
+from berth.desired.installation.authority import (
+    Authority,
+    FoundPair,
+    RotationRequests,
+    SuccessorRollout,
+    complete_tls,
+    complete_tokens,
+)
 from berth.desired.installation.keys import KeyPair
 from berth.desired.labels import NAME
 
@@ -31,36 +39,36 @@ _REQUESTS: Final = (
     names.ANNOTATION_ROTATE_AUTHORITY,
     names.ANNOTATION_FORGET_AUTHORITIES,
 )
-_DONE: Final = "-done"  # ends the annotation in which Berth notes the value that it has honoured
-_UNKNOWN_REACH: Final = Reach()
+_DONE: Final = "-done"  # suffix of the annotation with the last requested value that is done
+_UNKNOWN_ROLLOUT: Final = SuccessorRollout()
 
 
 @dataclass(frozen=True, slots=True)
 class FoundMaterial:
-    """What the cluster holds; None for what is missing or can not be read."""
+    """Key material as read from the cluster; None for a part that is missing or invalid."""
 
     token_ca: Authority | None = None
     token_leaf: KeyPair | None = None
     tls_ca: Authority | None = None
     tls_leaf: KeyPair | None = None
     seed: bytes | None = field(default=None, repr=False)
-    requests: Mapping[str, Requests] = field(default_factory=dict)  # by name of the Secret
+    requests: Mapping[str, RotationRequests] = field(default_factory=dict)  # by name of the Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Everything the installation needs. The TLS part is None when somebody else provides the gateway's certificate."""
+    """Complete key material. The TLS part is None when Berth does not create the gateway's certificate."""
 
     token_ca: Authority
     token_leaf: KeyPair
     seed: bytes = field(repr=False)
     tls_ca: Authority | None = None
     tls_leaf: KeyPair | None = None
-    requests: Mapping[str, Requests] = field(default_factory=dict)  # by name of the Secret
+    requests: Mapping[str, RotationRequests] = field(default_factory=dict)  # by name of the Secret
 
 
 def read_material(secrets_by_name: Mapping[str, Mapping[str, Any]]) -> FoundMaterial:
-    """Key material from the Secrets of Berth's namespace, as the API server returns them."""
+    """Read key material from the Secrets of Berth's namespace, as the API server returns them."""
     data = {name: _decode(secret.get("data") or {}) for name, secret in secrets_by_name.items()}
     seed = data.get(SEED, {}).get("seed", b"")
     return FoundMaterial(
@@ -74,31 +82,30 @@ def read_material(secrets_by_name: Mapping[str, Mapping[str, Any]]) -> FoundMate
 
 
 def complete_material(
-    found: FoundMaterial, host: str, now: datetime, *, generate_tls: bool, reach: Reach = _UNKNOWN_REACH
+    found: FoundMaterial, host: str, now: datetime, *, generate_tls: bool, rollout: SuccessorRollout = _UNKNOWN_ROLLOUT
 ) -> Material:
-    """Keeps what is good, makes what is missing, renews what is two thirds through its life or asked to be renewed.
+    """Keep valid keys, create missing ones, and renew keys on request or after two thirds of their life.
 
-    `reach` is about the successor of the token authority that was found; how far that of the TLS authority came,
-    nobody can know.
-    Call it only with what was really read: taking an unread Secret for a missing one would replace every key.
+    `rollout` is that of the token authority's successor in `found`. Call this only with Secrets that were really read:
+    an unread Secret would count as missing, and its keys would be replaced.
     """
     requests = dict(found.requests)
-    none = Requests()
+    none = RotationRequests()
     pair = FoundPair(found.token_ca, found.token_leaf, requests.get(TOKEN_CA, none), requests.get(TOKEN_SIGNING, none))
-    token = complete_tokens(pair, now, reach)
-    requests |= {TOKEN_CA: token.of_authority, TOKEN_SIGNING: token.of_leaf}
+    token = complete_tokens(pair, now, rollout)
+    requests |= {TOKEN_CA: token.authority_requests, TOKEN_SIGNING: token.leaf_requests}
     seed = found.seed or secrets.token_bytes(keys.SEED_BYTES)
-    material = Material(token.authority, token.leaf, seed, requests=_told(requests))
+    material = Material(token.authority, token.leaf, seed, requests=_non_empty(requests))
     if not generate_tls:
         return material
     pair = FoundPair(found.tls_ca, found.tls_leaf, requests.get(TLS_CA, none), requests.get(GATEWAY_TLS, none))
     tls = complete_tls(pair, host, now)
-    requests |= {TLS_CA: tls.of_authority, GATEWAY_TLS: tls.of_leaf}
-    return replace(material, tls_ca=tls.authority, tls_leaf=tls.leaf, requests=_told(requests))
+    requests |= {TLS_CA: tls.authority_requests, GATEWAY_TLS: tls.leaf_requests}
+    return replace(material, tls_ca=tls.authority, tls_leaf=tls.leaf, requests=_non_empty(requests))
 
 
 def desired_installation(material: Material, namespace: str, instance: str, version: str) -> tuple[dict[str, Any], ...]:
-    """The Secrets and the ConfigMap, authorities before what they signed."""
+    """The Secrets and the ConfigMap, authorities before their leaves."""
 
     def manifest(kind: str, name: str, **body: Any) -> dict[str, Any]:
         labels = _labels(instance, version)
@@ -112,10 +119,10 @@ def desired_installation(material: Material, namespace: str, instance: str, vers
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         return manifest("Secret", name, type=kind, data=encoded)
 
-    made = [
+    manifests = [
         secret(SEED, {"seed": material.seed}),
         secret(TOKEN_CA, _authority_data(material.token_ca)),
-        # With the authorities, so that replicas of access trust each other's tokens while a new leaf reaches them.
+        # With the authorities, so that replicas of access trust each other's tokens while a new leaf propagates.
         secret(
             TOKEN_SIGNING,
             {**_pair_data(material.token_leaf), "ca.crt": material.token_ca.bundle.encode()},
@@ -123,14 +130,14 @@ def desired_installation(material: Material, namespace: str, instance: str, vers
         ),
     ]
     if material.tls_ca and material.tls_leaf:
-        made.append(secret(TLS_CA, _authority_data(material.tls_ca)))
-        made.append(secret(GATEWAY_TLS, _pair_data(material.tls_leaf), "kubernetes.io/tls"))
-        made.append(manifest("ConfigMap", PUBLIC_CA, data={"ca.crt": material.tls_ca.bundle}))
-    return tuple(made)
+        manifests.append(secret(TLS_CA, _authority_data(material.tls_ca)))
+        manifests.append(secret(GATEWAY_TLS, _pair_data(material.tls_leaf), "kubernetes.io/tls"))
+        manifests.append(manifest("ConfigMap", PUBLIC_CA, data={"ca.crt": material.tls_ca.bundle}))
+    return tuple(manifests)
 
 
-def _told(requests: Mapping[str, Requests]) -> dict[str, Requests]:
-    return {name: found for name, found in requests.items() if found}
+def _non_empty(requests: Mapping[str, RotationRequests]) -> dict[str, RotationRequests]:
+    return {name: request for name, request in requests.items() if request}
 
 
 def _authority_data(authority: Authority) -> dict[str, bytes]:
@@ -147,10 +154,10 @@ def _pair_data(pair: KeyPair) -> dict[str, bytes]:
     return {"tls.crt": pair.certificate.encode(), "tls.key": pair.key.encode()}
 
 
-def _read_requests(secret: Mapping[str, Any]) -> Requests:
+def _read_requests(secret: Mapping[str, Any]) -> RotationRequests:
     annotations = (secret.get("metadata") or {}).get("annotations") or {}
-    return Requests(
-        asked={name: annotations[name] for name in _REQUESTS if name in annotations},
+    return RotationRequests(
+        requested={name: annotations[name] for name in _REQUESTS if name in annotations},
         done={name: annotations[f"{name}{_DONE}"] for name in _REQUESTS if f"{name}{_DONE}" in annotations},
     )
 
@@ -186,7 +193,7 @@ def _read_pair(data: Mapping[str, bytes], stem: str) -> KeyPair | None:
 
 
 def _decode(data: Mapping[str, str]) -> dict[str, bytes]:
-    """A Secret's data; an entry that is not base64 counts as missing."""
+    """Decode a Secret's data; an entry that is not base64 counts as missing."""
     decoded: dict[str, bytes] = {}
     for key, value in data.items():
         try:

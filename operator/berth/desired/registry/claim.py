@@ -1,4 +1,4 @@
-"""The claim that holds a project's bytes, and what keeps its volume when the claim goes."""
+"""The claim with a project's data, and the reclaim policy that keeps its volume."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 from berth.api import names
 from berth.api.project import Project
 from berth.desired.inputs import ProjectInputs
-from berth.desired.labels import child
+from berth.desired.labels import build_child
 from berth.desired.registry.resources import larger
 
 CLAIM_NAME: Final = names.REGISTRY_NAME
@@ -16,8 +16,8 @@ CLAIM_NAME: Final = names.REGISTRY_NAME
 def build_claim(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
     """The PersistentVolumeClaim `registry`.
 
-    It asks for the spec's size or for what the live claim asks for, whichever is larger: a smaller size is refused by
-    the API server, and the status says so; one refused child must not hold up the others.
+    It requests the larger of the spec's size and the live claim's: the API server refuses to shrink a claim, and that
+    must not block the other children. The status reports it.
     """
     storage = project.spec.storage.persistent_volume_claim
     spec: dict[str, Any] = {
@@ -27,13 +27,13 @@ def build_claim(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
     }
     if storage.storage_class_name is not None:
         spec["storageClassName"] = storage.storage_class_name
-    return child("v1", "PersistentVolumeClaim", CLAIM_NAME, project.project_id, "storage", inputs, spec=spec)
+    return build_child("v1", "PersistentVolumeClaim", CLAIM_NAME, project.project_id, "storage", inputs, spec=spec)
 
 
 def retained_volume(volume_name: str) -> dict[str, Any]:
-    """The one field that Berth owns of the volume behind a claim: it outlives the claim.
+    """The one field that Berth owns of a claim's volume: `Retain`, so that the volume outlives the claim.
 
-    Not a child of the project: it must never stand in an inventory, or pruning would remove the volume.
+    Not a child of the project: if it were in the inventory, pruning would delete the volume.
     """
     return {
         "apiVersion": "v1",

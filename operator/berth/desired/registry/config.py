@@ -21,10 +21,10 @@ DEBUG_PORT: Final = 5001
 ISSUER: Final = "berth"
 
 DRAIN_SECONDS: Final = 60
-"""How long running transfers may go on after SIGTERM; the pod's grace period is longer."""
+"""How long transfers may continue after SIGTERM; the pod's grace period is longer."""
 
 CATALOG_MAX_ENTRIES: Final = 1000
-"""Largest page of `_catalog`; a larger `n` is an error in Distribution, so the healing walk asks for no more."""
+"""Largest page of `_catalog`. Distribution refuses a larger `n`, so the registry walk requests this many."""
 
 
 def registry_config(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
@@ -34,44 +34,45 @@ def registry_config(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
         "log": {
             "level": "info",
             "formatter": "json",
-            # Lines in the format of Apache between lines of JSON; the JSON log has one for each response already.
+            # It writes Apache lines between the JSON lines, and the JSON log already has one for each response.
             "accesslog": {"disabled": True},
             "fields": {"service": "registry", "project": project_id},
         },
         "storage": _storage(),
         "http": {
             "addr": f":{names.REGISTRY_PORT}",
-            # The gateway makes a Location absolute again, with the host that the client used.
+            # The gateway makes a Location absolute, with the host that the client used.
             "relativeurls": True,
             "draintimeout": f"{DRAIN_SECONDS}s",
-            # One for all replicas and all restarts, or a resumed upload is refused.
+            # The same for all replicas and restarts, or a resumed upload is refused.
             "secret": inputs.http_secret,
-            # A port that no NetworkPolicy opens: it serves profiles and internal state.
+            # No NetworkPolicy opens this port: it serves profiles and internal state.
             "debug": {"addr": f":{DEBUG_PORT}", "prometheus": {"enabled": True, "path": "/metrics"}},
         },
         "auth": {"token": _token(project_id, inputs)},
         "health": {"storagedriver": {"enabled": True, "interval": "10s", "threshold": 3}},
         "catalog": {"maxentries": CATALOG_MAX_ENTRIES},
-        # What a manifest or index names must exist, or a pull of it fails later for somebody else.
+        # Everything that a manifest or index references must exist, or a later pull fails.
         "validation": {"manifests": {"indexes": {"platforms": "all"}}},
     }
 
 
 def _storage() -> dict[str, Any]:
-    """Storage on the claim. No descriptor cache: it answers for blobs that garbage collection has removed."""
+    """Storage on the claim. No descriptor cache: it still reports blobs that garbage collection has removed."""
     return {
         "filesystem": {"rootdirectory": DATA_DIR},
         "delete": {"enabled": True},
         "redirect": {"disable": True},
-        # All four keys: with one missing the registry does not start.
+        # All four keys are required: the registry does not start without one of them.
         "maintenance": {"uploadpurging": {"enabled": True, "age": "168h", "interval": "24h", "dryrun": False}},
     }
 
 
 def _token(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
-    """How tokens are verified. `autoredirect` is never written: it reflects a forged Host into the realm.
+    """Token verification. `autoredirect` is never set: it reflects a forged Host header in the realm.
 
-    The CA is trusted, not the key: each token brings its leaf (`x5c`), so the signing key rotates without a restart.
+    The registry trusts the CA, not the key: each token carries its leaf (`x5c`), so rotating the signing key needs no
+    restart.
     """
     return {
         "realm": f"https://{inputs.host}/token",
@@ -83,6 +84,6 @@ def _token(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
 
 
 def dump_config(config: dict[str, Any]) -> str:
-    """The configuration as YAML; the same data gives the same text."""
-    # libyaml's dumper: the pure one took most of the time of a reconciliation that changes nothing.
+    """The configuration as YAML. The same data gives the same text."""
+    # libyaml's dumper: the pure Python one took most of the time of a reconcile that changes nothing.
     return str(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False))

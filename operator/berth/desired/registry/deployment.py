@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.api.project import AccessMode, Project, RegistrySettings
-from berth.desired.inputs import ProjectInputs, StartedWith
-from berth.desired.labels import NAME, child, registry_selector
+from berth.desired.inputs import ProjectInputs, StartState
+from berth.desired.labels import NAME, build_child, registry_selector
 from berth.desired.registry.claim import CLAIM_NAME
 from berth.desired.registry.config import (
     CONFIG_DIR,
@@ -28,7 +28,7 @@ ANNOTATION_START_HASH: Final = f"{names.GROUP}/start-hash"
 ANNOTATION_AUTHORITIES: Final = f"{names.GROUP}/token-authorities"
 USER_ID: Final = 65532
 GRACE_SECONDS: Final = DRAIN_SECONDS + 15
-"""The kubelet's patience: the drain, and time to leave the Service's endpoints before it and to end after it."""
+"""The pod's grace period: the drain, plus time for leaving the Service's endpoints and for exiting."""
 
 _LEAVE_SECONDS = 5
 
@@ -48,45 +48,47 @@ def build_deployment(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
         },
         "spec": _pod(project.project_id, settings, inputs, shared=shared),
     }
-    template["metadata"]["annotations"] = _started_with(project.project_id, template, inputs)
+    template["metadata"]["annotations"] = _start_annotations(project.project_id, template, inputs)
     spec = {
-        "replicas": settings.replicas if inputs.running else 0,
+        "replicas": settings.replicas if inputs.is_running else 0,
         "revisionHistoryLimit": 2,
         "selector": {"matchLabels": registry_selector(project.project_id)},
         "strategy": _strategy(shared=shared),
         "template": template,
     }
-    made = child("apps/v1", "Deployment", names.REGISTRY_NAME, project.project_id, names.REGISTRY_NAME, inputs)
+    made = build_child("apps/v1", "Deployment", names.REGISTRY_NAME, project.project_id, names.REGISTRY_NAME, inputs)
     made["metadata"]["labels"][names.LABEL_VERSION] = inputs.registry_version
     return {**made, "spec": spec}
 
 
-def started_with(deployment: Mapping[str, Any] | None) -> StartedWith:
-    """What a live Deployment says that its pods were started with; nothing where there is none."""
+def read_start_state(deployment: Mapping[str, Any] | None) -> StartState:
+    """Read the start state from a live Deployment; empty when there is none."""
     template = (deployment or {}).get("spec", {}).get("template", {})
     annotations = template.get("metadata", {}).get("annotations") or {}
-    named = annotations.get(ANNOTATION_AUTHORITIES, "")
-    return StartedWith(annotations.get(ANNOTATION_START_HASH, ""), frozenset(named.split(",") if named else ()))
+    authorities = annotations.get(ANNOTATION_AUTHORITIES, "")
+    return StartState(
+        annotations.get(ANNOTATION_START_HASH, ""), frozenset(authorities.split(",") if authorities else ())
+    )
 
 
-def _started_with(project_id: str, template: Mapping[str, Any], inputs: ProjectInputs) -> dict[str, str]:
-    """The annotations of the pod template that say what the registry reads at its start, so that it restarts for it.
+def _start_annotations(project_id: str, template: Mapping[str, Any], inputs: ProjectInputs) -> dict[str, str]:
+    """Annotations of the pod template that restart the registry when its start configuration changes.
 
-    Only an authority that it can not do without is worth a restart: one that signs, or is to sign next, and was not
-    there when it started, and one that was and is trusted no more. Whatever else is new, it reads at its next start.
+    New authorities restart it only where it must: when it does not trust a required one, or trusts one that is no
+    longer trusted. It reads all others at its next start.
     """
     config = dump_config(registry_config(project_id, inputs))
-    # Safe to show: the configuration holds 256 bits of randomness, so it can not be guessed from the hash.
+    # The hash reveals nothing: the configuration contains 256 random bits.
     text = json.dumps([template, config], sort_keys=True)
-    present = hashlib.sha256(text.encode()).hexdigest()[:32]
-    known, started = inputs.token_authorities, inputs.started
-    enough = started.template == present and known.needed <= started.authorities <= known.trusted
-    authorities = started.authorities if enough else known.trusted
-    return {ANNOTATION_START_HASH: present, ANNOTATION_AUTHORITIES: ",".join(sorted(authorities))}
+    template_hash = hashlib.sha256(text.encode()).hexdigest()[:32]
+    known, live = inputs.token_authorities, inputs.start_state
+    is_current = live.template_hash == template_hash and known.required <= live.authorities <= known.trusted
+    authorities = live.authorities if is_current else known.trusted
+    return {ANNOTATION_START_HASH: template_hash, ANNOTATION_AUTHORITIES: ",".join(sorted(authorities))}
 
 
 def _strategy(*, shared: bool) -> dict[str, Any]:
-    """A claim for one node can not serve the old pod and the new one; a shared claim can, so no pull is refused."""
+    """A rolling update on a shared claim; a claim of one node cannot serve the old and the new pod together."""
     if shared:
         return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
     return {"type": "Recreate"}
@@ -95,7 +97,7 @@ def _strategy(*, shared: bool) -> dict[str, Any]:
 def _pod(project_id: str, settings: RegistrySettings, inputs: ProjectInputs, *, shared: bool) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "automountServiceAccountToken": False,
-        # A Service named `registry` would inject REGISTRY_* variables, which override the configuration.
+        # The Service `registry` would inject REGISTRY_* variables, which override the configuration.
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {
@@ -130,7 +132,7 @@ def _container(settings: RegistrySettings, inputs: ProjectInputs, *, shared: boo
         "image": inputs.registry_image,
         "imagePullPolicy": inputs.registry_pull_policy,
         "args": ["serve", f"{CONFIG_DIR}/{CONFIG_KEY}"],
-        # Without it the registry sends traces to a collector on localhost that is not there.
+        # Without it the registry sends traces to a collector on localhost that does not exist.
         "env": [{"name": "OTEL_TRACES_EXPORTER", "value": "none"}],
         "ports": [
             {"name": "registry", "containerPort": names.REGISTRY_PORT, "protocol": "TCP"},
@@ -143,7 +145,7 @@ def _container(settings: RegistrySettings, inputs: ProjectInputs, *, shared: boo
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        # The registry writes its last words to stderr; they become the message that the Project's status tells.
+        # The registry's last lines on stderr become its termination message, which the Project's status quotes.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "data", "mountPath": DATA_DIR},
@@ -156,14 +158,14 @@ def _container(settings: RegistrySettings, inputs: ProjectInputs, *, shared: boo
 
 
 def _probes() -> dict[str, Any]:
-    """`/` needs no token and answers 503 while the storage check fails; `/v2/` answers 401, a failure to the kubelet.
+    """Probes on `/`, which needs no token and responds 503 while the storage check fails (`/v2/` responds 401).
 
-    Liveness asks for the port alone: a restart mends no storage.
+    Liveness checks only the port: a restart repairs no storage.
     """
-    answers = {"httpGet": {"path": "/", "port": "registry"}}
+    http = {"httpGet": {"path": "/", "port": "registry"}}
     return {
-        "startupProbe": {**answers, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
-        "readinessProbe": {**answers, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2},
+        "startupProbe": {**http, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 120},
+        "readinessProbe": {**http, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {
             "tcpSocket": {"port": "registry"},
             "periodSeconds": 10,

@@ -1,4 +1,4 @@
-"""Who may reach a project's pods, and what they may reach (networking.k8s.io/v1)."""
+"""NetworkPolicies of a project's namespace (networking.k8s.io/v1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from berth.api import names
 from berth.desired.inputs import ProjectInputs
-from berth.desired.labels import NAME, child, registry_selector
+from berth.desired.labels import NAME, build_child, registry_selector
 
 CALLERS: Final = ("access", "catalog", "gateway", "operator")
 """Components of Berth that call registries: manifests, healing walk, blobs, write probe."""
@@ -16,13 +16,13 @@ _COMPONENT = "network"
 
 
 def build_default_deny(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
-    """Nothing in, nothing out, for every pod of the namespace."""
+    """Deny all traffic of every pod in the namespace."""
     spec = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    return child(_API, "NetworkPolicy", "default-deny", project_id, _COMPONENT, inputs, spec=spec)
+    return build_child(_API, "NetworkPolicy", "default-deny", project_id, _COMPONENT, inputs, spec=spec)
 
 
 def build_registry_policy(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
-    """Berth's processes in on the registry's port; DNS out, and nothing else: storage is a mounted claim."""
+    """Allow Berth's processes to the registry's port, and DNS from it; storage is a mounted claim."""
     spec = {
         "podSelector": {"matchLabels": registry_selector(project_id)},
         "policyTypes": ["Ingress", "Egress"],
@@ -31,11 +31,11 @@ def build_registry_policy(project_id: str, inputs: ProjectInputs) -> dict[str, A
         ],
         "egress": [{"to": [_dns()], "ports": [{"protocol": p, "port": 53} for p in ("UDP", "TCP")]}],
     }
-    return child(_API, "NetworkPolicy", names.REGISTRY_NAME, project_id, _COMPONENT, inputs, spec=spec)
+    return build_child(_API, "NetworkPolicy", names.REGISTRY_NAME, project_id, _COMPONENT, inputs, spec=spec)
 
 
 def _callers(berth_namespace: str) -> dict[str, Any]:
-    """Namespace and pod selector in one peer: both must hold."""
+    """Namespace and pod selector in one peer: both must match."""
     return {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": berth_namespace}},
         "podSelector": {

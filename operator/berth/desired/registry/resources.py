@@ -1,4 +1,4 @@
-"""Sizes and compute resources in the form in which the API server keeps them, so that equal ones compare equal.
+"""Sizes and compute resources in the API server's canonical form, so that equal ones compare equal.
 
 Source: k8s.io/apimachinery/pkg/api/resource, `Quantity.CanonicalizeBytes`.
 """
@@ -13,13 +13,13 @@ from berth.api.quantities import exact_quantity, format_quantity
 
 DEFAULT_REQUESTS: Final = {"cpu": "20m", "memory": "64Mi"}
 DEFAULT_LIMITS: Final = {"memory": "512Mi"}
-"""No limit on processor time: it would slow pushes down to save nothing."""
+"""No CPU limit: it would slow down pushes without any benefit."""
 
 _DECIMAL = ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "u"), (-9, "n"))
 
 
 def canonical_quantity(text: str) -> str:
-    """`1024Mi` -> `1Gi`, `0.5` -> `500m`, `1e3` -> `1k`. Raises ValueError for what Kubernetes does not accept."""
+    """`1024Mi` -> `1Gi`, `0.5` -> `500m`, `1e3` -> `1k`. Raises ValueError for an invalid quantity."""
     value = exact_quantity(text)
     if text.endswith("i"):
         return format_quantity(int(value.to_integral_value(rounding=ROUND_CEILING)))
@@ -32,20 +32,19 @@ def canonical_quantity(text: str) -> str:
 
 
 def larger(first: str, second: str) -> str:
-    """The larger of two quantities, canonical; an empty second one does not count."""
+    """The larger of two quantities, canonical. An empty second one is ignored."""
     if not second or exact_quantity(first) >= exact_quantity(second):
         return canonical_quantity(first)
     return canonical_quantity(second)
 
 
-def container_resources(wanted: Resources | None) -> dict[str, dict[str, str]]:
+def container_resources(resources: Resources | None) -> dict[str, dict[str, str]]:
     """Requests and limits of the registry container.
 
-    What the spec leaves out comes from the defaults, bent so that no request is above its limit: the API server
-    refuses such a pod, and the person wrote only one of the two.
+    Defaults fill what the spec omits, adjusted so that no request exceeds its limit: the API server refuses such a pod.
     """
-    requests = _written(wanted.requests if wanted else None)
-    limits = _written(wanted.limits if wanted else None)
+    requests = _specified(resources.requests if resources else None)
+    limits = _specified(resources.limits if resources else None)
     for name, default in DEFAULT_LIMITS.items():
         limits.setdefault(name, larger(default, requests.get(name, "")))
     for name, default in DEFAULT_REQUESTS.items():
@@ -59,7 +58,7 @@ def _at_most(default: str, limit: str | None) -> str:
     return default
 
 
-def _written(amounts: ComputeResources | None) -> dict[str, str]:
+def _specified(amounts: ComputeResources | None) -> dict[str, str]:
     if amounts is None:
         return {}
     pairs = (("cpu", amounts.cpu), ("memory", amounts.memory))

@@ -6,14 +6,14 @@ from typing import Any
 
 from berth.api import names
 from berth.desired.inputs import ProjectInputs
-from berth.desired.labels import child, registry_selector
+from berth.desired.labels import build_child, registry_selector
 
 
 def build_service(project_id: str, inputs: ProjectInputs) -> dict[str, Any]:
-    """The Service `registry`; its port is the one that `names.registry_host` gives."""
+    """The Service `registry`, on the port in `names.registry_host`."""
     spec = {
         "type": "ClusterIP",
         "selector": registry_selector(project_id),
         "ports": [{"name": "registry", "port": names.REGISTRY_PORT, "targetPort": "registry", "protocol": "TCP"}],
     }
-    return child("v1", "Service", names.REGISTRY_NAME, project_id, names.REGISTRY_NAME, inputs, spec=spec)
+    return build_child("v1", "Service", names.REGISTRY_NAME, project_id, names.REGISTRY_NAME, inputs, spec=spec)

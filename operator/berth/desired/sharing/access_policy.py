@@ -10,51 +10,53 @@ from berth.api.policy import PolicyRule, PolicyState, local_rules, project_rules
 from berth.api.project import Project
 from berth.api.repository import DockerRepository
 from berth.desired.inputs import ProjectInputs, RepositoryInputs
-from berth.desired.labels import child
+from berth.desired.labels import build_child
 
 _COMPONENT = "access"
 
 
 def build_project_policy(project: Project, inputs: ProjectInputs) -> dict[str, Any]:
-    """The policy `project`. Rules stay as they are in the trash, so that a restore brings back the exact sharing."""
+    """The policy `project`. The trash changes only its state, so that a restore brings back the exact sharing."""
     spec = {
         "project": project.project_id,
         "state": inputs.state.value,
-        **_told(project_rules(project, allow_public=inputs.allow_public, token_ends=inputs.pull_token_ends)),
+        **_rules_and_summary(
+            project_rules(project, allow_public=inputs.allow_public, token_ends=inputs.pull_token_ends)
+        ),
     }
-    return child(
+    return build_child(
         names.API_VERSION, "AccessPolicy", names.PROJECT_POLICY_NAME, project.project_id, _COMPONENT, inputs, spec=spec
     )
 
 
 def build_repository_policy(repository: DockerRepository, inputs: RepositoryInputs) -> dict[str, Any] | None:
-    """The policy of a repository with local sharing, else None: then the project's holds.
+    """The policy of a repository with local sharing, else None: then the project's applies.
 
-    Its state is the repository's own; that of the project stands in the project's policy, and the stricter one counts.
+    Its state is the repository's own. The project's state is in the project's policy; the stricter one wins.
     """
     rules = local_rules(repository, allow_public=inputs.allow_public)
-    if rules is None or not inputs.accepted:
+    if rules is None or not inputs.owns_path:
         return None
     trashed = repository.spec.trashed or inputs.deleted
     spec = {
         "project": inputs.project_id,
         "repository": repository.path,
         "state": (PolicyState.TRASHED if trashed else PolicyState.ACTIVE).value,
-        **_told(rules),
+        **_rules_and_summary(rules),
     }
     name = repository_policy_name(repository.metadata.name)
-    made = child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
-    made["metadata"]["labels"][names.LABEL_REPOSITORY] = repository_label(repository.metadata.name)
-    return made
+    policy = build_child(names.API_VERSION, "AccessPolicy", name, inputs.project_id, _COMPONENT, inputs, spec=spec)
+    policy["metadata"]["labels"][names.LABEL_REPOSITORY] = repository_label(repository.metadata.name)
+    return policy
 
 
 def repository_policy_name(object_name: str) -> str:
-    """The policy is named like its `DockerRepository`, unless that is the name of the project's own policy."""
+    """The name of its `DockerRepository`, unless that is the name of the project's own policy."""
     return _with_digest(object_name) if object_name == names.PROJECT_POLICY_NAME else object_name
 
 
 def repository_label(object_name: str) -> str:
-    """Value of the label `berth.dev/repository`: the object's name, shortened where a label can not hold it (63)."""
+    """Value of the label `berth.dev/repository`: the object's name, shortened to the 63 characters of a label."""
     return object_name if len(object_name) <= 63 else _with_digest(object_name)
 
 
@@ -63,5 +65,5 @@ def _with_digest(object_name: str) -> str:
     return f"{object_name[:52].rstrip('-._')}-{digest}"
 
 
-def _told(rules: tuple[PolicyRule, ...]) -> dict[str, Any]:
+def _rules_and_summary(rules: tuple[PolicyRule, ...]) -> dict[str, Any]:
     return {"summary": rules_summary(rules), "rules": [rule.to_dict() for rule in rules]}

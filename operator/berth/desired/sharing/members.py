@@ -1,4 +1,4 @@
-"""Who is a member in the cluster: sharing, resolved to Kubernetes identities."""
+"""Resolve sharing to Kubernetes identities."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from berth.api.team import RegistryTeam
 from berth.api.user import RegistryUser, UserType
 from berth.desired.inputs import Member, RbacSubjectKind
 
-CLUSTERS_OWN = "system:"
-"""How the names of the cluster's own groups begin (`system:masters`, `system:authenticated`). No identity provider
-gives these, so sharing with one of them shares with nobody."""
+SYSTEM_PREFIX = "system:"
+"""Prefix of Kubernetes' own groups (`system:masters`, `system:authenticated`). They belong to no identity provider, so
+sharing with one of them has no effect."""
 
 
 def members_by_level(
     sharing: Iterable[Share], users: Mapping[str, RegistryUser], teams: Mapping[str, RegistryTeam]
 ) -> dict[SharingLevel, tuple[Member, ...]]:
-    """The Kubernetes identities behind each level: of users and robots those of their `spec.kubernetes`, groups and
-    ServiceAccounts themselves, teams as their members.
+    """The Kubernetes identities of each level.
 
-    Disabled and unknown users give none. `AuthenticatedUsers` and `Public` give none either: they mean everybody with a
-    login to the registry or without one, and the cluster's `system:authenticated` is another set.
+    Users and robots have those of their `spec.kubernetes`, groups and ServiceAccounts are their own, teams have those
+    of their members. Disabled and unknown users have none. `AuthenticatedUsers` and `Public` have none: logins to the
+    registry differ from the cluster's `system:authenticated`.
     """
     found: dict[SharingLevel, set[Member]] = {}
     for share in sharing:
@@ -38,7 +38,7 @@ def _identities(
     elif kind == "ServiceAccount":
         namespace, _, account = name.partition("/")
         yield Member(RbacSubjectKind.SERVICE_ACCOUNT, account, namespace)
-    elif kind == "Group" and not name.startswith(CLUSTERS_OWN):
+    elif kind == "Group" and not name.startswith(SYSTEM_PREFIX):
         yield Member(RbacSubjectKind.GROUP, name)
     elif kind in ("User", "Robot") and name in users:
         user = users[name]
@@ -47,7 +47,7 @@ def _identities(
 
 
 def kubernetes_identities(user: RegistryUser) -> tuple[Member, ...]:
-    """The names under which the cluster knows a user."""
+    """The Kubernetes identities of a user."""
     identity = user.spec.kubernetes
     if identity is None:
         return ()

@@ -10,7 +10,7 @@ import structlog
 
 from berth.api import names
 from berth.desired.installation import keys
-from berth.desired.installation.authority import Reach
+from berth.desired.installation.authority import SuccessorRollout
 from berth.desired.installation.manifests import (
     SEED,
     TOKEN_CA,
@@ -20,7 +20,7 @@ from berth.desired.installation.manifests import (
     desired_installation,
 )
 from berth.desired.registry.config import CA_KEY
-from berth.desired.registry.deployment import started_with
+from berth.desired.registry.deployment import read_start_state
 from berth.desired.registry.secret import SECRET_NAME
 from berth.kube.apply import Change
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
@@ -40,9 +40,9 @@ async def reconcile_installation(context: Context) -> Outcome:
     """Make what is missing, renew what is due or asked for, keep everything else to the byte."""
     settings, now = context.settings, context.now()
     found = await _found(context)
-    reach = Reach(_everywhere(context, found), timedelta(seconds=settings.authority_overlap))
+    rollout = SuccessorRollout(_everywhere(context, found), timedelta(seconds=settings.authority_overlap))
     generate = settings.tls_mode == "Generated"
-    material = complete_material(found, settings.host, now, generate_tls=generate, reach=reach)
+    material = complete_material(found, settings.host, now, generate_tls=generate, rollout=rollout)
     desired = desired_installation(material, settings.namespace, settings.instance, context.version)
     applied = await context.applier.apply_all(desired)
     changed = {reference.name for reference, change in applied.changes if change is not Change.UNCHANGED}
@@ -84,7 +84,7 @@ def _reached(context: Context, project: Manifest, certificate: str) -> bool:
     if certificate.encode() not in base64.b64decode((secret.get("data") or {}).get(CA_KEY, "")):
         return False
     return (
-        keys.fingerprint(certificate) in started_with(deployment).authorities
+        keys.fingerprint(certificate) in read_start_state(deployment).authorities
         and rollout.observed_generation >= rollout.generation
         and rollout.current == rollout.updated == rollout.replicas
     )

@@ -108,7 +108,7 @@ async def _tell(
         project_state=children.project_state(project),
         claimed_by=claimed_by,
         policy_state=_own_policy_state(context, repository, namespace),
-        people=observe_people(
+        subjects=observe_people(
             sharing_subjects(repository.spec.local_sharing or ()), caches, public_allowed=context.settings.allow_public
         ),
         failure=failure,

@@ -24,7 +24,7 @@ from berth.reconcile.observe.subjects import observe_people, observe_user, user_
 from berth.reconcile.outcome import NEEDS_PERSON, STALLED_RESYNC_SECONDS, Done, Outcome, Stalled, seconds_until, sooner
 from berth.reconcile.write.status import is_true
 from berth.status.certification import compute_certification_status
-from berth.status.observed import CertificationObservation, ObservedPeople, TokenObservation, UserObservation
+from berth.status.observed import CertificationObservation, ObservedSubjects, TokenObservation, UserObservation
 from berth.status.team import compute_team_status
 from berth.status.token import compute_token_status
 from berth.status.user import compute_user_status, next_change
@@ -65,7 +65,7 @@ def _observe_user(context: Context, user: RegistryUser) -> UserObservation:
     )
 
 
-def _observe_team(context: Context, team: RegistryTeam) -> ObservedPeople:
+def _observe_team(context: Context, team: RegistryTeam) -> ObservedSubjects:
     members = ((member.kind.value, member.name) for member in team.spec.members)
     return observe_people(members, context.caches, public_allowed=context.settings.allow_public)
 
@@ -77,7 +77,7 @@ def _observe_token(context: Context, token: AccessToken) -> TokenObservation:
     return TokenObservation(
         owner_exists=user is not None,
         owner_disabled=user is not None and user.disabled,
-        same_as=first if first != name else "",
+        duplicate_of=first if first != name else "",
     )
 
 

@@ -195,7 +195,7 @@ def observe_password(user: RegistryUser, caches: Caches, namespace: str) -> Obse
     """What stands where the user's password reference points to; the hash itself goes no further than here."""
     reference = user.spec.password_secret_ref
     if reference is None:
-        return ObservedPassword.NOT_ASKED
+        return ObservedPassword.NOT_REFERENCED
     secret = caches.live(SECRETS, (namespace, reference.name))
     if secret is None:
         return ObservedPassword.SECRET_MISSING
@@ -220,7 +220,7 @@ def _observe_container(status: Mapping[str, Any]) -> ObservedContainer:
         image=status.get("image", ""),
         ready=bool(status.get("ready")),
         restarts=status.get("restartCount", 0),
-        waiting=waiting.get("reason", ""),
+        waiting_reason=waiting.get("reason", ""),
         waiting_message=waiting.get("message", ""),
         last_exit_code=ended.get("exitCode"),
         last_reason=ended.get("reason", ""),
@@ -262,4 +262,4 @@ def first_failure(changes: ChangeSet) -> ApplyFailure | None:
         return None
     refusal = changes.refusals[0]
     kind, name = refusal.reference.kind, refusal.reference.name
-    return ApplyFailure(kind, name, refusal.error.sentence, permanent=isinstance(refusal.error, InvalidError))
+    return ApplyFailure(kind, name, refusal.error.sentence, is_permanent=isinstance(refusal.error, InvalidError))

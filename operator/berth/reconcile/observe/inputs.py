@@ -13,9 +13,9 @@ from berth.desired.installation.authority import Authority
 from berth.desired.installation.keys import http_secret
 from berth.desired.installation.manifests import SEED, TOKEN_CA, FoundMaterial, read_material
 from berth.desired.registry.claim import CLAIM_NAME
-from berth.desired.registry.deployment import started_with
+from berth.desired.registry.deployment import read_start_state
 from berth.desired.sharing.members import members_by_level
-from berth.desired.sharing.pull_secret import made_by_berth, read_pull_token
+from berth.desired.sharing.pull_secret import is_made_by_berth, read_pull_token
 from berth.kube.resources import ACCESS_TOKENS, DEPLOYMENTS, PERSISTENT_VOLUME_CLAIMS, SECRETS
 from berth.reconcile.observe.subjects import named_teams, named_users
 from berth.reconcile.watch.caches import Caches
@@ -77,7 +77,7 @@ def project_inputs(
         registry_image=settings.registry_image,
         registry_version=settings.registry_version,
         registry_pull_policy=settings.registry_pull_policy,
-        token_authorities=keys.authority.for_registries,
+        token_authorities=keys.authority.token_authorities,
         http_secret=http_secret(keys.seed, project.metadata.uid),
         host=settings.host,
         berth_namespace=settings.namespace,
@@ -90,7 +90,7 @@ def project_inputs(
         suspended=project.spec.suspend,
         deleted=project.metadata.being_deleted,
         allow_public=settings.allow_public,
-        started=started_with(caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))),
+        start_state=read_start_state(caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))),
         pull_token_ends=_pull_token_ends(project.project_id, caches),
         claim_request=requested,
         berth_version=version,
@@ -101,7 +101,7 @@ def _pull_token_ends(project_id: str, caches: Caches) -> Mapping[str, datetime]:
     """By robot of a pull secret: the end of its newest token."""
     ends: dict[str, datetime] = {}
     for live in caches.of_project(ACCESS_TOKENS, project_id).values():
-        token = read_pull_token(live) if made_by_berth(live) else None
+        token = read_pull_token(live) if is_made_by_berth(live) else None
         if token is not None:
             robot = live["spec"]["owner"]["name"]
             ends[robot] = max(token.expires_at, ends.get(robot, token.expires_at))

@@ -52,10 +52,10 @@ async def observe_project(
         probe=_probe(context, project, pods),
         access=ObservedAccess(
             policy_state=children.policy_state(caches, name, names.PROJECT_POLICY_NAME) if policy_written else None,
-            signing_ready=keys_ready,
-            serves=serves(caches.access_pods()),
+            signing_keys_ready=keys_ready,
+            is_serving=serves(caches.access_pods()),
         ),
-        people=observe_people(
+        subjects=observe_people(
             sharing_subjects(project.spec.sharing), caches, public_allowed=context.settings.allow_public
         ),
         pull_secrets=pull_secrets,

@@ -13,7 +13,7 @@ from berth.api.user import RegistryUser, UserType
 from berth.kube.resources import CERTIFICATIONS, REGISTRY_TEAMS, REGISTRY_USERS, Resource
 from berth.reconcile.observe.decode import DecodeError, ModelT, decode
 from berth.reconcile.watch.caches import Caches
-from berth.status.observed import ObservedCertification, ObservedPeople, ObservedUser
+from berth.status.observed import ObservedCertification, ObservedSubjects, ObservedUser
 
 _OF_USERS: Final = frozenset({"User", "Robot"})
 
@@ -31,12 +31,12 @@ def named_users(sharing: Iterable[Share], teams: Mapping[str, RegistryTeam], cac
     return _found(RegistryUser, REGISTRY_USERS, {name for kind, name in named if kind in _OF_USERS and name}, caches)
 
 
-def observe_people(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> ObservedPeople:
+def observe_people(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> ObservedSubjects:
     """Of the users and teams among these subjects (kind and name) those that exist."""
     wanted = tuple(subjects)
     users = _found(RegistryUser, REGISTRY_USERS, {name for kind, name in wanted if kind in _OF_USERS}, caches)
     teams = _found(RegistryTeam, REGISTRY_TEAMS, {name for kind, name in wanted if kind == "Team"}, caches)
-    return ObservedPeople(
+    return ObservedSubjects(
         users={
             name: ObservedUser(user.spec.type is UserType.ROBOT, user.spec.disabled) for name, user in users.items()
         },
@@ -53,7 +53,7 @@ def sharing_subjects(sharing: Iterable[Share]) -> tuple[tuple[str, str], ...]:
 def observe_user(kind: str, name: str, caches: Caches) -> ObservedUser | None:
     """The RegistryUser of that name, if it is of that type."""
     user = observe_people([(kind, name)], caches, public_allowed=False).users.get(name)
-    return user if user is not None and user.robot is (kind == "Robot") else None
+    return user if user is not None and user.is_robot is (kind == "Robot") else None
 
 
 def user_certifications(

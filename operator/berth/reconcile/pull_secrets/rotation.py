@@ -16,9 +16,9 @@ from berth.desired.sharing.pull_secret import (
     RotationPlan,
     build_pull_secret,
     build_token,
-    held_token,
-    made_by_berth,
+    is_made_by_berth,
     plan_rotation,
+    read_pull_secret_token,
     read_pull_token,
 )
 from berth.kube.apply import Applier
@@ -67,7 +67,9 @@ class Rotation:
         """The AccessTokens of a target's robot that Berth created."""
         found = self._caches.of_project(ACCESS_TOKENS, target.project_id).values()
         return [
-            live for live in found if made_by_berth(live) and live["spec"].get("owner", {}).get("name") == target.robot
+            live
+            for live in found
+            if is_made_by_berth(live) and live["spec"].get("owner", {}).get("name") == target.robot
         ]
 
     def plan(self, target: PullTarget, request: str, held: str | None = None) -> RotationPlan:
@@ -87,7 +89,7 @@ class Rotation:
 
     async def ensure(self, target: PullTarget, secret: Manifest | None, request: str) -> None:
         """Make the Secret hold the current token, or a new one when there is no current one."""
-        held = held_token(secret, target) if secret is not None else ""
+        held = read_pull_secret_token(secret, target) if secret is not None else ""
         plan = self.plan(target, request, token_sha256(held) if held else "")
         if plan.current is None:
             await self._rotate(target, plan.next_number, request)

@@ -21,7 +21,7 @@ import structlog
 from berth.api import names
 from berth.api.conditions import ConditionReason
 from berth.api.project import InventoryEntry, Project, PullSecretStatus
-from berth.desired.sharing.pull_secret import PullTarget, RotationPlan, build_robot, made_by_berth, target_of
+from berth.desired.sharing.pull_secret import PullTarget, RotationPlan, build_robot, is_made_by_berth, read_target
 from berth.kube.apply import Applier, Reference
 from berth.kube.client import KubeClient
 from berth.kube.errors import ForbiddenError, InvalidError, NotFoundError
@@ -29,7 +29,7 @@ from berth.kube.resources import ACCESS_TOKENS, NAMESPACES, REGISTRY_USERS, SECR
 from berth.reconcile.pull_secrets.rotation import Labels, Rotation
 from berth.reconcile.watch.caches import Caches
 from berth.settings import OperatorSettings
-from berth.status.pull_secret import tell_absent, tell_consent_missing, tell_refused, tell_served
+from berth.status.pull_secret import absent_status, consent_missing_status, refused_status, served_status
 
 SERVED_CHECK_SECONDS: Final = 600.0  # between two checks of a Secret that is as desired
 REFUSED_CHECK_SECONDS: Final = 30.0  # after a namespace was not served: a watch covers one form of consent only
@@ -97,7 +97,7 @@ class PullSecrets:
 
     async def serve(self, project: Project) -> Served:
         """Make the pull secrets of a project as its spec says; sends requests only for what is due."""
-        targets = [PullTarget.of(project, entry) for entry in project.spec.pull_secrets]
+        targets = [PullTarget.from_entry(project, entry) for entry in project.spec.pull_secrets]
         await self._withdraw_others(project.project_id, frozenset(target.namespace for target in targets))
         request = project.metadata.annotations.get(names.ANNOTATION_ROTATE_PULL_SECRETS, "")
         statuses: list[PullSecretStatus] = []
@@ -123,7 +123,7 @@ class PullSecrets:
         space = self._caches.live(NAMESPACES, ("", target.namespace))
         if space is None or "deletionTimestamp" in space["metadata"]:
             await self._withdraw(target)
-            return tell_absent(target.namespace, terminating=space is not None), REFUSED_CHECK_SECONDS
+            return absent_status(target.namespace, terminating=space is not None), REFUSED_CHECK_SECONDS
         plan = self._rotation.plan(target, request)
         await self._rotation.delete_tokens(plan.remove)
         key, now = (target.project_id, target.namespace), self._clock()
@@ -158,11 +158,11 @@ class PullSecrets:
             return self._without_consent(target)
         except (InvalidError, NotFoundError) as error:
             reason, sentence = ConditionReason.APPLY_REFUSED, error.sentence
-        return tell_refused(target.namespace, reason, sentence)
+        return refused_status(target.namespace, reason, sentence)
 
     async def _apply(self, target: PullTarget, request: str) -> PullSecretStatus:
         secret = await self._read_secret(target)
-        if secret is not None and not made_by_berth(secret):
+        if secret is not None and not is_made_by_berth(secret):
             raise _RefusedError(
                 ConditionReason.NAME_TAKEN,
                 f"Secret {target.secret} in namespace {target.namespace} exists and is not Berth's: remove it.",
@@ -177,7 +177,7 @@ class PullSecrets:
         ]
         current = self._rotation.plan(target, request).current
         rotated_at = current.created if current else None
-        return tell_served(target.namespace, target.secret, rotated_at=rotated_at, missing=missing)
+        return served_status(target.namespace, target.secret, rotated_at=rotated_at, missing=missing)
 
     async def _read_secret(self, target: PullTarget) -> Manifest | None:
         """The Secret. Where it may no longer be read, the token in it is revoked."""
@@ -193,7 +193,7 @@ class PullSecrets:
         live = self._caches.live(REGISTRY_USERS, ("", target.robot))
         if live is None:
             return None
-        found = target_of(live)
+        found = read_target(live)
         if found is None or (found.project_id, found.namespace) != (target.project_id, target.namespace):
             raise _RefusedError(
                 ConditionReason.NAME_TAKEN,
@@ -225,11 +225,11 @@ class PullSecrets:
     async def _withdraw_others(self, project_id: str, wanted: frozenset[str]) -> None:
         """Remove everything from namespaces that the spec no longer names."""
         for live in list(self._caches.of_project(REGISTRY_USERS, project_id).values()):
-            target = target_of(live)
+            target = read_target(live)
             if target is not None and target.namespace not in wanted:
                 await self._withdraw(target)
         for live in list(self._caches.of_project(ACCESS_TOKENS, project_id).values()):
-            if made_by_berth(live) and live["metadata"]["labels"].get(names.LABEL_PULL_NAMESPACE) not in wanted:
+            if is_made_by_berth(live) and live["metadata"]["labels"].get(names.LABEL_PULL_NAMESPACE) not in wanted:
                 await self._rotation.delete_tokens([live["metadata"]["name"]])
         for key in [key for key in self._checks if key[0] == project_id and key[1] not in wanted]:
             del self._checks[key]
@@ -238,7 +238,7 @@ class PullSecrets:
         """Revoke, clean up, and delete the robot last: it is the record of what is left to clean up."""
         await self._rotation.revoke(target)
         live = self._caches.live(REGISTRY_USERS, ("", target.robot))
-        made_for = target_of(live) if live else None
+        made_for = read_target(live) if live else None
         if live is None or made_for is None:
             return
         try:
@@ -255,7 +255,7 @@ class PullSecrets:
     async def _clean(self, target: PullTarget) -> None:
         """The Secret first: a Role of the namespace's own may give the right to that and to no ServiceAccount."""
         secret = await self._client.get(SECRETS, target.secret, target.namespace)
-        if secret is not None and made_by_berth(secret):
+        if secret is not None and is_made_by_berth(secret):
             await self._client.delete(SECRETS, target.secret, target.namespace, uid=secret["metadata"]["uid"])
         for account in target.service_accounts:
             await self._set_pull_secret(target, account, wanted=False)
@@ -263,12 +263,12 @@ class PullSecrets:
     def _without_consent(self, target: PullTarget) -> PullSecretStatus:
         """A robot without tokens means that the namespace agreed before, so its Secret may still exist."""
         settings, robot = self._settings, self._caches.live(REGISTRY_USERS, ("", target.robot))
-        return tell_consent_missing(
+        return consent_missing_status(
             target.namespace,
             target.secret,
             cluster_role=settings.pull_secret_cluster_role,
             account=f"{settings.namespace}:{settings.service_account}",
-            left=robot is not None and target_of(robot) is not None and not self._rotation.tokens(target),
+            left=robot is not None and read_target(robot) is not None and not self._rotation.tokens(target),
         )
 
     def _inventory(self, project_id: str, statuses: Iterable[PullSecretStatus]) -> tuple[InventoryEntry, ...]:
@@ -276,7 +276,7 @@ class PullSecrets:
             Reference.of(live)
             for resource in (REGISTRY_USERS, ACCESS_TOKENS)
             for live in self._caches.of_project(resource, project_id).values()
-            if made_by_berth(live)
+            if is_made_by_berth(live)
         ]
         name = names.pull_secret_name(project_id)
         made += [Reference(SECRETS, SECRETS.kind, status.namespace, name) for status in statuses if status.secret_name]

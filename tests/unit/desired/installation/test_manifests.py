@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from berth.desired.installation import keys
-from berth.desired.installation.authority import Authority, Reach
+from berth.desired.installation.authority import Authority, SuccessorRollout
 from berth.desired.installation.manifests import (
     FoundMaterial,
     Material,
@@ -27,7 +27,7 @@ ROTATE_KEY, ROTATE_CA, FORGET = (
     "berth.dev/rotate-authority",
     "berth.dev/forget-authorities",
 )
-EVERYWHERE = Reach(everywhere=True, overlap=timedelta(0))
+EVERYWHERE = SuccessorRollout(is_complete=True, overlap=timedelta(0))
 
 
 def completed(found: FoundMaterial, now: datetime = NOW, host: str = HOST, *, tls: bool = True) -> Material:
@@ -51,7 +51,7 @@ def standby_of(material: Material) -> keys.KeyPair:
 def rotated(material: Material, now: datetime, value: str = "1") -> Material:
     """As it is when somebody asked for a new token authority that every registry runs with."""
     found = asked(material, "berth-token-ca", ROTATE_CA, value)
-    return complete_material(found, HOST, now, generate_tls=True, reach=EVERYWHERE)
+    return complete_material(found, HOST, now, generate_tls=True, rollout=EVERYWHERE)
 
 
 def written(material: Material) -> tuple[dict[str, Any], ...]:
@@ -157,7 +157,7 @@ def test_an_authority_changes_without_a_moment_in_which_a_leaf_is_not_trusted(fr
         material = completed(found_again(material), now, tls=False)
         trusted = [keys.KeyPair(pem, "") for pem in keys.split_bundle(known_bundle)]
         assert any(keys.is_issued_by(material.token_leaf.certificate, each) for each in trusted), now
-        assert not keys.expired(material.token_leaf.certificate, now)
+        assert not keys.is_expired(material.token_leaf.certificate, now)
         if material.token_ca.current.certificate != authorities[-1]:
             authorities.append(material.token_ca.current.certificate)
         known_bundle = material.token_ca.bundle
@@ -167,8 +167,8 @@ def test_an_authority_changes_without_a_moment_in_which_a_leaf_is_not_trusted(fr
 def test_a_successor_stands_in_every_bundle_and_signs_nothing(fresh: Material) -> None:
     standby = standby_of(fresh)
     assert standby.certificate in fresh.token_ca.bundle
-    assert standby.certificate in fresh.token_ca.for_registries.bundle
-    assert fresh.token_ca.for_registries.needed == {keys.fingerprint(fresh.token_ca.current.certificate)}
+    assert standby.certificate in fresh.token_ca.token_authorities.bundle
+    assert fresh.token_ca.token_authorities.required == {keys.fingerprint(fresh.token_ca.current.certificate)}
     assert not keys.is_issued_by(fresh.token_leaf.certificate, standby)
     months_later = completed(replace(found_again(fresh), token_leaf=None), NOW + timedelta(days=200))
     assert months_later.token_ca == fresh.token_ca
@@ -193,7 +193,7 @@ def test_a_successor_that_can_not_be_read_is_replaced_and_stays_trusted_as_long_
     after = completed(read_material(secrets), SOON)
     assert after.token_ca.current == fresh.token_ca.current
     assert standby_of(after) != standby_of(fresh)
-    assert fresh.token_ca.for_registries.trusted < after.token_ca.for_registries.trusted
+    assert fresh.token_ca.token_authorities.trusted < after.token_ca.token_authorities.trusted
 
 
 def test_the_successor_begins_to_sign_by_itself_when_the_authority_is_two_thirds_through_its_life(
@@ -206,7 +206,7 @@ def test_the_successor_begins_to_sign_by_itself_when_the_authority_is_two_thirds
     assert waiting.token_ca.current == fresh.token_ca.current
     assert waiting.token_ca.due_since == due
     assert completed(found_again(waiting), due + timedelta(hours=23)).token_ca == waiting.token_ca
-    changed = complete_material(found_again(waiting), HOST, due, generate_tls=False, reach=EVERYWHERE)
+    changed = complete_material(found_again(waiting), HOST, due, generate_tls=False, rollout=EVERYWHERE)
     assert changed.token_ca.current == standby_of(fresh)
     assert changed.token_ca.due_since is None
 
@@ -214,10 +214,10 @@ def test_the_successor_begins_to_sign_by_itself_when_the_authority_is_two_thirds
 def test_a_successor_that_stood_by_is_not_due_when_it_begins_to_sign(fresh: Material) -> None:
     """It was made with its predecessor, which was two thirds through its life when it was replaced."""
     due = NOW + timedelta(days=2500)
-    changed = complete_material(found_again(fresh), HOST, due, generate_tls=False, reach=EVERYWHERE)
+    changed = complete_material(found_again(fresh), HOST, due, generate_tls=False, rollout=EVERYWHERE)
     assert changed.token_ca.current == standby_of(fresh)
     later = due + timedelta(days=2300)
-    again = complete_material(found_again(changed), HOST, later, generate_tls=False, reach=EVERYWHERE)
+    again = complete_material(found_again(changed), HOST, later, generate_tls=False, rollout=EVERYWHERE)
     assert again.token_ca.current == changed.token_ca.current
 
 
@@ -271,8 +271,10 @@ def test_an_authority_that_is_asked_for_signs_at_once_where_it_is_known_and_anot
     assert keys.is_issued_by(changed.token_leaf.certificate, standby_of(fresh))
     assert standby_of(changed) not in (standby_of(fresh), fresh.token_ca.current)
     assert standby_of(changed).certificate in changed.token_ca.bundle
-    assert fresh.token_ca.for_registries.trusted < changed.token_ca.for_registries.trusted
-    assert changed.token_ca.for_registries.needed < fresh.token_ca.for_registries.trusted, "no registry has to restart"
+    assert fresh.token_ca.token_authorities.trusted < changed.token_ca.token_authorities.trusted
+    assert changed.token_ca.token_authorities.required < fresh.token_ca.token_authorities.trusted, (
+        "no registry has to restart"
+    )
     assert changed.token_ca.due_since is None
 
 
@@ -290,34 +292,34 @@ def test_an_authority_that_is_asked_for_waits_until_it_is_known_and_registries_n
     asked_for = waiting(fresh)
     assert asked_for.token_ca == replace(fresh.token_ca, due_since=NOW)
     assert asked_for.token_leaf == fresh.token_leaf
-    assert asked_for.requests["berth-token-ca"].open(ROTATE_CA), "it is done when it signs"
+    assert asked_for.requests["berth-token-ca"].is_pending(ROTATE_CA), "it is done when it signs"
     assert found_again(asked_for).token_ca == asked_for.token_ca
-    told, before = asked_for.token_ca.for_registries, fresh.token_ca.for_registries
-    assert told == replace(before, needed=before.trusted)
+    told, before = asked_for.token_ca.token_authorities, fresh.token_ca.token_authorities
+    assert told == replace(before, required=before.trusted)
     again = completed(asked(asked_for, "berth-token-ca", ROTATE_CA, "1"), SOON)
     assert written(again) == written(completed(found_again(asked_for), NOW))
 
 
 @pytest.mark.parametrize(
-    ("reach", "after", "signs"),
+    ("rollout", "after", "signs"),
     [
-        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(hours=1), False),
-        (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=4), False),
-        (Reach(everywhere=True, overlap=timedelta(minutes=5)), timedelta(minutes=5), True),
-        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(hours=23), False),
-        (Reach(everywhere=False, overlap=timedelta(minutes=5)), timedelta(days=1), True),
+        (SuccessorRollout(is_complete=False, overlap=timedelta(minutes=5)), timedelta(hours=1), False),
+        (SuccessorRollout(is_complete=True, overlap=timedelta(minutes=5)), timedelta(minutes=4), False),
+        (SuccessorRollout(is_complete=True, overlap=timedelta(minutes=5)), timedelta(minutes=5), True),
+        (SuccessorRollout(is_complete=False, overlap=timedelta(minutes=5)), timedelta(hours=23), False),
+        (SuccessorRollout(is_complete=False, overlap=timedelta(minutes=5)), timedelta(days=1), True),
     ],
 )
 def test_it_signs_when_every_registry_trusts_it_and_replicas_had_time_or_after_a_day(
-    fresh: Material, reach: Reach, after: timedelta, signs: bool
+    fresh: Material, rollout: SuccessorRollout, after: timedelta, signs: bool
 ) -> None:
     found = asked(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
-    later = complete_material(found, HOST, NOW + after, generate_tls=True, reach=reach)
+    later = complete_material(found, HOST, NOW + after, generate_tls=True, rollout=rollout)
     assert (later.token_ca.current == standby_of(fresh)) is signs
     assert keys.is_issued_by(later.token_leaf.certificate, later.token_ca.current)
     assert fresh.token_ca.current.certificate in later.token_ca.bundle
     assert (later.token_ca.due_since is None) is signs
-    assert later.requests["berth-token-ca"].open(ROTATE_CA) is not signs
+    assert later.requests["berth-token-ca"].is_pending(ROTATE_CA) is not signs
 
 
 def test_the_day_begins_with_the_request_and_not_when_the_successor_began_to_stand_by(fresh: Material) -> None:
@@ -344,14 +346,14 @@ def test_former_authorities_are_forgotten_when_somebody_asks_for_it_and_the_succ
     forgotten = completed(asked(changed, "berth-token-ca", FORGET, "1"), SOON)
     assert forgotten.token_ca == replace(changed.token_ca, retired=())
     assert forgotten.token_leaf == changed.token_leaf
-    assert fresh.token_ca.current.certificate not in forgotten.token_ca.for_registries.bundle
+    assert fresh.token_ca.current.certificate not in forgotten.token_ca.token_authorities.bundle
 
 
 def test_nothing_is_forgotten_while_a_successor_is_about_to_sign(fresh: Material) -> None:
     about_to = completed(asked(rotated(fresh, NOW), "berth-token-ca", ROTATE_CA, "2"), NOW)
     later = completed(asked(about_to, "berth-token-ca", FORGET, "1"), SOON)
     assert later.token_ca == about_to.token_ca
-    assert later.requests["berth-token-ca"].open(FORGET)
+    assert later.requests["berth-token-ca"].is_pending(FORGET)
 
 
 def test_the_authority_of_the_gateway_is_announced_for_a_day(fresh: Material) -> None:

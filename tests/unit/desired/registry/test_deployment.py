@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from berth.desired.inputs import ProjectInputs, TokenAuthorities
-from berth.desired.registry.deployment import build_deployment, started_with
+from berth.desired.registry.deployment import build_deployment, read_start_state
 from berth.desired.registry.resources import canonical_quantity, container_resources
 from berth.desired.registry.service import build_service
 from tests.kit.desired.samples import authorities, inputs, project
@@ -59,17 +59,17 @@ AT_FIRST = authorities("a", standby="b")
 def later(known: TokenAuthorities, **changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pod template of a registry that was started with the first authorities, and the one when these are known."""
     live = build_deployment(project(), inputs(token_authorities=AT_FIRST))
-    given = inputs(token_authorities=known, started=started_with(live), **changed)
+    given = inputs(token_authorities=known, start_state=read_start_state(live), **changed)
     return live["spec"]["template"], build_deployment(project(), given)["spec"]["template"]
 
 
 def authorities_in(template: dict[str, Any]) -> set[str]:
-    return set(started_with({"spec": {"template": template}}).authorities)
+    return set(read_start_state({"spec": {"template": template}}).authorities)
 
 
 def test_a_registry_starts_with_every_authority_the_one_that_stands_by_too() -> None:
     assert authorities_in(spec_of(inputs(token_authorities=authorities("a", standby="b")))["template"]) == {"a", "b"}
-    assert started_with(None).authorities == frozenset()
+    assert read_start_state(None).authorities == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_whatever_else_restarts_a_registry_makes_it_read_all_authorities() -> No
 def test_a_deployment_of_an_earlier_version_is_started_with_all_authorities() -> None:
     live = build_deployment(project(), inputs())
     live["spec"]["template"]["metadata"]["annotations"] = {"berth.dev/config-hash": "5e" * 16}
-    after = build_deployment(project(), inputs(token_authorities=AT_FIRST, started=started_with(live)))
+    after = build_deployment(project(), inputs(token_authorities=AT_FIRST, start_state=read_start_state(live)))
     assert authorities_in(after["spec"]["template"]) == {"a", "b"}
 
 

@@ -22,10 +22,10 @@ from berth.desired.sharing.pull_secret import (
     build_pull_secret,
     build_robot,
     build_token,
-    held_token,
     plan_rotation,
+    read_pull_secret_token,
     read_pull_token,
-    target_of,
+    read_target,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -124,24 +124,24 @@ def test_a_robot_tells_what_it_was_made_for() -> None:
     assert "disabled" not in made["spec"]
     applied = {**made, "metadata": {**made["metadata"]}}
     applied["metadata"]["annotations"] = {**made["metadata"]["annotations"], names.ANNOTATION_DESIRED_HASH: "x"}
-    assert target_of(applied) == TARGET
-    assert target_of(made) is None, "without Berth's own mark it is somebody else's"
+    assert read_target(applied) == TARGET
+    assert read_target(made) is None, "without Berth's own mark it is somebody else's"
     renamed = {**applied, "metadata": {**applied["metadata"], "name": "curator"}}
-    assert target_of(renamed) is None
+    assert read_target(renamed) is None
 
 
 def test_the_secret_gives_its_token_back_and_serves_the_address_of_the_project() -> None:
     made = build_pull_secret(TARGET, "images.example.org:8443", "berth_secret", Labels())
     config = json.loads(base64.b64decode(made["data"][".dockerconfigjson"]))
     assert set(config["auths"]) == {"images.example.org:8443", "images.example.org:8443/genomics"}
-    assert held_token(made, TARGET) == "berth_secret"
+    assert read_pull_secret_token(made, TARGET) == "berth_secret"
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"auths": []}', '{"auths": {"h": {}}}', '{"auths": {}}'])
 def test_a_damaged_secret_holds_no_token(content: str) -> None:
     data = {".dockerconfigjson": base64.b64encode(content.encode()).decode()}
-    assert held_token({"data": data}, TARGET) == ""
-    assert held_token({}, TARGET) == ""
+    assert read_pull_secret_token({"data": data}, TARGET) == ""
+    assert read_pull_secret_token({}, TARGET) == ""
 
 
 def test_a_token_downloads_and_nothing_else_and_can_be_read_again() -> None:
@@ -159,4 +159,4 @@ def test_a_project_names_each_namespace_with_its_service_accounts() -> None:
         "pullSecrets": [{"namespace": "analysis", "serviceAccounts": ["default", "builder"]}],
     }
     project = Project.model_validate({"metadata": {"name": "genomics"}, "spec": spec})
-    assert [PullTarget.of(project, entry) for entry in project.spec.pull_secrets] == [TARGET]
+    assert [PullTarget.from_entry(project, entry) for entry in project.spec.pull_secrets] == [TARGET]
