@@ -127,16 +127,16 @@ def test_an_editor_reads_which_field_needs_more_and_who_can_change_it(cluster: C
     editor, namespace = member(cluster, project, "Edit"), f"berth-{project}"
     shared = editor.change(CHANGES["share"])
     assert shared.err.rstrip().endswith(
-        f"spec.localSharing of DockerRepository {namespace}/{REPOSITORY} is changed by whoever has Administer: "
-        "ask one of them, or leave it as it is."
+        f"spec.localSharing of DockerRepository {namespace}/{REPOSITORY} can only be changed with Administer: "
+        "ask an administrator of the project, or leave it unchanged."
     )
     trashed = editor.change(CHANGES["trash"])
     assert trashed.err.rstrip().endswith(
-        f"spec.trashed of DockerRepository {namespace}/{REPOSITORY} is changed by whoever has EditAndDelete or "
-        "Administer: ask one of them, or leave it as it is."
+        f"spec.trashed of DockerRepository {namespace}/{REPOSITORY} can only be changed with EditAndDelete or "
+        "Administer: ask an administrator of the project, or leave it unchanged."
     )
     created = editor.create("with-sharing", CHANGES["share"]["spec"])
-    assert "is changed by whoever has Administer" in created.err
+    assert "can only be changed with Administer" in created.err
 
 
 def test_what_local_sharing_hides_stays_hidden_whatever_its_members_do_to_the_object(
@@ -184,7 +184,7 @@ def test_a_deleted_repository_is_refused_to_everybody_until_an_administrator_let
     release = ("patch", *gone, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
     refused = keeper.kubectl(*release)
     assert refused.err.startswith(FORBIDDEN), refused.said
-    assert "is taken away by whoever has Administer" in refused.err
+    assert "can only be removed with Administer" in refused.err
     assert curator.pull(thrown, "v1").refusal == refusal
     member(cluster, project, "Administer").kubectl(*release).must()
     eventually(lambda: curator.pull(thrown, "v1").must(200), "it can be pulled again")

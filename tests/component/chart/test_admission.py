@@ -115,8 +115,8 @@ def test_who_may_not_share_may_not_get_rid_of_sharing_by_deleting_the_object(
     refused = member(SharingLevel.EDIT_AND_DELETE).delete("hidden")
     assert "(Forbidden)" in refused.stderr
     assert refused.stderr.rstrip().endswith(
-        f"spec.localSharing of DockerRepository {space}/hidden would be lost with the object, which is deleted by "
-        "whoever has Administer: ask one of them, or set spec.trashed."
+        f"spec.localSharing of DockerRepository {space}/hidden would be lost with the object, which can only be "
+        "deleted with Administer: ask an administrator of the project, or set spec.trashed."
     )
     assert "deletionTimestamp" not in found(plane, space, "hidden")["metadata"]
     assert member(SharingLevel.ADMINISTER).delete("hidden").returncode == 0
@@ -140,8 +140,8 @@ def test_nobody_below_administer_lets_a_deleted_object_vanish(plane: ControlPlan
     for finalizers in nothing:
         refused = keeper.patch("plain", {"metadata": {"finalizers": finalizers}})
         assert refused.stderr.rstrip().endswith(
-            f"The finalizer berth.dev/trash of DockerRepository {space}/plain keeps refusing every request, and is "
-            "taken away by whoever has Administer: ask one of them to bring it back."
+            f"The finalizer berth.dev/trash of DockerRepository {space}/plain keeps every request refused, and can "
+            "only be removed with Administer: ask an administrator of the project to restore it."
         ), finalizers
     assert names.FINALIZER in found(plane, space, "plain")["metadata"]["finalizers"]
     assert member(SharingLevel.ADMINISTER).patch("plain", {"metadata": {"finalizers": None}}).returncode == 0
@@ -196,9 +196,9 @@ def test_an_editor_does_not_send_the_pulls_of_an_existing_repository_elsewhere(
     put(plane, space, "aligner", **before)
     refused = member(SharingLevel.EDIT).patch("aligner", {"spec": after})
     assert refused.stderr.rstrip().endswith(
-        f"spec.external.image of DockerRepository {space}/aligner is changed by whoever has EditAndDelete or "
-        "Administer, because it takes away what is hosted under that name: ask one of them, or make another "
-        "DockerRepository."
+        f"spec.external.image of DockerRepository {space}/aligner can only be changed with EditAndDelete or "
+        "Administer, because it removes what is hosted under that name: ask an administrator of the project, or "
+        "create another DockerRepository."
     )
     assert found(plane, space, "aligner")["spec"] == before
     assert member(SharingLevel.EDIT_AND_DELETE).patch("aligner", {"spec": after}).returncode == 0
@@ -228,7 +228,7 @@ def test_the_operator_gives_itself_no_rights_outside_of_projects(plane: ControlP
     plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     operator = Kubectl(plane, namespace, OPERATOR)
     refused = operator.create(binding(namespace))
-    assert "the operator writes RoleBindings in namespaces of projects alone" in refused.stderr
+    assert "the operator writes RoleBindings only in namespaces of projects" in refused.stderr
     label = {"metadata": {"labels": {names.LABEL_PROJECT: namespace.removeprefix("berth-")}}}
     labelled = operator.patch(namespace, label, "namespace")
     assert labelled.returncode != 0
@@ -262,4 +262,4 @@ def test_the_operator_makes_no_other_namespace(plane: ControlPlane, unique: str)
     for labels in ({}, {names.LABEL_PROJECT: unique}):
         made["metadata"] = {"name": unique, "labels": labels}
         refused = Kubectl(plane, "default", OPERATOR).create(made)
-        assert "the operator writes namespaces of projects alone" in refused.stderr
+        assert "the operator writes only namespaces of projects" in refused.stderr

@@ -142,7 +142,7 @@ def test_the_gateway_sees_the_clients_own_address_unless_told_otherwise() -> Non
     [
         ((), ""),
         (("gateway.service.externalTrafficPolicy=Cluster",), "all clients behind one node have that node's address"),
-        (("gateway.service.type=ClusterIP",), "say how many do with access.trustedHops"),
+        (("gateway.service.type=ClusterIP",), "set access.trustedHops to the number of proxies"),
         (("gateway.service.type=ClusterIP", "access.trustedHops=1"), ""),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_token_owner_makes_tokens_of_those_that_the_verb_issue_token_names_and
     token = ("token", "create", f"laptop-{unique}", "--scope", "download", "-o", "name")
     code, said = berth(somebody, *token, "--owner", theirs)
     assert code == 1
-    assert f"User {theirs}, as whom you may not log in" in said
+    assert f"User {theirs}, and you may not create tokens for it" in said
     assert f"ask for the verb issue-token on registryusers/{theirs}." in said
     code, said = berth(somebody, *token, "--owner", mine)
     assert code == 0, said
@@ -151,5 +151,5 @@ def test_a_token_is_not_changed_by_whoever_could_not_make_it(
     somebody = f"--kubeconfig={people('berth-token-owner')}"
     wider = yaml.safe_dump({"spec": {"scopes": ["view", "modify"]}})
     refused = berth_crds.kubectl(somebody, "patch", "accesstoken", unique, "--type=merge", "-p", wider)
-    assert "as whom you may not log in" in refused.stderr
+    assert "and you may not create tokens for it" in refused.stderr
     berth_crds.kubectl(somebody, "label", "accesstoken", unique, "kept=yes", check=True)

@@ -96,8 +96,8 @@ async def test_a_refusal_says_which_field_and_whom_to_ask(
     namespace = await shared_project(cluster, unique)
     editor = Somebody(cluster, namespace, f"{unique}-Edit")
     said = editor.patch("one", SHARED)
-    assert f"spec.localSharing of DockerRepository {namespace}/one is changed by whoever has Administer" in said
-    assert f"spec.trashed of DockerRepository {namespace}/one is changed by whoever has" in editor.patch("one", TRASHED)
+    assert f"spec.localSharing of DockerRepository {namespace}/one can only be changed with Administer" in said
+    assert f"spec.trashed of DockerRepository {namespace}/one can only be changed with" in editor.patch("one", TRASHED)
 
 
 async def test_an_editor_makes_repositories_but_none_with_sharing_of_its_own(
@@ -156,11 +156,11 @@ async def test_members_by_team_group_and_service_account_get_their_rights_and_lo
 @pytest.mark.parametrize(
     ("kind", "spec", "said"),
     [
-        ("RegistryUser", {"type": "Robot"}, "no user and no token but those of pull secrets"),
+        ("RegistryUser", {"type": "Robot"}, "only the users and tokens of pull secrets"),
         (
             "AccessToken",
             {"owner": {"kind": "Robot", "name": "r"}, "scopes": ["download"], "sha256": "a" * 64},
-            "no user and no token but those of pull secrets",
+            "only the users and tokens of pull secrets",
         ),
     ],
 )
@@ -184,8 +184,8 @@ async def test_the_operator_itself_can_make_no_token_that_pushes_and_change_no_p
     }
     as_operator = f"--as=system:serviceaccount:{BERTH}:{ACCOUNT}"
     said = cluster.plane.kubectl(as_operator, "create", "-f", "-", input=token).stderr
-    assert "lets it download alone" in said
+    assert "has only the scope download" in said
     await apply(cluster, "RegistryUser", unique, {})
     patch = json.dumps({"metadata": {"labels": labels}, "spec": {"disabled": True}})
     arguments = ("patch", "registryuser", unique, "--type=merge", "-p", patch)
-    assert "no user and no token but" in cluster.plane.kubectl(as_operator, *arguments).stderr
+    assert "only the users and tokens of" in cluster.plane.kubectl(as_operator, *arguments).stderr
