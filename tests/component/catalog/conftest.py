@@ -1,4 +1,4 @@
-"""Both databases, and a catalog on them whose clock and ids the test holds."""
+"""Both databases, and a catalog on them with a clock and ids that the test controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog's API over HTTP: what each call answers, and to whom."""
+"""The catalog's API over HTTP: responses of each endpoint, and who may call it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_an_abandoned_write_leaves_nothing(api: Api) -> None:
     assert (status, answer) == (404, {"error": "Nothing was ever pushed to genomics/tools/aligner."})
 
 
-async def test_an_unknown_write_and_a_manifest_that_was_not_announced_are_told(api: Api) -> None:
+async def test_an_unknown_write_and_an_unannounced_manifest_are_refused(api: Api) -> None:
     status, answer = await api.call("POST", "/v1/writes/nothing/commit", {})
     assert (status, answer["error"]) == (404, "There is no write nothing; announce it again before you push.")
 
@@ -163,7 +163,7 @@ async def test_a_manifest_that_is_no_base64_is_refused(api: Api) -> None:
         ),
     ],
 )
-async def test_nobody_but_access_is_served(api: Api, bearer: str | None, said: str) -> None:
+async def test_only_access_may_call(api: Api, bearer: str | None, said: str) -> None:
     for method, path in (
         ("POST", "/v1/writes"),
         ("POST", "/v1/writes/x/commit"),
@@ -190,7 +190,7 @@ async def test_a_repository_has_content_from_the_commit_of_its_first_push(api: A
     assert await api.call("GET", "/v1/projects/other/repositories/aligner/content") == (200, {"content": False})
 
 
-async def test_an_unknown_call_is_told_in_one_sentence(api: Api) -> None:
+async def test_an_unknown_endpoint_is_reported_in_one_sentence(api: Api) -> None:
     status, answer = await api.call("GET", "/v1/elsewhere")
     assert status == 404
     assert set(answer) == {"error"}
@@ -198,7 +198,7 @@ async def test_an_unknown_call_is_told_in_one_sentence(api: Api) -> None:
     assert status == 405
 
 
-async def test_probes_need_no_token_and_tell_what_is_missing(api: Api) -> None:
+async def test_probes_need_no_token_and_report_what_is_missing(api: Api) -> None:
     assert (await api.call("GET", "/healthz", bearer=None))[0] == 200
     assert (await api.call("GET", "/readyz", bearer=None))[0] == 200
 
@@ -211,7 +211,7 @@ async def test_probes_need_no_token_and_tell_what_is_missing(api: Api) -> None:
     assert await api.call("GET", "/readyz", bearer=None) == (503, "Not ready: the database is not migrated yet.\n")
 
 
-async def test_a_database_that_fails_is_told_without_its_details(api: Api) -> None:
+async def test_a_failing_database_is_reported_without_details(api: Api) -> None:
     async with api.catalog.database.engine.begin() as connection:
         await connection.exec_driver_sql("DROP TABLE writes")
     status, answer = await api.announce(image())

@@ -1,4 +1,4 @@
-"""The catalog as a process of its own, against a real API server: it starts, serves, is killed, and forgets nothing."""
+"""The catalog as a process, against a real API server: it starts, serves, is killed, and loses nothing."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ async def test_a_restarted_catalog_writes_nothing_to_the_cluster(catalog: Catalo
             return await response.text()
 
     async with asyncio.timeout(20):
-        while looked not in await metrics():  # noqa: ASYNC110 - another process tells nobody
+        while looked not in await metrics():  # noqa: ASYNC110 - another process sends no event
             await asyncio.sleep(0.05)
     assert catalog.cluster.writes(mark) == []
 

@@ -1,4 +1,4 @@
-"""Repositories as objects of a real API server: made at the first push, and never written without need."""
+"""Repositories as objects of a real API server: created at the first push, and written only when they differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.kit.catalog.postgres import Postgres
 
 @asynccontextmanager
 async def publishing(cluster: Cluster, catalog: Catalog, *, interval: float = 0.0) -> AsyncIterator[Publisher]:
-    """A running publisher that hears of every commit, as in the process."""
+    """A running publisher that is notified of each commit, as in the process."""
     async with KubeClient.connect(cluster.kubeconfig) as client:
         publisher = Publisher(
             catalog.database, catalog.write_log, client, now=lambda: catalog.now, interval_seconds=interval
@@ -102,7 +102,7 @@ async def test_a_restart_writes_nothing(cluster: Cluster, catalog: Catalog) -> N
     assert cluster.writes(mark) == []
 
 
-async def test_a_restart_shows_what_was_recorded_while_nobody_published(cluster: Cluster, catalog: Catalog) -> None:
+async def test_a_restart_publishes_what_was_recorded_before(cluster: Cluster, catalog: Catalog) -> None:
     await catalog.push(image(), "v1", key=cluster.key("aligner"))
     async with publishing(cluster, catalog):
         status = await eventually(shown(cluster, "aligner"))
@@ -122,7 +122,7 @@ async def test_a_declared_repository_is_found_by_its_path_and_its_spec_is_left_a
     assert only["metadata"]["generation"] == 1
 
 
-async def test_an_object_that_somebody_makes_at_the_same_moment_stays_as_they_made_it(
+async def test_an_object_that_a_user_creates_at_the_same_time_stays_unchanged(
     cluster: Cluster, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = KubeClient.create
@@ -143,8 +143,8 @@ async def test_an_object_that_somebody_makes_at_the_same_moment_stays_as_they_ma
 
 @pytest.mark.parametrize("verb", ["patch", "update", "delete", "deletecollection"])
 def test_the_catalog_may_change_no_object_that_exists(cluster: Cluster, verb: str) -> None:
-    asked = ("auth", "can-i", verb, "dockerrepositories.berth.dev", "-n", cluster.namespace)
-    assert cluster.plane.kubectl(*asked, f"--kubeconfig={cluster.kubeconfig}").stdout.strip() == "no"
+    query = ("auth", "can-i", verb, "dockerrepositories.berth.dev", "-n", cluster.namespace)
+    assert cluster.plane.kubectl(*query, f"--kubeconfig={cluster.kubeconfig}").stdout.strip() == "no"
 
 
 async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, catalog: Catalog) -> None:
@@ -156,7 +156,7 @@ async def test_a_declared_repository_without_a_push_says_so(cluster: Cluster, ca
     assert "lastPush" not in status
 
 
-async def test_a_name_that_stands_for_another_path_is_not_taken(cluster: Cluster, catalog: Catalog) -> None:
+async def test_the_object_name_of_another_path_is_not_taken(cluster: Cluster, catalog: Catalog) -> None:
     cluster.declare("aligner", repository="tools/aligner")
     async with publishing(cluster, catalog):
         await catalog.push(image(), "v1", key=cluster.key("aligner"))
@@ -198,7 +198,7 @@ async def test_where_repositories_must_be_declared_none_is_made(cluster: Cluster
         await eventually(shown(cluster, "aligner"))
 
 
-async def test_a_status_that_somebody_changed_is_put_back(cluster: Cluster, catalog: Catalog) -> None:
+async def test_a_status_that_another_client_changed_is_restored(cluster: Cluster, catalog: Catalog) -> None:
     async with publishing(cluster, catalog):
         await catalog.push(image(), "v1", key=cluster.key("aligner"))
         await eventually(shown(cluster, "aligner"))

@@ -84,13 +84,13 @@ async def test_a_write_probe_fails_on_a_volume_that_refuses_writes(registry: Reg
         await registry.client.probe_write(PROJECT)
 
 
-async def test_tokens_are_asked_for_once_and_used_again(registry: Registry) -> None:
+async def test_tokens_are_requested_once_and_reused(registry: Registry) -> None:
     await registry.client.probe_write(PROJECT)
     await registry.client.probe_write(PROJECT)
-    assert registry.tokens.asked == [(f"repository:{PROJECT}/berth-probe:pull,push",)]
+    assert registry.tokens.requested == [(f"repository:{PROJECT}/berth-probe:pull,push",)]
 
 
-async def test_a_token_that_grants_nothing_is_told_as_a_refusal(registry: Registry) -> None:
+async def test_a_token_that_grants_nothing_is_reported_as_a_refusal(registry: Registry) -> None:
     registry.tokens.grants = False
     with pytest.raises(RegistryRefusedError, match="status 401"):
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
@@ -104,16 +104,16 @@ async def test_a_token_that_the_registry_refused_is_not_used_again(registry: Reg
     await registry.client.probe_write(PROJECT)
 
 
-async def test_a_registry_that_is_away_is_told_so(registry: Registry) -> None:
+async def test_an_unavailable_registry_is_reported(registry: Registry) -> None:
     registry.server.stop()
     with pytest.raises(RegistryUnavailableError, match="gave no answer"):
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
 
 
-async def test_an_access_service_that_is_away_is_told_so(registry: Registry) -> None:
+async def test_an_unavailable_access_service_is_reported(registry: Registry) -> None:
     from berth.registry.token_source import AccessTokens
 
     tokens = AccessTokens(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
-    with pytest.raises(RegistryUnavailableError, match="access service gave no token") as told:
+    with pytest.raises(RegistryUnavailableError, match="access service gave no token") as raised:
         await RegistryClient(registry.session, registry.server.url, tokens).probe_write(PROJECT)
-    assert "hunter2" not in str(told.value)
+    assert "hunter2" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Writes that nobody settled, and writes at the same time: the registry tells how they ended."""
+"""Open and overlapping writes, settled from the registry."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ async def test_a_write_whose_registry_is_away_stays_until_it_is_back(
 
 
 class WhileLooking:
-    """A registry client during whose look something happens."""
+    """A registry client that runs a function after each HEAD of a manifest."""
 
     def __init__(self, client: RegistryClient, happens: Callable[[], Any]) -> None:
         self._client = client
@@ -222,7 +222,7 @@ async def test_what_was_seen_is_not_believed_when_a_push_came_between(catalog: C
     await catalog.write_log.abandon(forgotten)
 
 
-async def test_a_write_that_was_settled_as_done_can_not_be_abandoned(
+async def test_a_write_that_was_settled_as_committed_cannot_be_abandoned(
     catalog: Catalog, registry: Registry, settle: Settler
 ) -> None:
     write = await catalog.announce(await registry.push_image(PATH, "v1"), "v1")

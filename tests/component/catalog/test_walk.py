@@ -1,4 +1,4 @@
-"""The healing walk: what the registry holds and the catalog does not know, and the other way round."""
+"""The registry walk: content that only the registry or only the catalog has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_an_empty_registry_and_an_empty_catalog_agree(catalog: Catalog, wa
     assert catalog.changed == []
 
 
-async def test_what_only_the_registry_knows_is_recorded_as_found(
+async def test_content_that_only_the_registry_has_is_recorded(
     catalog: Catalog, registry: Registry, walk: RegistryWalker
 ) -> None:
     child = await registry.push_image(PATH, "child")
@@ -155,7 +155,7 @@ async def test_a_registry_that_is_away_changes_nothing(
 
 
 class WhileWalking:
-    """A registry client during whose walk something happens, once, after it was asked for a manifest."""
+    """A registry client that runs a function once, after its first HEAD of a manifest."""
 
     def __init__(self, client: RegistryClient, happens: Callable[[], Any]) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""What the catalog knows after pushes and deletes, on SQLite and on PostgreSQL."""
+"""The catalog's content after pushes and deletes, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_a_commit_may_be_repeated(catalog: Catalog) -> None:
     assert await catalog.view() == view
 
 
-async def test_an_unknown_write_is_told_so(catalog: Catalog) -> None:
+async def test_an_unknown_write_is_reported(catalog: Catalog) -> None:
     with pytest.raises(UnknownWriteError, match="There is no write nothing"):
         await catalog.write_log.commit("nothing", image())
     with pytest.raises(UnknownWriteError):
@@ -150,7 +150,7 @@ async def test_an_abandoned_write_records_nothing_and_may_be_abandoned_again(cat
     assert await catalog.history() == []
 
 
-async def test_a_committed_write_can_not_be_abandoned(catalog: Catalog) -> None:
+async def test_a_committed_write_cannot_be_abandoned(catalog: Catalog) -> None:
     write = await catalog.announce(image(), "v1")
     await catalog.write_log.commit(write, image())
     with pytest.raises(WriteRefusedError, match="recorded already"):

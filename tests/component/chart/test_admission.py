@@ -29,7 +29,7 @@ Run = CompletedProcess[str]
 
 
 class Kubectl:
-    """Somebody with kubectl in one namespace."""
+    """A user with kubectl in one namespace."""
 
     def __init__(self, plane: ControlPlane, namespace: str, user: str) -> None:
         self._plane = plane
@@ -98,7 +98,7 @@ Members = Callable[[SharingLevel], Kubectl]
 
 
 def put(plane: ControlPlane, space: str, name: str, **spec: Any) -> None:
-    """A repository as it stands once the operator has seen it: with its finalizer."""
+    """A repository with the operator's finalizer."""
     made = objects.repository(name, space, **spec)
     made["metadata"]["finalizers"] = [names.FINALIZER]
     plane.apply(made)
@@ -130,7 +130,7 @@ def test_an_empty_local_sharing_that_hides_from_everybody_is_sharing_too(
     assert "would be lost with the object" in member(SharingLevel.EDIT_AND_DELETE).delete("closed").stderr
 
 
-def test_nobody_below_administer_lets_a_deleted_object_vanish(plane: ControlPlane, space: str, member: Members) -> None:
+def test_only_administer_can_remove_the_finalizer_of_a_deleted_object(plane: ControlPlane, space: str, member: Members) -> None:
     put(plane, space, "plain")
     keeper = member(SharingLevel.EDIT_AND_DELETE)
     other = keeper.patch("plain", {"metadata": {"finalizers": ["example.org/another"]}})

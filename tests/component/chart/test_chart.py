@@ -1,4 +1,4 @@
-"""The chart renders, is accepted by a real API server, and gives nobody more than they need."""
+"""The chart renders, is accepted by a real API server, and grants only the permissions that are needed."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_crds_in_the_chart_are_the_generated_ones() -> None:
     assert embedded == generated, "run make crds"
 
 
-def test_crds_are_kept_at_uninstall_unless_told_otherwise() -> None:
+def test_crds_are_kept_at_uninstall_by_default() -> None:
     values = CHART / "ci" / "generated-values.yaml"
     kept = [d for d in render(values) if d["kind"] == "CustomResourceDefinition"]
     assert len(kept) == len(list((ROOT / "crds").glob("*.yaml")))
@@ -131,14 +131,14 @@ def gateway_service(*arguments: str) -> dict[str, Any]:
     return spec
 
 
-def test_the_gateway_sees_the_clients_own_address_unless_told_otherwise() -> None:
+def test_the_gateway_sees_the_clients_own_address_by_default() -> None:
     assert gateway_service()["externalTrafficPolicy"] == "Local"
     spread = gateway_service("--set=gateway.service.externalTrafficPolicy=Cluster")
     assert spread["externalTrafficPolicy"] == "Cluster"
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "expected"),
     [
         ((), ""),
         (("gateway.service.externalTrafficPolicy=Cluster",), "all clients behind one node have that node's address"),
@@ -147,7 +147,7 @@ def test_the_gateway_sees_the_clients_own_address_unless_told_otherwise() -> Non
     ],
 )
 def test_the_notes_say_when_clients_share_one_address(
-    control_plane: ControlPlane, values: tuple[str, ...], told: str
+    control_plane: ControlPlane, values: tuple[str, ...], expected: str
 ) -> None:
     settings = [f"--set={value}" for value in ("host=registry.example.org", *values)]
     result = helm(
@@ -155,8 +155,8 @@ def test_the_notes_say_when_clients_share_one_address(
     )
     assert result.returncode == 0, result.stderr
     notes = result.stdout.partition("NOTES:")[2]
-    assert told in notes
-    assert ("all clients" in notes) is bool(told), notes
+    assert expected in notes
+    assert ("all clients" in notes) is bool(expected), notes
 
 
 @pytest.mark.parametrize(("replicas", "parts"), [(1, ("10", "100")), (3, ("3", "33")), (20, ("1", "5"))])
@@ -166,7 +166,7 @@ def test_all_replicas_of_access_together_let_through_no_more_failed_logins_than_
     for document in render(VALUES[0], "--set", f"access.replicas={replicas}"):
         if document["kind"] == "Deployment" and document["metadata"]["name"] == "berth-access":
             container = document["spec"]["template"]["spec"]["containers"][0]
-            told = {entry["name"]: entry.get("value") for entry in container["env"]}
-            assert (told["BERTH_FAILED_LOGINS_PER_MINUTE"], told["BERTH_FAILED_LOGINS_PER_HOUR"]) == parts
+            expected = {entry["name"]: entry.get("value") for entry in container["env"]}
+            assert (expected["BERTH_FAILED_LOGINS_PER_MINUTE"], expected["BERTH_FAILED_LOGINS_PER_HOUR"]) == parts
             return
     raise AssertionError("the chart has no Deployment berth-access")

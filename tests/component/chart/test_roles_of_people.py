@@ -25,14 +25,14 @@ People = Callable[..., Path]
 
 @pytest.fixture
 def people(berth_crds: ControlPlane, unique: str) -> People:
-    """Binds roles of the chart to somebody new and gives their kubeconfig."""
+    """A function that binds roles of the chart to a new account and returns its kubeconfig."""
     documents = render(CHART / "ci" / "generated-values.yaml")
     wanted = [d for d in documents if d["kind"].startswith("ValidatingAdmissionPolicy") or _of_people(d)]
     berth_crds.apply(*wanted)
 
-    def somebody(*roles: str) -> Path:
+    def person(*roles: str) -> Path:
         namespace = berth_crds.namespace()
-        account = berth_crds.service_account(namespace, "somebody")
+        account = berth_crds.service_account(namespace, "person")
         for role in roles:
             berth_crds.apply(
                 {
@@ -43,9 +43,9 @@ def people(berth_crds: ControlPlane, unique: str) -> People:
                     "subjects": [{"apiGroup": RBAC, "kind": "User", "name": account}],
                 }
             )
-        return berth_crds.kubeconfig_of(namespace, "somebody")
+        return berth_crds.kubeconfig_of(namespace, "person")
 
-    return somebody
+    return person
 
 
 def _of_people(document: dict[str, Any]) -> bool:
@@ -90,7 +90,7 @@ def test_each_role_gives_what_it_is_for_and_no_more(
     assert allowed(berth_crds, people(role)) == rights
 
 
-def test_whoever_may_look_at_a_namespace_may_look_at_its_repositories_unless_that_is_turned_off() -> None:
+def test_view_on_a_namespace_includes_its_repositories_unless_disabled() -> None:
     for on in (True, False):
         documents = render(CHART / "ci" / "generated-values.yaml", f"--set=rbac.aggregateView={str(on).lower()}")
         (view,) = (d for d in documents if d["metadata"]["name"] == "berth-view")
@@ -115,7 +115,7 @@ def test_who_has_the_role_to_ask_gets_an_answer_without_a_doubt(
     assert "may be wrong" not in said
 
 
-def test_a_token_owner_makes_tokens_of_those_that_the_verb_issue_token_names_and_of_nobody_else(
+def test_a_token_owner_creates_tokens_only_for_users_of_the_verb_issue_token(
     berth_crds: ControlPlane, people: People, unique: str
 ) -> None:
     mine, theirs = f"mine-{unique}", f"theirs-{unique}"
@@ -130,26 +130,26 @@ def test_a_token_owner_makes_tokens_of_those_that_the_verb_issue_token_names_and
             "rules": [{**rule, "verbs": ["issue-token"]}],
         },
     )
-    somebody = people("berth-token-owner", f"tokens-of-{mine}")
+    person = people("berth-token-owner", f"tokens-of-{mine}")
     token = ("token", "create", f"laptop-{unique}", "--scope", "download", "-o", "name")
-    code, said = berth(somebody, *token, "--owner", theirs)
+    code, said = berth(person, *token, "--owner", theirs)
     assert code == 1
     assert f"User {theirs}, and you may not create tokens for it" in said
     assert f"ask for the verb issue-token on registryusers/{theirs}." in said
-    code, said = berth(somebody, *token, "--owner", mine)
+    code, said = berth(person, *token, "--owner", mine)
     assert code == 0, said
     code, said = berth(people("berth-token-owner"), "token", "revoke", f"laptop-{unique}")
     assert code == 0, said
 
 
-def test_a_token_is_not_changed_by_whoever_could_not_make_it(
+def test_a_user_who_may_not_create_a_token_may_not_change_it(
     berth_crds: ControlPlane, people: People, unique: str
 ) -> None:
     spec = {"owner": {"kind": "User", "name": unique}, "scopes": ["view"], "sha256": "b" * 64}
     token = {"apiVersion": "berth.dev/v1alpha1", "kind": "AccessToken", "metadata": {"name": unique}, "spec": spec}
     berth_crds.apply(token)
-    somebody = f"--kubeconfig={people('berth-token-owner')}"
+    person = f"--kubeconfig={people('berth-token-owner')}"
     wider = yaml.safe_dump({"spec": {"scopes": ["view", "modify"]}})
-    refused = berth_crds.kubectl(somebody, "patch", "accesstoken", unique, "--type=merge", "-p", wider)
+    refused = berth_crds.kubectl(person, "patch", "accesstoken", unique, "--type=merge", "-p", wider)
     assert "and you may not create tokens for it" in refused.stderr
-    berth_crds.kubectl(somebody, "label", "accesstoken", unique, "kept=yes", check=True)
+    berth_crds.kubectl(person, "label", "accesstoken", unique, "kept=yes", check=True)

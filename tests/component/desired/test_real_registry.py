@@ -109,8 +109,8 @@ REFUSED = {
     "that brings another leaf": token(LEAF, "pull", chain=[keys.make_token_leaf(CA, NOW).certificate]),
     "that brings no leaf": token(LEAF, "pull", chain=[]),
     "for another project": token(LEAF, "pull", audience="berth-registry/beta"),
-    "for nobody": token(LEAF, "pull", audience="berth"),
-    "of another issuer": token(LEAF, "pull", issuer="somebody"),
+    "for another audience": token(LEAF, "pull", audience="berth"),
+    "of another issuer": token(LEAF, "pull", issuer="another"),
     "that ended": token(LEAF, "pull", life=timedelta(seconds=-61)),
     "that is no token": "nonsense",
 }
@@ -142,7 +142,7 @@ def test_an_index_of_what_is_not_there_is_refused(registry: RunningRegistry) -> 
     assert "MANIFEST_BLOB_UNKNOWN" in answer.codes()
 
 
-def test_metrics_stand_on_the_second_port_alone(registry: RunningRegistry) -> None:
+def test_metrics_are_served_only_on_the_second_port(registry: RunningRegistry) -> None:
     assert b"registry_" in registry.ask("GET", "/metrics", port=registry.debug).body
     assert registry.ask("GET", "/metrics").status == 404
     assert registry.ask("GET", "/debug/health").status == 404

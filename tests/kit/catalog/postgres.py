@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+_OVERFLOW_UID: Final = 65534  # of the unprivileged account
 
 
 @dataclass(frozen=True)
@@ -118,4 +120,4 @@ def _owner() -> str:
     try:
         return pwd.getpwnam("postgres").pw_name
     except KeyError:
-        return "nobody"
+        return pwd.getpwuid(_OVERFLOW_UID).pw_name

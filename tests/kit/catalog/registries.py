@@ -84,11 +84,11 @@ def _start(directory: Path) -> subprocess.Popen[bytes]:
 
 @dataclass
 class TokenService:
-    """What `access` is to a registry: it grants Berth's own processes what they ask for."""
+    """A stand-in for `access`: it grants Berth's own processes the scopes that they request."""
 
     authority: Authority
     url: str = ""
-    asked: list[tuple[str, ...]] = field(default_factory=list)
+    requested: list[tuple[str, ...]] = field(default_factory=list)
     grants: bool = True
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class TokenService:
         expected = base64.b64encode(f"berth:{SERVICE_TOKEN}".encode()).decode()
         assert request.headers["Authorization"] == f"Basic {expected}"
         scopes = tuple(request.query.getall("scope"))
-        self.asked.append(scopes)
+        self.requested.append(scopes)
         return web.json_response({"token": self.sign(scopes), "expires_in": 300})
 
     def sign(self, scopes: tuple[str, ...]) -> str:
@@ -137,7 +137,7 @@ async def running_tokens(authority: Authority) -> AsyncIterator[TokenService]:
 
 @dataclass
 class Registry:
-    """A registry, a client of it as Berth's processes have one, and a way to push to it as anybody does."""
+    """A registry, a client as in Berth's processes, and a way to push as a user."""
 
     server: RunningRegistry
     tokens: TokenService

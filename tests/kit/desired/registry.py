@@ -31,7 +31,7 @@ PROJECT = "alpha"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the registry answered."""
+    """The response of the registry."""
 
     status: int
     headers: dict[str, str]  # names in lower case

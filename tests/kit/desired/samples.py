@@ -12,8 +12,8 @@ SECRET = "5e" * 32
 CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
-def authorities(*required: str, standby: str = "stands-by", retired: tuple[str, ...] = ()) -> TokenAuthorities:
-    """Authorities of which these sign now or next, one stands by, and some signed once, by their fingerprints."""
+def authorities(*required: str, standby: str = "standby", retired: tuple[str, ...] = ()) -> TokenAuthorities:
+    """Authorities by their fingerprints: these sign now or next, one is on standby, and some are retired."""
     return TokenAuthorities(CA, frozenset({*required, standby, *retired}), frozenset(required))
 
 

@@ -1,4 +1,4 @@
-"""What is observed of a healthy project, to be varied by tests."""
+"""The observed state of a healthy project, to be varied by tests."""
 
 from __future__ import annotations
 

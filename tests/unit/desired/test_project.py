@@ -36,7 +36,7 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert json.dumps(first) == json.dumps(second)
 
 
-def test_what_a_child_needs_stands_before_it() -> None:
+def test_children_follow_those_that_they_need() -> None:
     order = [(m["kind"], m["metadata"]["name"]) for m in manifests(members={SharingLevel.VIEW: (ANN,)})]
     assert order[:2] == [("Namespace", "berth-genomics"), ("RoleBinding", "berth-operator")]
     deployment = order.index(("Deployment", "registry"))
@@ -51,13 +51,13 @@ def test_what_a_child_needs_stands_before_it() -> None:
     assert order.index(("Role", "berth-view")) < order.index(("RoleBinding", "berth-view"))
 
 
-def test_no_object_stands_twice() -> None:
+def test_no_object_is_repeated() -> None:
     every = manifests(members=dict.fromkeys(SharingLevel, (ANN,)))
     keys = [(m["kind"], m["metadata"]["name"]) for m in every]
     assert len(set(keys)) == len(keys)
 
 
-def test_nothing_hangs_on_an_owner_so_no_delete_cascades_to_data() -> None:
+def test_no_child_has_an_owner_so_no_delete_cascades_to_data() -> None:
     assert all("ownerReferences" not in m["metadata"] for m in manifests())
     kept = {m["kind"] for m in manifests()} - {resource.kind for resource in PRUNABLE}
     assert kept == {"Namespace", "PersistentVolumeClaim", "Secret"}
@@ -71,7 +71,7 @@ def test_every_child_carries_all_labels() -> None:
         assert labels["berth.dev/project"] == "genomics"
 
 
-def test_every_child_but_the_namespace_stands_in_it() -> None:
+def test_every_child_but_the_namespace_is_in_it() -> None:
     for manifest in manifests():
         namespace = manifest["metadata"].get("namespace")
         assert namespace == (None if manifest["kind"] == "Namespace" else "berth-genomics")
@@ -95,10 +95,10 @@ def test_a_claim_without_a_class_leaves_the_choice_to_the_cluster() -> None:
     assert "storageClassName" not in of_kind(manifests(), "PersistentVolumeClaim")["spec"]
 
 
-@pytest.mark.parametrize(("live", "asked"), [("", "10Gi"), ("5Gi", "10Gi"), ("10Gi", "10Gi"), ("20480Mi", "20Gi")])
-def test_a_claim_grows_and_is_never_asked_to_shrink(live: str, asked: str) -> None:
+@pytest.mark.parametrize(("live", "expected"), [("", "10Gi"), ("5Gi", "10Gi"), ("10Gi", "10Gi"), ("20480Mi", "20Gi")])
+def test_a_claim_grows_and_never_shrinks(live: str, expected: str) -> None:
     claim = of_kind(manifests(claim_request=live), "PersistentVolumeClaim")["spec"]
-    assert claim["resources"]["requests"]["storage"] == asked
+    assert claim["resources"]["requests"]["storage"] == expected
 
 
 def test_only_berths_own_processes_reach_the_registry() -> None:
@@ -151,7 +151,7 @@ def test_members_may_do_with_kubectl_what_their_level_allows(level: SharingLevel
     ]
 
 
-def test_a_level_that_nobody_has_makes_no_role() -> None:
+def test_a_level_without_members_has_no_role() -> None:
     assert [m for m in manifests(members={SharingLevel.EDIT: ()}) if m["kind"] == "Role"] == []
 
 
@@ -169,7 +169,7 @@ def _names_in_the_cluster(name: str) -> tuple[Member, Member]:
 
 def test_members_are_the_cluster_names_of_enabled_users_alone() -> None:
     users = {name: _user(name) for name in ("ann", "bob")} | {"eve": _user("eve", disabled=True)}
-    shares = [{"kind": "User", "name": n, "level": "Edit"} for n in ("ann", "eve", "nobody")]
+    shares = [{"kind": "User", "name": n, "level": "Edit"} for n in ("ann", "eve", "absent")]
     everybody = [{"kind": kind, "level": "View"} for kind in ("AuthenticatedUsers", "Public")]
     given = project(sharing=[*shares, *everybody])
     assert members_by_level(given.spec.sharing, users, {}) == {SharingLevel.EDIT: _names_in_the_cluster("ann")}
@@ -225,7 +225,7 @@ def test_the_policy_says_who_may_do_what_and_where_it_comes_from() -> None:
     ]
 
 
-def test_the_policy_says_when_the_robot_of_a_pull_secret_stops_pulling_and_of_nobody_else() -> None:
+def test_the_policy_says_when_the_robot_of_a_pull_secret_stops_pulling_and_nothing_of_others() -> None:
     shares = [{"kind": "User", "name": "ann", "level": "Edit"}]
     given = project(sharing=shares, pullSecrets=[{"namespace": "analysis"}, {"namespace": "web"}])
     served = f"{given.project_id}.pull.analysis"
@@ -251,7 +251,7 @@ def test_the_policy_says_when_the_robot_of_a_pull_secret_stops_pulling_and_of_no
         ({"trashed": True, "suspended": True}, "Trashed"),
     ],
 )
-def test_the_stricter_state_is_told_and_the_sharing_stays(flags: dict[str, bool], state: str) -> None:
+def test_the_policy_has_the_stricter_state_and_the_sharing_stays(flags: dict[str, bool], state: str) -> None:
     spec = of_kind(manifests(**flags), "AccessPolicy")["spec"]
     assert spec["state"] == state
     assert spec["rules"] == of_kind(manifests(), "AccessPolicy")["spec"]["rules"]

@@ -24,13 +24,13 @@ def test_a_repository_without_local_sharing_has_no_policy_of_its_own() -> None:
     assert policies() == []
 
 
-def test_local_sharing_makes_a_policy_and_an_empty_one_shares_with_nobody() -> None:
+def test_local_sharing_has_a_policy_and_an_empty_list_has_no_rules() -> None:
     (made,) = policies(localSharing=[SHARE])
     spec = AccessPolicy.model_validate(made).spec
     assert (spec.project, spec.repository, spec.state) == ("genomics", "aligner", "Active")
     assert made["spec"]["rules"] == [{**SHARE, "actions": ["view", "pull"], "source": "LocalSharing"}]
-    (nobody,) = policies(localSharing=[])
-    assert nobody["spec"]["rules"] == []
+    (empty,) = policies(localSharing=[])
+    assert empty["spec"]["rules"] == []
 
 
 def test_trash_keeps_the_local_sharing() -> None:
@@ -52,7 +52,7 @@ def test_a_repository_called_project_does_not_take_the_projects_policy() -> None
     assert made["spec"]["repository"] == "project"
 
 
-def test_the_policy_is_named_like_its_repository_object_and_tells_the_path() -> None:
+def test_the_policy_is_named_like_its_repository_object_and_has_the_path() -> None:
     (made,) = policies("tools-aligner-1a2b3c4d", repository="tools/aligner", localSharing=[])
     assert made["metadata"]["name"] == "tools-aligner-1a2b3c4d"
     assert made["spec"]["repository"] == "tools/aligner"

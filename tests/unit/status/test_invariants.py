@@ -1,4 +1,4 @@
-"""What holds for every status, over some thousand random situations, and that the check itself can fail."""
+"""The contract of every status, in some thousand random situations, and that its check can fail."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_check_refuses_what_breaks_the_contract(damage: str) -> None:
         check_invariants(status)
 
 
-def test_an_object_that_can_not_be_judged_keeps_what_was_known() -> None:
+def test_an_object_that_cannot_be_reconciled_keeps_its_other_conditions() -> None:
     before = compute_project_status(project(), HEALTHY, NOW)
     for needs_person, reason in ((True, ConditionReason.INVALID_SPEC), (False, ConditionReason.INTERNAL_ERROR)):
         status = failed_status(before, 2, reason, "It is so.", NOW, needs_person=needs_person)

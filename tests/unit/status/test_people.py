@@ -52,7 +52,7 @@ def user_status(
         (ObservedPassword.UNKNOWN_SCHEME, "UnknownHashScheme"),
     ],
 )
-def test_a_password_that_can_not_be_checked_is_told_with_secret_and_key(
+def test_a_password_that_cannot_be_checked_is_reported_with_secret_and_key(
     password: ObservedPassword, reason: str
 ) -> None:
     status = user_status(password=password)
@@ -103,7 +103,7 @@ def test_the_next_look_is_due_when_the_next_certification_ends() -> None:
     assert next_change(held[2:], NOW) is None
 
 
-def test_a_disabled_user_is_told_as_such() -> None:
+def test_a_disabled_user_is_reported() -> None:
     assert condition_state(user_status(disabled=True), "Ready") == ("True", "Disabled")
 
 
@@ -146,7 +146,7 @@ def repository_status(
     return status
 
 
-def test_a_repository_tells_its_address_and_takes_pushes() -> None:
+def test_a_repository_has_its_address_and_accepts_pushes() -> None:
     status = repository_status(repository="tools/aligner")
     assert condition_state(status, "Ready") == ("True", "Ready")
     assert condition_state(status, "Pushable") == ("True", "AcceptsPushes")
@@ -166,7 +166,7 @@ def test_a_repository_tells_its_address_and_takes_pushes() -> None:
         ),
     ],
 )
-def test_a_repository_that_can_not_be_served_says_why(seen: dict[str, Any], reason: str, words: list[str]) -> None:
+def test_a_repository_that_cannot_be_served_reports_why(seen: dict[str, Any], reason: str, words: list[str]) -> None:
     status = repository_status(seen=seen)
     assert condition_state(status, "Stalled") == ("True", reason)
     assert condition_state(status, "Pushable") == ("False", reason)
@@ -181,9 +181,7 @@ def test_a_repository_that_can_not_be_served_says_why(seen: dict[str, Any], reas
         ({}, {"project_state": PolicyState.TRASHED}, "ProjectTrashed"),
     ],
 )
-def test_trash_of_repository_or_project_is_condition_state(
-    spec: dict[str, Any], seen: dict[str, Any], reason: str
-) -> None:
+def test_trash_of_repository_or_project_is_reported(spec: dict[str, Any], seen: dict[str, Any], reason: str) -> None:
     status = repository_status(seen=seen, **spec)
     assert condition_state(status, "Trashed") == ("True", reason)
     assert condition_state(status, "Pushable") == ("False", reason)
@@ -195,7 +193,7 @@ def test_a_repository_of_a_suspended_project_takes_no_push() -> None:
     assert condition_state(status, "Pushable") == ("False", "ProjectSuspended")
 
 
-def test_an_external_repository_tells_where_its_images_are() -> None:
+def test_an_external_repository_reports_where_its_images_are() -> None:
     status = repository_status(external={"image": "example.org/tools/aligner"})
     assert condition_state(status, "Pushable") == ("False", "ExternalRepository")
     assert "example.org/tools/aligner" in condition(status, "Pushable")["message"]
@@ -217,3 +215,27 @@ def test_local_sharing_counts_when_its_policy_is_written_and_gone_when_it_is_rem
     )
     leftover = repository_status(seen={"policy_state": PolicyState.ACTIVE})
     assert condition_state(leftover, "Ready") == ("False", "PolicyPending")
+
+
+@pytest.mark.parametrize(("changes", "state"), [({"trashed": True}, "TRASHED"), ({}, "ACTIVE")])
+def test_a_trashed_repository_with_local_sharing_waits_for_a_policy_in_the_trash(
+    changes: dict[str, Any], state: str
+) -> None:
+    for policy_state in (PolicyState.ACTIVE, PolicyState.TRASHED):
+        status = repository_status(localSharing=[], seen={"policy_state": policy_state}, **changes)
+        assert (condition_state(status, "Ready")[1] != "PolicyPending") is (policy_state is PolicyState[state])
+
+
+def test_a_deleted_repository_with_local_sharing_waits_for_a_policy_in_the_trash() -> None:
+    for policy_state, reason in ((PolicyState.ACTIVE, "PolicyPending"), (PolicyState.TRASHED, "RepositoryDeleted")):
+        seen = {"policy_state": policy_state}
+        status = repository_status(localSharing=[], metadata={"deletion_timestamp": NOW}, seen=seen)
+        assert condition_state(status, "Ready") == ("False", reason)
+
+
+@pytest.mark.parametrize(("kind", "named"), [("User", "RegistryUser nightly does"), ("Robot", "nightly of type Robot")])
+def test_a_certification_of_an_unknown_robot_names_the_type(kind: str, named: str) -> None:
+    spec = {"subject": {"kind": kind, "name": "nightly"}, "certifiedBy": "office"}
+    given = Certification.model_validate({"metadata": {"name": "nightly-2026", "generation": 1}, "spec": spec})
+    status = compute_certification_status(given, CertificationObservation(), NOW)
+    assert named in condition(status, "Stalled")["message"]

@@ -1,4 +1,4 @@
-"""What a project's status says in each situation that people meet."""
+"""A project's status in each situation that users meet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from berth.api.policy import PolicyState
+from berth.api.project import PullSecretStatus
 from berth.status.observed import (
     ApplyFailure,
     ObservedAccess,
@@ -101,8 +102,8 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         "ClaimLost",
         ["Claim registry in namespace berth-genomics", "backup"],
     ),
-    "a claim that somebody deletes": (replace(HEALTHY, claim=replace(CLAIM, terminating=True)), "ClaimLost", ["save"]),
-    "a claim that is larger than asked for": (
+    "a claim that is being deleted": (replace(HEALTHY, claim=replace(CLAIM, terminating=True)), "ClaimLost", ["save"]),
+    "a claim that is larger than requested": (
         replace(HEALTHY, claim=replace(CLAIM, requested="20Gi", capacity="20Gi")),
         "ClaimShrinkRefused",
         ["20Gi or more", "spec.storage.persistentVolumeClaim.size", "10Gi"],
@@ -129,7 +130,7 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         "RegistryCrashLooping",
         ["pod registry-1", "spec.registry.resources.limits.memory"],
     ),
-    "an image that can not be pulled": (
+    "an image that cannot be pulled": (
         waiting_pod(waiting_reason="ImagePullBackOff", waiting_message="Back-off pulling image"),
         "ImagePullFailed",
         ["registry.example.org/distribution:3.1.2", "registry-1", "Back-off pulling image", "correct"],
@@ -139,7 +140,7 @@ STALLED: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         "RegistryPodRefused",
         ["namespace berth-genomics", "exceeded quota: q"],
     ),
-    "a namespace of somebody else": (
+    "a namespace that is not Berth's": (
         replace(HEALTHY, namespace=ObservedNamespace("berth-genomics", project="")),
         "NamespaceTaken",
         ["Namespace berth-genomics", "kubectl label namespace berth-genomics berth.dev/project=genomics"],
@@ -187,7 +188,7 @@ PROGRESSING: dict[str, tuple[ProjectObservation, str, list[str]]] = {
         "RegistryStarting",
         ["registry pods"],
     ),
-    "a registry that Berth can not reach": (
+    "a registry that Berth cannot reach": (
         probed(ProbeOutcome.UNREACHABLE, "timed out"),
         "RegistryUnreachable",
         ["timed out", "NetworkPolicy"],
@@ -219,7 +220,7 @@ PROGRESSING: dict[str, tuple[ProjectObservation, str, list[str]]] = {
 
 
 @pytest.mark.parametrize("situation", list(PROGRESSING))
-def test_what_time_may_mend_is_reconciling_with_the_cause(situation: str) -> None:
+def test_a_progressing_situation_is_reconciling_with_its_cause(situation: str) -> None:
     observed, reason, words = PROGRESSING[situation]
     status = status_of(project(), observed)
     assert condition_state(status, "Ready") == ("False", reason)
@@ -236,7 +237,7 @@ def test_a_claim_that_waits_for_its_pod_lets_the_pod_explain() -> None:
     assert condition_state(status, "Ready") == ("False", "RegistryUnschedulable")
 
 
-def test_what_a_person_must_mend_is_told_before_what_time_mends() -> None:
+def test_a_stalled_finding_precedes_a_progressing_one() -> None:
     status = status_of(project(), replace(waiting_pod(**CRASHING), claim=replace(CLAIM, capacity="5Gi")))
     assert condition_state(status, "StorageReady") == ("False", "ClaimResizing")
     assert condition_state(status, "Ready") == ("False", "RegistryCrashLooping")
@@ -284,7 +285,7 @@ def test_a_project_that_goes_on_is_not_suspended_any_more() -> None:
     assert condition_state(status_of(project(), HEALTHY), "Suspended") == ("absent", "")
 
 
-def test_trash_is_told_with_the_way_back() -> None:
+def test_trash_is_reported_with_the_way_to_restore() -> None:
     observed = replace(HEALTHY, access=ObservedAccess(PolicyState.TRASHED))
     status = status_of(project(trashed=True), observed)
     assert condition_state(status, "Trashed") == ("True", "ProjectTrashed")
@@ -322,3 +323,70 @@ def test_a_transition_time_moves_with_the_status_alone() -> None:
     unreachable = status_of(given, probed(ProbeOutcome.UNREACHABLE), later)
     assert condition(unreachable, "Ready")["lastTransitionTime"] == "2026-11-24T12:00:00Z"
     assert condition(unreachable, "Ready")["reason"] == "RegistryUnreachable"
+
+
+def test_a_refused_claim_that_waits_for_storage_is_explained_by_the_api_server() -> None:
+    refused = ApplyFailure("PersistentVolumeClaim", "registry", "forbidden", is_permanent=False)
+    observed = replace(pending(event="no volume yet"), failure=refused)
+    assert condition_state(status_of(project(), observed), "Ready") == ("False", "ApplyRefused")
+
+
+def test_another_refused_child_is_explained_before_a_stalled_claim() -> None:
+    refused = ApplyFailure("Service", "registry", "forbidden", is_permanent=True)
+    observed = replace(HEALTHY, claim=replace(CLAIM, phase="Lost"), failure=refused)
+    assert condition_state(status_of(project(), observed), "Stalled") == ("True", "ApplyRefused")
+
+
+def test_pull_secrets_have_a_condition_only_where_the_spec_has_some() -> None:
+    assert condition_state(status_of(project(), HEALTHY), "PullSecretsServed")[0] == "absent"
+    served = PullSecretStatus(namespace="web", served=True, reason="Served")
+    status = status_of(project(), replace(HEALTHY, pull_secrets=(served,)))
+    assert condition_state(status, "PullSecretsServed") == ("True", "Served")
+    assert condition(status, "PullSecretsServed")["message"] == "1 of 1 namespaces served."
+
+
+def test_namespaces_without_a_pull_secret_are_named_and_the_project_is_ready() -> None:
+    served = PullSecretStatus(namespace="web", served=True, reason="Served")
+    refused = PullSecretStatus(namespace="analysis", served=False, reason="ConsentMissing", message="No consent.")
+    status = status_of(project(), replace(HEALTHY, pull_secrets=(served, refused)))
+    assert condition_state(status, "PullSecretsServed") == ("False", "NotServed")
+    assert "Without a pull secret: analysis;" in condition(status, "PullSecretsServed")["message"]
+    assert condition_state(status, "Ready")[0] == "True"
+
+
+def test_a_failure_of_a_complete_replica_set_is_no_problem() -> None:
+    deployment = replace(DEPLOYMENT, failure="exceeded quota: q")
+    assert condition_state(status_of(project(), replace(HEALTHY, deployment=deployment)), "Ready")[0] == "True"
+    lacking = replace(DEPLOYMENT, available=0, current=0)
+    status = status_of(project(), replace(HEALTHY, deployment=lacking, pods=()))
+    assert condition_state(status, "RegistryAvailable") == ("False", "RegistryStarting")
+
+
+@pytest.mark.parametrize(
+    ("last", "quoted"),
+    [
+        ({"last_message": '{"level":"fatal","msg":"no such CA"}'}, "berth-genomics: no such CA; kubectl logs"),
+        ({"last_message": '["no such CA"]'}, 'berth-genomics: ["no such CA"]; kubectl logs'),
+        ({"last_message": '{"msg":""}'}, 'berth-genomics: {"msg":""}; kubectl logs'),
+        ({"last_message": '{"msg":3}'}, 'berth-genomics: {"msg":3}; kubectl logs'),
+        ({}, "berth-genomics: Error; kubectl logs"),
+        ({"last_reason": ""}, "berth-genomics: no message; kubectl logs"),
+    ],
+)
+def test_the_message_of_a_crashed_registry_is_quoted(last: dict[str, str], quoted: str) -> None:
+    status = status_of(project(), waiting_pod(**{**CRASHING, **last}))
+    assert quoted in condition(status, "Stalled")["message"]
+
+
+@pytest.mark.parametrize(
+    ("late", "event", "words"),
+    [
+        (True, "", "as soon as the registry's pod has a node"),
+        (True, "no capacity", "not bound yet: no capacity;"),
+        (False, "", "not bound yet by StorageClass fast;"),
+    ],
+)
+def test_an_unbound_claim_says_what_it_waits_for(late: bool, event: str, words: str) -> None:
+    storage_class = ObservedStorageClass("fast", waits_for_consumer=late)
+    status = status_of(project(), replace(pending(event=event), storage_class=storage_class))
+    assert words in condition(status, "StorageReady")["message"]

@@ -1,4 +1,4 @@
-"""Statuses about who is named: whether they exist, whether somebody can administer, whether a token holds."""
+"""Statuses about subjects: whether they exist, whether one can administer, whether a token is valid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def project_status(*shares: tuple[str, str, str], subjects: ObservedSubjects = P
 # subjects
 
 
-def test_subjects_that_exist_or_can_not_be_known_are_no_matter() -> None:
+def test_subjects_that_exist_or_cannot_be_checked_are_known() -> None:
     status = project_status(
         ("User", "ann", "View"),
         ("Robot", "nightly", "View"),
@@ -59,13 +59,13 @@ def test_a_long_list_of_unknown_subjects_is_cut() -> None:
     assert "User u9 and 3 more do not exist" in message
 
 
-def test_sharing_with_the_public_where_it_is_not_allowed_is_condition_state() -> None:
+def test_sharing_with_the_public_where_it_is_not_allowed_is_reported() -> None:
     assert condition_state(project_status(("Public", "", "View")), "SubjectsKnown") == ("False", "PublicNotAllowed")
     allowed = replace(PEOPLE, public_allowed=True)
     assert condition_state(project_status(("Public", "", "View"), subjects=allowed), "SubjectsKnown")[0] == "True"
 
 
-def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> None:
+def test_only_a_repository_with_local_sharing_reports_its_subjects() -> None:
     for sharing, expected in (([{"kind": "User", "name": "bob", "level": "View"}], "False"), (None, "absent")):
         spec: dict[str, Any] = {} if sharing is None else {"localSharing": sharing}
         observed = RepositoryObservation("images.example.org", "genomics", subjects=PEOPLE)
@@ -74,7 +74,7 @@ def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> No
         assert condition_state(status, "SubjectsKnown")[0] == expected
 
 
-# somebody administers
+# administered
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_only_a_repository_with_sharing_of_its_own_tells_of_its_subjects() -> No
         ("AuthenticatedUsers", "", "Administer"),
     ],
 )
-def test_a_project_is_administered_by_whoever_exists_and_has_administer(share: tuple[str, str, str]) -> None:
+def test_a_project_is_administered_by_an_existing_subject_with_administer(share: tuple[str, str, str]) -> None:
     assert condition_state(project_status(share), "Administered") == ("True", "Administered")
 
 
@@ -103,7 +103,7 @@ def test_a_project_is_administered_by_whoever_exists_and_has_administer(share: t
         (("Team", "others", "Administer"), ("Team", "empty", "Administer")),
     ],
 )
-def test_a_project_that_nobody_can_administer_says_so_and_what_to_do(shares: tuple[tuple[str, str, str], ...]) -> None:
+def test_a_project_without_an_administrator_reports_what_to_do(shares: tuple[tuple[str, str, str], ...]) -> None:
     status = project_status(*shares)
     assert condition_state(status, "Administered") == ("False", "NoAdminister")
     assert "in spec.sharing" in condition(status, "Administered")["message"]

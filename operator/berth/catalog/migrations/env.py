@@ -1,4 +1,4 @@
-"""How Alembic runs the migrations: on the connection, and in the transaction, that it is given."""
+"""Run the migrations on the given connection and transaction (Alembic)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a manifest's annotations, and when a registry's answer is not believed."""
+"""Stored annotations of a manifest, and the loss above which a walk corrects nothing."""
 
 from __future__ import annotations
 

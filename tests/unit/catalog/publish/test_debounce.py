@@ -1,4 +1,4 @@
-"""Keys come out at once the first time, and then no more often than the interval allows."""
+"""A key is handed out at once the first time, and then at most once in its interval."""
 
 from __future__ import annotations
 

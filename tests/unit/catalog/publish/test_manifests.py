@@ -1,4 +1,4 @@
-"""What a repository's object says."""
+"""The object and the status of a repository."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_taken_name_gives_another_one() -> None:
     assert manifests.object_name("aligner", taken=True) != manifests.object_name("aligner", taken=False)
 
 
-def test_sizes_are_told_for_people() -> None:
+def test_sizes_are_human_readable() -> None:
     assert manifests.build_status(VIEW, live(), NOW)["tags"][0]["size"] == "613Mi"
 
 
@@ -68,7 +68,7 @@ def test_a_status_that_says_so_already_is_not_written_again() -> None:
     assert not manifests.differs(present, manifests.build_status(VIEW, present, NOW + timedelta(hours=1)))
 
 
-def test_a_checksum_of_the_tags_tells_whether_they_are_still_what_was_written() -> None:
+def test_a_checksum_of_the_tags_shows_whether_they_changed() -> None:
     present = with_sum_of_tags(written(VIEW))
     assert isinstance(present["status"]["tags"], str)
     assert with_sum_of_tags(present) == present
@@ -113,7 +113,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "told"),
+    ("view", "expected"),
     [
         (VIEW, ("True", "InSync")),
         (replace(VIEW, sync=LOST), ("False", "ContentMissing")),
@@ -121,12 +121,12 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
         (RepositoryView(KEY, (), 0, 0, None, Sync(), object_due=False), ("True", "NeverPushed")),
     ],
 )
-def test_the_condition_tells_what_the_walk_found(view: RepositoryView, told: tuple[str, str]) -> None:
+def test_the_condition_reports_the_result_of_the_walk(view: RepositoryView, expected: tuple[str, str]) -> None:
     (condition,) = manifests.build_status(view, live(), NOW)["conditions"]
-    assert (condition["status"], condition["reason"]) == told
+    assert (condition["status"], condition["reason"]) == expected
 
 
-def test_an_object_outside_the_namespace_of_a_project_stands_for_nothing() -> None:
+def test_an_object_outside_a_projects_namespace_has_no_repository() -> None:
     elsewhere = {"metadata": {"name": "aligner", "namespace": "default"}, "spec": {}}
     inside = {"metadata": {"name": "aligner", "namespace": names.project_namespace("genomics")}, "spec": {}}
     assert manifests.key_of_object(elsewhere) is None

@@ -35,7 +35,7 @@ def completed(found: FoundMaterial, now: datetime = NOW, host: str = HOST, *, tl
 
 
 def found_again(material: Material) -> FoundMaterial:
-    """What a later operator reads of what this one wrote."""
+    """The written material, read back."""
     return read_material(secrets_of(material))
 
 
@@ -49,8 +49,8 @@ def standby_of(material: Material) -> keys.KeyPair:
 
 
 def rotated(material: Material, now: datetime, value: str = "1") -> Material:
-    """As it is when somebody asked for a new token authority that every registry runs with."""
-    found = asked(material, "berth-token-ca", ROTATE_CA, value)
+    """The material after the request of a new token authority that every registry trusts."""
+    found = annotate(material, "berth-token-ca", ROTATE_CA, value)
     return complete_material(found, HOST, now, generate_tls=True, rollout=EVERYWHERE)
 
 
@@ -164,7 +164,7 @@ def test_an_authority_changes_without_a_moment_in_which_a_leaf_is_not_trusted(fr
     assert len(authorities) == 3
 
 
-def test_a_successor_stands_in_every_bundle_and_signs_nothing(fresh: Material) -> None:
+def test_a_successor_is_in_every_bundle_and_signs_nothing(fresh: Material) -> None:
     standby = standby_of(fresh)
     assert standby.certificate in fresh.token_ca.bundle
     assert standby.certificate in fresh.token_ca.token_authorities.bundle
@@ -176,7 +176,7 @@ def test_a_successor_stands_in_every_bundle_and_signs_nothing(fresh: Material) -
 
 
 def test_an_authority_of_an_earlier_version_gets_its_successor_and_nothing_else_changes(fresh: Material) -> None:
-    """What stood there before successors stood by: the authority alone."""
+    """An earlier version wrote the authority without a successor."""
     before = replace(fresh, token_ca=Authority(fresh.token_ca.current))
     after = completed(found_again(before), SOON)
     assert standby_of(after) != standby_of(fresh)
@@ -184,7 +184,7 @@ def test_an_authority_of_an_earlier_version_gets_its_successor_and_nothing_else_
 
 
 @pytest.mark.parametrize("damage", ["next.key", "next.crt"])
-def test_a_successor_that_can_not_be_read_is_replaced_and_stays_trusted_as_long_as_registries_have_it(
+def test_an_unreadable_successor_is_replaced_and_stays_trusted_while_registries_have_it(
     fresh: Material, damage: str
 ) -> None:
     secrets = secrets_of(fresh)
@@ -211,8 +211,8 @@ def test_the_successor_begins_to_sign_by_itself_when_the_authority_is_two_thirds
     assert changed.token_ca.due_since is None
 
 
-def test_a_successor_that_stood_by_is_not_due_when_it_begins_to_sign(fresh: Material) -> None:
-    """It was made with its predecessor, which was two thirds through its life when it was replaced."""
+def test_a_promoted_standby_successor_is_not_due_for_renewal(fresh: Material) -> None:
+    """It is as old as its predecessor, which was replaced after two thirds of its life."""
     due = NOW + timedelta(days=2500)
     changed = complete_material(found_again(fresh), HOST, due, generate_tls=False, rollout=EVERYWHERE)
     assert changed.token_ca.current == standby_of(fresh)
@@ -221,7 +221,7 @@ def test_a_successor_that_stood_by_is_not_due_when_it_begins_to_sign(fresh: Mate
     assert again.token_ca.current == changed.token_ca.current
 
 
-def test_an_authority_that_ended_while_nobody_looked_is_followed_by_the_successor_that_is_trusted(
+def test_an_authority_that_expired_during_an_outage_is_replaced_by_its_trusted_successor(
     fresh: Material,
 ) -> None:
     changed = completed(found_again(fresh), NOW + timedelta(days=3651))
@@ -237,8 +237,8 @@ def test_a_former_authority_is_trusted_until_it_ends(fresh: Material) -> None:
     assert fresh.token_ca.current.certificate not in after_its_end.token_ca.bundle
 
 
-def asked(material: Material, secret: str, annotation: str, value: str) -> FoundMaterial:
-    """What a later operator reads when somebody has annotated a Secret meanwhile."""
+def annotate(material: Material, secret: str, annotation: str, value: str) -> FoundMaterial:
+    """The written material with an annotation on one of its Secrets."""
     secrets = secrets_of(material)
     metadata = secrets[secret]["metadata"]
     annotations = {**metadata.get("annotations", {}), annotation: value}
@@ -247,23 +247,23 @@ def asked(material: Material, secret: str, annotation: str, value: str) -> Found
 
 
 def test_a_new_value_makes_a_new_signing_key_once(fresh: Material) -> None:
-    again = completed(asked(fresh, "berth-token-signing", ROTATE_KEY, "1"), SOON)
+    again = completed(annotate(fresh, "berth-token-signing", ROTATE_KEY, "1"), SOON)
     assert again.token_leaf != fresh.token_leaf
     assert again.token_ca == fresh.token_ca
     assert again.tls_leaf == fresh.tls_leaf
-    same = completed(asked(again, "berth-token-signing", ROTATE_KEY, "1"), SOON)
+    same = completed(annotate(again, "berth-token-signing", ROTATE_KEY, "1"), SOON)
     assert same.token_leaf == again.token_leaf
     assert written(same) == written(again)
     assert completed(found_again(again), SOON).token_leaf == again.token_leaf, "the annotation was taken away"
-    assert completed(asked(again, "berth-token-signing", ROTATE_KEY, "2"), SOON).token_leaf != again.token_leaf
+    assert completed(annotate(again, "berth-token-signing", ROTATE_KEY, "2"), SOON).token_leaf != again.token_leaf
 
 
 def waiting(fresh: Material) -> Material:
-    """A new authority is asked for, and not every registry is known to run with it."""
-    return completed(asked(fresh, "berth-token-ca", ROTATE_CA, "1"), NOW)
+    """A new authority is requested, and not every registry trusts it yet."""
+    return completed(annotate(fresh, "berth-token-ca", ROTATE_CA, "1"), NOW)
 
 
-def test_an_authority_that_is_asked_for_signs_at_once_where_it_is_known_and_another_stands_by_from_then_on(
+def test_a_requested_authority_signs_at_once_where_it_is_trusted_and_another_one_is_on_standby(
     fresh: Material,
 ) -> None:
     changed = rotated(fresh, SOON)
@@ -286,18 +286,18 @@ def test_one_request_is_done_once(fresh: Material) -> None:
     assert rotated(changed, SOON, "2").token_ca.current == standby_of(changed)
 
 
-def test_an_authority_that_is_asked_for_waits_until_it_is_known_and_registries_need_it_meanwhile(
+def test_a_requested_authority_waits_until_it_is_trusted_and_registries_require_it_meanwhile(
     fresh: Material,
 ) -> None:
-    asked_for = waiting(fresh)
-    assert asked_for.token_ca == replace(fresh.token_ca, due_since=NOW)
-    assert asked_for.token_leaf == fresh.token_leaf
-    assert asked_for.requests["berth-token-ca"].is_pending(ROTATE_CA), "it is done when it signs"
-    assert found_again(asked_for).token_ca == asked_for.token_ca
-    told, before = asked_for.token_ca.token_authorities, fresh.token_ca.token_authorities
-    assert told == replace(before, required=before.trusted)
-    again = completed(asked(asked_for, "berth-token-ca", ROTATE_CA, "1"), SOON)
-    assert written(again) == written(completed(found_again(asked_for), NOW))
+    pending = waiting(fresh)
+    assert pending.token_ca == replace(fresh.token_ca, due_since=NOW)
+    assert pending.token_leaf == fresh.token_leaf
+    assert pending.requests["berth-token-ca"].is_pending(ROTATE_CA), "it is done when it signs"
+    assert found_again(pending).token_ca == pending.token_ca
+    present, before = pending.token_ca.token_authorities, fresh.token_ca.token_authorities
+    assert present == replace(before, required=before.trusted)
+    again = completed(annotate(pending, "berth-token-ca", ROTATE_CA, "1"), SOON)
+    assert written(again) == written(completed(found_again(pending), NOW))
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_an_authority_that_is_asked_for_waits_until_it_is_known_and_registries_n
 def test_it_signs_when_every_registry_trusts_it_and_replicas_had_time_or_after_a_day(
     fresh: Material, rollout: SuccessorRollout, after: timedelta, signs: bool
 ) -> None:
-    found = asked(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
+    found = annotate(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
     later = complete_material(found, HOST, NOW + after, generate_tls=True, rollout=rollout)
     assert (later.token_ca.current == standby_of(fresh)) is signs
     assert keys.is_issued_by(later.token_leaf.certificate, later.token_ca.current)
@@ -322,16 +322,16 @@ def test_it_signs_when_every_registry_trusts_it_and_replicas_had_time_or_after_a
     assert later.requests["berth-token-ca"].is_pending(ROTATE_CA) is not signs
 
 
-def test_the_day_begins_with_the_request_and_not_when_the_successor_began_to_stand_by(fresh: Material) -> None:
+def test_the_day_begins_with_the_request_and_not_with_the_creation_of_the_successor(fresh: Material) -> None:
     month = NOW + timedelta(days=30)
-    found = asked(fresh, "berth-token-ca", ROTATE_CA, "1")
-    asked_for = completed(found, month)
-    assert asked_for.token_ca.current == fresh.token_ca.current
-    assert asked_for.token_ca.due_since == month
+    found = annotate(fresh, "berth-token-ca", ROTATE_CA, "1")
+    pending = completed(found, month)
+    assert pending.token_ca.current == fresh.token_ca.current
+    assert pending.token_ca.due_since == month
 
 
 def test_the_day_begins_anew_when_the_successor_had_to_be_replaced(fresh: Material) -> None:
-    found = asked(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
+    found = annotate(waiting(fresh), "berth-token-ca", ROTATE_CA, "1")
     secrets = secrets_of(waiting(fresh))
     del secrets["berth-token-ca"]["data"]["next.key"]
     lost = replace(read_material(secrets), requests=found.requests)
@@ -341,23 +341,23 @@ def test_the_day_begins_anew_when_the_successor_had_to_be_replaced(fresh: Materi
     assert standby_of(later) != standby_of(fresh)
 
 
-def test_former_authorities_are_forgotten_when_somebody_asks_for_it_and_the_successor_is_not(fresh: Material) -> None:
+def test_former_authorities_are_removed_on_request_and_the_successor_is_not(fresh: Material) -> None:
     changed = rotated(fresh, SOON)
-    forgotten = completed(asked(changed, "berth-token-ca", FORGET, "1"), SOON)
+    forgotten = completed(annotate(changed, "berth-token-ca", FORGET, "1"), SOON)
     assert forgotten.token_ca == replace(changed.token_ca, retired=())
     assert forgotten.token_leaf == changed.token_leaf
     assert fresh.token_ca.current.certificate not in forgotten.token_ca.token_authorities.bundle
 
 
 def test_nothing_is_forgotten_while_a_successor_is_about_to_sign(fresh: Material) -> None:
-    about_to = completed(asked(rotated(fresh, NOW), "berth-token-ca", ROTATE_CA, "2"), NOW)
-    later = completed(asked(about_to, "berth-token-ca", FORGET, "1"), SOON)
-    assert later.token_ca == about_to.token_ca
+    pending = completed(annotate(rotated(fresh, NOW), "berth-token-ca", ROTATE_CA, "2"), NOW)
+    later = completed(annotate(pending, "berth-token-ca", FORGET, "1"), SOON)
+    assert later.token_ca == pending.token_ca
     assert later.requests["berth-token-ca"].is_pending(FORGET)
 
 
 def test_the_authority_of_the_gateway_is_announced_for_a_day(fresh: Material) -> None:
-    announced = completed(asked(fresh, "berth-tls-ca", ROTATE_CA, "1"), NOW)
+    announced = completed(annotate(fresh, "berth-tls-ca", ROTATE_CA, "1"), NOW)
     assert announced.tls_ca is not None
     assert announced.tls_ca.successor is not None
     (public,) = [m for m in written(announced) if m["kind"] == "ConfigMap"]

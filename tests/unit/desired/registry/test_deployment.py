@@ -57,7 +57,7 @@ AT_FIRST = authorities("a", standby="b")
 
 
 def later(known: TokenAuthorities, **changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The pod template of a registry that was started with the first authorities, and the one when these are known."""
+    """Pod templates of a registry: started with the first authorities, and with these."""
     live = build_deployment(project(), inputs(token_authorities=AT_FIRST))
     given = inputs(token_authorities=known, start_state=read_start_state(live), **changed)
     return live["spec"]["template"], build_deployment(project(), given)["spec"]["template"]
@@ -67,7 +67,7 @@ def authorities_in(template: dict[str, Any]) -> set[str]:
     return set(read_start_state({"spec": {"template": template}}).authorities)
 
 
-def test_a_registry_starts_with_every_authority_the_one_that_stands_by_too() -> None:
+def test_a_registry_starts_with_every_authority_including_the_one_on_standby() -> None:
     assert authorities_in(spec_of(inputs(token_authorities=authorities("a", standby="b")))["template"]) == {"a", "b"}
     assert read_start_state(None).authorities == frozenset()
 
@@ -76,12 +76,12 @@ def test_a_registry_starts_with_every_authority_the_one_that_stands_by_too() -> 
     "known",
     [
         AT_FIRST,
-        authorities("b", standby="c", retired=("a",)),  # the successor signs, and the next one stands by
+        authorities("b", standby="c", retired=("a",)),  # the successor signs, and the next one is on standby
         authorities("a", "b", standby="b"),  # it is to sign
         authorities("a", standby="c", retired=("b",)),  # it had to be replaced
     ],
 )
-def test_no_registry_restarts_for_authorities_that_it_knows_or_does_not_need(known: TokenAuthorities) -> None:
+def test_no_registry_restarts_for_authorities_that_it_trusts_or_does_not_require(known: TokenAuthorities) -> None:
     before, after = later(known)
     assert after == before
 

@@ -1,4 +1,4 @@
-"""Pull secrets: names, rotation, and what stands in the Secret."""
+"""Pull secrets: names, rotation, and the content of the Secret."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def test_names_of_robots_are_user_names_and_never_collide() -> None:
         assert made.setdefault(name, (project, namespace)) == (project, namespace)
 
 
-def test_a_robot_tells_what_it_was_made_for() -> None:
+def test_the_target_of_a_robot_can_be_read_back() -> None:
     made = build_robot(TARGET, Labels())
     RegistryUser.model_validate(made)
     assert "disabled" not in made["spec"]
     applied = {**made, "metadata": {**made["metadata"]}}
     applied["metadata"]["annotations"] = {**made["metadata"]["annotations"], names.ANNOTATION_DESIRED_HASH: "x"}
     assert read_target(applied) == TARGET
-    assert read_target(made) is None, "without Berth's own mark it is somebody else's"
+    assert read_target(made) is None, "without Berth's own mark it is not Berth's"
     renamed = {**applied, "metadata": {**applied["metadata"], "name": "curator"}}
     assert read_target(renamed) is None
 

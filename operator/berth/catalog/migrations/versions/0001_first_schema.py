@@ -10,7 +10,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Types are spelled out here and not imported: a released step must stay what it was when the schema moves on.
+# Types are written here and not imported, because a released migration must never change.
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _TIME = sa.DateTime(timezone=True)
 

@@ -33,12 +33,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Narrow them again. Fails on PostgreSQL, and changes nothing, where a longer name stands."""
+    """Narrow them again. Fails on PostgreSQL without any change when a longer name exists."""
     _resize(_AFTER, _BEFORE)
 
 
 def _resize(before: int, after: int) -> None:
     if op.get_bind().dialect.name == "sqlite":
-        return  # it keeps texts of any length, whatever was declared, and would copy each table to say otherwise
+        return  # SQLite stores texts of any length; changing the declaration would copy each table
     for table, column, nullable in _COLUMNS:
         op.alter_column(table, column, existing_type=_text(before), type_=_text(after), existing_nullable=nullable)

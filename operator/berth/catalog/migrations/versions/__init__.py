@@ -1,1 +1,1 @@
-"""One file for each step of the schema, oldest first. A step that was released is never changed."""
+"""Migrations of the schema, oldest first. A released one is never changed."""
