@@ -21,15 +21,22 @@ class Labelling(Protocol):
         """Version of Berth."""
 
 
+def component_labels(component: str, instance: str, version: str) -> dict[str, str]:
+    """Labels of every object that the operator writes."""
+    return {
+        names.LABEL_NAME: NAME,
+        names.LABEL_INSTANCE: instance,
+        names.LABEL_COMPONENT: component,
+        names.LABEL_PART_OF: NAME,
+        names.LABEL_VERSION: version,
+        names.LABEL_MANAGED_BY: names.FIELD_MANAGER_OPERATOR,
+    }
+
+
 def child_labels(project_id: str, component: str, inputs: Labelling) -> dict[str, str]:
     """Labels of one child. Pods carry no label with Berth's version, so an upgrade restarts no registry."""
     return {
-        names.LABEL_NAME: NAME,
-        names.LABEL_INSTANCE: inputs.instance,
-        names.LABEL_COMPONENT: component,
-        names.LABEL_PART_OF: NAME,
-        names.LABEL_VERSION: inputs.berth_version,
-        names.LABEL_MANAGED_BY: names.FIELD_MANAGER_OPERATOR,
+        **component_labels(component, inputs.instance, inputs.berth_version),
         names.LABEL_PROJECT: project_id,
     }
 

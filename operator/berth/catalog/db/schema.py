@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    ColumnElement,
     DateTime,
     Dialect,
     Enum,
@@ -23,10 +24,11 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
+    and_,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from berth.catalog.model import Cause, WriteKind, WriteState
+from berth.catalog.model import Cause, RepositoryKey, WriteKind, WriteState
 
 DIGEST_LENGTH: Final = 135  # sha512: and 128 hexadecimal digits
 TAG_LENGTH: Final = 128
@@ -122,6 +124,11 @@ class RepositoryRow(Base):
     last_push_digest: Mapped[str | None] = mapped_column(text(DIGEST_LENGTH))
     last_push_at: Mapped[datetime | None] = mapped_column(UtcTime)
     last_push_by: Mapped[str | None] = mapped_column(person())
+
+    @classmethod
+    def has_key(cls, key: RepositoryKey) -> ColumnElement[bool]:
+        """Condition on the repository's project and path."""
+        return and_(cls.project == key.project, cls.path == key.path)
 
 
 class ManifestRow(Base):

@@ -38,9 +38,7 @@ class Origin:
 async def lock_repository(session: AsyncSession, key: RepositoryKey) -> RepositoryRow | None:
     """The repository's row, locked until the transaction ends; None when it was never recorded."""
     found: RepositoryRow | None = await session.scalar(
-        select(RepositoryRow)
-        .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
-        .with_for_update()
+        select(RepositoryRow).where(RepositoryRow.has_key(key)).with_for_update()
     )
     return found
 
@@ -149,11 +147,7 @@ async def drop_manifest(session: AsyncSession, repository: RepositoryRow, digest
 
 async def clear_object_due(session: AsyncSession, key: RepositoryKey) -> None:
     """Record that the repository's object exists in the cluster."""
-    await session.execute(
-        update(RepositoryRow)
-        .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
-        .values(object_due=False)
-    )
+    await session.execute(update(RepositoryRow).where(RepositoryRow.has_key(key)).values(object_due=False))
 
 
 def bounded_annotations(annotations: dict[str, str]) -> dict[str, str]:

@@ -39,9 +39,7 @@ async def repositories(session: AsyncSession, project: str, after: str = "", lim
 
 async def repository_id(session: AsyncSession, key: RepositoryKey) -> int | None:
     """The id of a repository's row; None when it was never recorded."""
-    found: int | None = await session.scalar(
-        select(RepositoryRow.id).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
-    )
+    found: int | None = await session.scalar(select(RepositoryRow.id).where(RepositoryRow.has_key(key)))
     return found
 
 
@@ -73,11 +71,7 @@ async def referrers(
     query = (
         select(ManifestRow)
         .join(RepositoryRow, RepositoryRow.id == ManifestRow.repository_id)
-        .where(
-            RepositoryRow.project == key.project,
-            RepositoryRow.path == key.path,
-            ManifestRow.subject == digest,
-        )
+        .where(RepositoryRow.has_key(key), ManifestRow.subject == digest)
     )
     if artifact_type is not None:
         query = query.where(ManifestRow.artifact_type == artifact_type)
@@ -90,7 +84,7 @@ async def has_content(session: AsyncSession, key: RepositoryKey) -> bool:
     found = await session.scalar(
         select(ManifestRow.id)
         .join(RepositoryRow, RepositoryRow.id == ManifestRow.repository_id)
-        .where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
+        .where(RepositoryRow.has_key(key))
         .limit(1)
     )
     return found is not None
@@ -98,9 +92,7 @@ async def has_content(session: AsyncSession, key: RepositoryKey) -> bool:
 
 async def repository_view(session: AsyncSession, key: RepositoryKey) -> RepositoryView | None:
     """The content of a repository's object; None when it was never recorded."""
-    row = await session.scalar(
-        select(RepositoryRow).where(RepositoryRow.project == key.project, RepositoryRow.path == key.path)
-    )
+    row = await session.scalar(select(RepositoryRow).where(RepositoryRow.has_key(key)))
     if row is None:
         return None
     newest = await session.execute(_tags(row.id).order_by(TagRow.pushed_at.desc(), TagRow.name).limit(NEWEST_TAGS))

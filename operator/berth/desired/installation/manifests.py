@@ -25,7 +25,7 @@ from berth.desired.installation.authority import (
     complete_tokens,
 )
 from berth.desired.installation.keys import KeyPair
-from berth.desired.labels import NAME
+from berth.desired.labels import component_labels
 
 TOKEN_CA: Final = "berth-token-ca"
 TOKEN_SIGNING: Final = "berth-token-signing"
@@ -108,7 +108,7 @@ def desired_installation(material: Material, namespace: str, instance: str, vers
     """The Secrets and the ConfigMap, authorities before their leaves."""
 
     def manifest(kind: str, name: str, **body: Any) -> dict[str, Any]:
-        labels = _labels(instance, version)
+        labels = component_labels("keys", instance, version)
         metadata: dict[str, Any] = {"name": name, "namespace": namespace, "labels": labels}
         done = material.requests[name].done if name in material.requests else {}
         if done:
@@ -201,14 +201,3 @@ def _decode(data: Mapping[str, str]) -> dict[str, bytes]:
         except (binascii.Error, ValueError):
             continue
     return decoded
-
-
-def _labels(instance: str, version: str) -> dict[str, str]:
-    return {
-        names.LABEL_NAME: NAME,
-        names.LABEL_INSTANCE: instance,
-        names.LABEL_COMPONENT: "keys",
-        names.LABEL_PART_OF: NAME,
-        names.LABEL_VERSION: version,
-        names.LABEL_MANAGED_BY: names.FIELD_MANAGER_OPERATOR,
-    }
