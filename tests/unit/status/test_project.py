@@ -390,3 +390,10 @@ def test_an_unbound_claim_says_what_it_waits_for(late: bool, event: str, words: 
     storage_class = ObservedStorageClass("fast", waits_for_consumer=late)
     status = status_of(project(), replace(pending(event=event), storage_class=storage_class))
     assert words in condition(status, "StorageReady")["message"]
+
+
+@pytest.mark.parametrize(("capacity", "size"), [("10Gi", " (10Gi)"), ("", "")])
+def test_the_size_of_a_bound_claim_is_shown_where_it_is_known(capacity: str, size: str) -> None:
+    status = status_of(project(), replace(HEALTHY, claim=replace(CLAIM, capacity=capacity)))
+    expected = f"Claim registry in namespace berth-genomics is bound{size} and writable."
+    assert condition(status, "StorageReady")["message"] == expected
