@@ -130,7 +130,9 @@ def test_an_empty_local_sharing_that_hides_from_everybody_is_sharing_too(
     assert "would be lost with the object" in member(SharingLevel.EDIT_AND_DELETE).delete("closed").stderr
 
 
-def test_only_administer_can_remove_the_finalizer_of_a_deleted_object(plane: ControlPlane, space: str, member: Members) -> None:
+def test_only_administer_can_remove_the_finalizer_of_a_deleted_object(
+    plane: ControlPlane, space: str, member: Members
+) -> None:
     put(plane, space, "plain")
     keeper = member(SharingLevel.EDIT_AND_DELETE)
     other = keeper.patch("plain", {"metadata": {"finalizers": ["example.org/another"]}})

@@ -72,7 +72,7 @@ def project_cluster(plane: ControlPlane, unique: str) -> Cluster:
 
 
 async def eventually(condition: Callable[[], Any]) -> Any:
-    """Wait until a condition holds; what it returned."""
+    """Wait until a condition is true, and return its value."""
     async with asyncio.timeout(DEADLINE):
         while True:
             if found := condition():

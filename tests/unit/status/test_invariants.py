@@ -20,7 +20,7 @@ from tests.kit.status.random_observations import (
     random_observed,
     random_project,
 )
-from tests.kit.status.samples import HEALTHY, NOW, status_of, condition_state
+from tests.kit.status.samples import HEALTHY, NOW, condition_state, status_of
 
 
 def test_every_status_keeps_the_contract() -> None:

@@ -18,13 +18,13 @@ from berth.status.token import compute_token_status
 from tests.kit.desired.samples import project, repository
 from tests.kit.status.samples import HEALTHY, NOW, condition, condition_state, status_of
 
-PEOPLE = ObservedSubjects(
+SUBJECTS = ObservedSubjects(
     users={"ann": ObservedUser(), "eve": ObservedUser(disabled=True), "nightly": ObservedUser(is_robot=True)},
     teams={"authors": 2, "empty": 0},
 )
 
 
-def project_status(*shares: tuple[str, str, str], subjects: ObservedSubjects = PEOPLE) -> dict[str, Any]:
+def project_status(*shares: tuple[str, str, str], subjects: ObservedSubjects = SUBJECTS) -> dict[str, Any]:
     sharing = [{"kind": kind, "level": level} | ({"name": name} if name else {}) for kind, name, level in shares]
     return status_of(project(sharing=sharing), replace(HEALTHY, subjects=subjects))
 
@@ -61,14 +61,14 @@ def test_a_long_list_of_unknown_subjects_is_cut() -> None:
 
 def test_sharing_with_the_public_where_it_is_not_allowed_is_reported() -> None:
     assert condition_state(project_status(("Public", "", "View")), "SubjectsKnown") == ("False", "PublicNotAllowed")
-    allowed = replace(PEOPLE, public_allowed=True)
+    allowed = replace(SUBJECTS, public_allowed=True)
     assert condition_state(project_status(("Public", "", "View"), subjects=allowed), "SubjectsKnown")[0] == "True"
 
 
 def test_only_a_repository_with_local_sharing_reports_its_subjects() -> None:
     for sharing, expected in (([{"kind": "User", "name": "bob", "level": "View"}], "False"), (None, "absent")):
         spec: dict[str, Any] = {} if sharing is None else {"localSharing": sharing}
-        observed = RepositoryObservation("images.example.org", "genomics", subjects=PEOPLE)
+        observed = RepositoryObservation("images.example.org", "genomics", subjects=SUBJECTS)
         status = compute_repository_status(repository(**spec), observed, NOW)
         check_invariants(status)
         assert condition_state(status, "SubjectsKnown")[0] == expected
@@ -116,7 +116,7 @@ def test_a_project_without_an_administrator_reports_what_to_do(shares: tuple[tup
 def test_a_team_counts_its_members_and_names_those_that_do_not_exist() -> None:
     members = [{"kind": "User", "name": "ann"}, {"kind": "User", "name": "bob"}, {"kind": "Group", "name": "idp:lab"}]
     team = RegistryTeam.model_validate({"metadata": {"name": "authors", "generation": 2}, "spec": {"members": members}})
-    status = compute_team_status(team, PEOPLE, NOW)
+    status = compute_team_status(team, SUBJECTS, NOW)
     check_invariants(status)
     assert (status["members"], condition_state(status, "Ready")) == (3, ("True", "Ready"))
     assert condition_state(status, "SubjectsKnown") == ("False", "SubjectsNotFound")
@@ -160,3 +160,10 @@ def test_a_token_that_does_not_log_in_says_why(seen: dict[str, Any], condition_t
 
 def test_the_operator_leaves_the_last_use_of_a_token_alone() -> None:
     assert set(token_status()) == {"observedGeneration", "conditions"}
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "has 1 member."), (2, "has 2 members.")])
+def test_a_team_reports_its_number_of_members(count: int, words: str) -> None:
+    members = [{"kind": "Group", "name": f"idp:lab-{number}"} for number in range(count)]
+    team = RegistryTeam.model_validate({"metadata": {"name": "authors", "generation": 2}, "spec": {"members": members}})
+    assert condition(compute_team_status(team, SUBJECTS, NOW), "Ready")["message"].endswith(words)
