@@ -34,7 +34,7 @@ def _compute_ready(certification: Certification, observed: CertificationObservat
         return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
     if until is not None and now >= until:
         sentence = (
-            f"It expired at {rfc3339(until)}: set a later spec.validUntil when {name} is certified again, "
+            f"It ended at {rfc3339(until)}: set a later spec.validUntil when {name} is certified again, "
             "or remove this Certification."
         )
         return stalled(None, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)

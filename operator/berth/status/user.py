@@ -55,7 +55,7 @@ def compute_certified(name: str, certifications: tuple[ObservedCertification, ..
         return settled(certified, "True", ConditionReason.CERTIFIED, f"{name} is certified until it is withdrawn.")
     if now < end:
         return settled(certified, "True", ConditionReason.CERTIFIED, f"{name} is certified until {rfc3339(end)}.")
-    sentence = f"The certification of {name} expired at {rfc3339(end)}, so pushes are refused: certify again."
+    sentence = f"The certification of {name} ended at {rfc3339(end)}, so pushes are refused: certify again."
     return settled(certified, "False", ConditionReason.CERTIFICATION_EXPIRED, sentence)
 
 

@@ -106,8 +106,8 @@ async def test_an_editor_makes_repositories_but_none_with_sharing_of_its_own(
     namespace = await shared_project(cluster, unique)
     editor = Somebody(cluster, namespace, f"{unique}-Edit")
     assert editor.create(repository(namespace, "two")) == ""
-    assert "whoever has Administer" in editor.create(repository(namespace, "three", SHARED["spec"]))
-    assert "whoever has Administer" in editor.create(repository(namespace, "four", {"localSharing": []}))
+    assert "can only be changed with Administer" in editor.create(repository(namespace, "three", SHARED["spec"]))
+    assert "can only be changed with Administer" in editor.create(repository(namespace, "four", {"localSharing": []}))
     assert "EditAndDelete" in editor.create(repository(namespace, "five", TRASHED["spec"]))
 
 
@@ -117,7 +117,7 @@ async def test_an_editor_does_not_take_sharing_away_and_may_edit_beside_it(
     namespace = await shared_project(cluster, unique)
     await cluster.admin.merge(DOCKER_REPOSITORIES, (namespace, "one"), SHARED, field_manager="owner")
     editor = Somebody(cluster, namespace, f"{unique}-Edit")
-    assert "whoever has Administer" in editor.patch("one", {"spec": {"localSharing": None}})
+    assert "can only be changed with Administer" in editor.patch("one", {"spec": {"localSharing": None}})
     assert editor.patch("one", DESCRIBED) == ""
 
 
