@@ -231,8 +231,8 @@ def test_a_missing_storage_class_is_reported_and_the_project_is_ready_once_it_is
     _await_reason(cluster, name, "StorageClassNotFound")
     stalled = cluster.condition("project", name, "Stalled")
     assert stalled["message"] == (
-        f"StorageClass {name}-fast, which claim registry in namespace berth-{name} asks for, does not exist: "
-        "create it, or make another Project with a class that kubectl get storageclass shows."
+        f"StorageClass {name}-fast, which claim registry in namespace berth-{name} requests, does not exist: "
+        "create it, or create another Project with a class that kubectl get storageclass shows."
     )
     standard = cluster.get("storageclass", "standard") or {}
     cluster.apply(_storage_class(f"{name}-fast", standard["provisioner"], standard["volumeBindingMode"]))

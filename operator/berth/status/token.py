@@ -27,9 +27,7 @@ def _compute_ready(token: AccessToken, observed: TokenObservation, now: datetime
         sentence = f"{login} does not exist, so the token is refused: create the RegistryUser, or remove this token."
         return stalled(None, "False", ConditionReason.USER_NOT_FOUND, sentence)
     if until is not None and now >= until:
-        sentence = (
-            f"It ended at {rfc3339(until)}: create another token (kubectl berth token create), remove this one."
-        )
+        sentence = f"It ended at {rfc3339(until)}: create another token (kubectl berth token create), remove this one."
         return stalled(None, "False", ConditionReason.TOKEN_EXPIRED, sentence)
     if observed.duplicate_of:
         sentence = (
