@@ -1,10 +1,10 @@
-"""Measures Berth and writes the table into docs/benchmarks.md: `make bench`.
+"""Measure Berth and write the table into docs/benchmarks.md: `make bench`.
 
     python -m bench [--only PART…] [--no-page]
 
-A target that is missed is a line of the table, as is what could not be measured; the exit code is 0 either way, unless
---strict is given. Servers and load keep to a core each, what is compared takes turns in one run, and medians are told,
-so that other work on the machine changes little.
+A missed target is a line of the table, and so is a measurement that failed; the exit code is 0 in both cases, unless
+--strict is given. Servers and load have a core each, the things to compare take turns in one run, and the table has
+medians, so that other work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _measured(parts: Sequence[str]) -> list[Row]:
             try:
                 berth = stack.enter_context(installation(Path(folder), cores()))
                 rows += _on(berth, parts)
-            except Exception as error:  # what can not be started is told in the table, beside what could be measured
+            except Exception as error:  # the table reports it, beside what could be measured
                 rows.append(failed("Berth on loopback", error))
             finally:
                 stack.close()  # before the folder goes

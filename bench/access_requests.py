@@ -1,8 +1,8 @@
-"""What one request costs in the access service itself, without a server: microseconds for each.
+"""Cost of one request in the access service itself, without a server: microseconds for each.
 
     python -m bench.access_requests [ROUNDS]
 
-The application is the real one, with everything in memory; rounds take turns and the median is told.
+The application is the real one, with everything in memory; rounds take turns, and the median is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench.table import Row, told
+from bench.table import Row, info
 from berth.services.access.audit import AuditLog
 from tests.kit.access.world import PASSWORDS, ClientResponse, World, basic, drive
 
@@ -32,7 +32,7 @@ async def measure(rounds: int) -> dict[str, float]:
         world = World(Path(directory))
         world.rebuild(replace(world.deps, audit=AuditLog(len, now=partial(datetime.now, UTC))))
         token = await world.token("ann", SCOPE)
-        asked = {
+        headers = {
             "berth-gateway-token": world.service_account("berth-gateway"),
             "berth-original-method": "GET",
             "berth-original-uri": "/v2/genomics/aligner/manifests/1",
@@ -42,11 +42,11 @@ async def measure(rounds: int) -> dict[str, float]:
         login = {"authorization": basic("ann", PASSWORDS["ann"])}
         calls: dict[str, Callable[[], Awaitable[ClientResponse]]] = {
             "nothing (/healthz)": lambda: drive(world.app, "GET", "/healthz", {}),
-            "/authz, allowed": lambda: drive(world.app, "GET", "/authz", asked),
+            "/authz, allowed": lambda: drive(world.app, "GET", "/authz", headers),
             "/authz, refused": lambda: drive(
-                world.app, "GET", "/authz", {**asked, "berth-original-uri": "/v2/absent/aligner/manifests/1"}
+                world.app, "GET", "/authz", {**headers, "berth-original-uri": "/v2/absent/aligner/manifests/1"}
             ),
-            "/token, remembered password": lambda: drive(world.app, "GET", f"/token?scope={SCOPE}", login),
+            "/token, cached password": lambda: drive(world.app, "GET", f"/token?scope={SCOPE}", login),
         }
         found: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(rounds):
@@ -60,9 +60,9 @@ async def measure(rounds: int) -> dict[str, float]:
 
 
 def rows(rounds: int = 3) -> list[Row]:
-    """What each request costs without a server."""
+    """The cost of each request without a server."""
     found = asyncio.run(measure(rounds))
-    return [told(f"{name}, without a server", f"{microseconds:.0f} µs") for name, microseconds in found.items()]
+    return [info(f"{name}, without a server", f"{microseconds:.0f} µs") for name, microseconds in found.items()]
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""What the gateway's buffers cost: processor time of nginx for blobs, down and up, by sizes of its buffers.
+"""Cost of the gateway's buffers: processor time of nginx for blobs, down and up, by buffer size.
 
     python -m bench.gateway_buffers [ROUNDS]
 
-Variants take turns in each round, and processor time of the worker is what is compared, so that other work on the
-machine changes little. The first variant is nginx's own default; the others are told as a share of it.
+Variants take turns in each round, and the processor time of the worker is compared, so that other work on the machine
+has little effect. The first variant is nginx's own default; the others are relative to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VARIANTS = {
     "8 x 512k, body 1024k": Buffers(8, 512, 1024),
 }
 SIZES = {"1 MiB": 1 << 20, "64 MiB": 1 << 26}
-BYTES_EACH = 1 << 27  # that much goes through in each measurement
+BYTES_EACH = 1 << 27  # transferred in each measurement
 
 
 def down(gateway: Gateway, size: int) -> None:

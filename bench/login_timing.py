@@ -1,11 +1,11 @@
-"""Can somebody tell by the time of an answer whether a user exists? A simple classifier tries.
+"""Does the time of a response show whether a user exists? A simple classifier tries.
 
     python -m bench.login_timing [TRIES]
 
-Failed logins of every kind are made one after the other in random order, with the hashes that Berth makes in
-production: once with failures that are told as soon as they are known, and once as Berth tells them, here after a
-quarter of a second instead of a whole one. A threshold on the time is learned on one half and tried on the other: an
-accuracy near 0.5 means that it learned nothing. With 100 tries it takes about four minutes.
+Failed logins of every kind run one after the other in random order, with the hashes that Berth makes in production:
+once with immediate responses, and once with Berth's delay, here a quarter of a second instead of a whole one. A
+threshold on the time is learned on one half and tried on the other: an accuracy near 0.5 means that it learned
+nothing. With 100 tries it takes about four minutes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def measure(tries: int, failures: FailureDelay) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as directory:
         passwords = Passwords(monotonic=time.monotonic)
         world = World(Path(directory), passwords=passwords, failures=failures)
-        requests: dict[str, Callable[[int], Awaitable[object]]] = {UNKNOWN: _login(world, "nobody")}
+        requests: dict[str, Callable[[int], Awaitable[object]]] = {UNKNOWN: _login(world, "unknown")}
         for user, (kind, present) in zip(("ann", "bob", "dora", "eve"), HASHES.items(), strict=True):
             world.change_user(user, password_hash=present())
             requests[kind] = _login(world, user)
@@ -55,7 +55,7 @@ async def measure(tries: int, failures: FailureDelay) -> dict[str, list[float]]:
 def _login(world: World, user: str) -> Callable[[int], Awaitable[object]]:
     def login(number: int) -> Awaitable[object]:
         source = f"198.51.{number // 250 % 250}.{number % 250}"
-        name = f"{user}-{number}" if user == "nobody" else user
+        name = f"{user}-{number}" if user == "unknown" else user
         return world.ask_token(name, password=f"wrong {number}", source=source)
 
     return login
@@ -66,12 +66,12 @@ async def _at_once(_seconds: float) -> None:
 
 
 def rows(tries: int = 30) -> list[Row]:
-    """How well failed logins of known users are told from those of unknown ones, at worst."""
+    """How well failed logins of known users are distinguished from those of unknown ones, at worst."""
     seconds = asyncio.run(measure(tries, FailureDelay(pause=PAUSE, monotonic=time.monotonic)))
     found = {kind: accuracy(seconds[UNKNOWN], taken) for kind, taken in seconds.items() if kind != UNKNOWN}
     return [
         at_most(
-            "known users told from unknown ones by the time of a failed login (0.5 is guessing)",
+            "known users distinguished from unknown ones by the time of a failed login (0.5 is guessing)",
             GUESSING,
             max(found.values()),
             unit="",
@@ -84,14 +84,14 @@ def main() -> None:
     """Print medians and accuracies against unknown users."""
     tries = int(sys.argv[1]) if len(sys.argv) > 1 else 100
     ways = {
-        "told at once": FailureDelay(pause=60, monotonic=time.monotonic, sleep=_at_once),
-        f"told after {PAUSE} s": FailureDelay(pause=PAUSE, monotonic=time.monotonic),
+        "immediate": FailureDelay(pause=60, monotonic=time.monotonic, sleep=_at_once),
+        f"after {PAUSE} s": FailureDelay(pause=PAUSE, monotonic=time.monotonic),
     }
     for way, failures in ways.items():
         seconds = asyncio.run(measure(tries, failures))
         for kind, found in seconds.items():
-            told = "" if kind == UNKNOWN else f", accuracy {accuracy(seconds[UNKNOWN], found):.2f}"
-            print(f"{way}: {kind}: median {statistics.median(found) * 1e3:.1f} ms{told}")
+            note = "" if kind == UNKNOWN else f", accuracy {accuracy(seconds[UNKNOWN], found):.2f}"
+            print(f"{way}: {kind}: median {statistics.median(found) * 1e3:.1f} ms{note}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An open-loop sender: requests leave when their time has come, whether or not earlier ones were answered.
 
-The time of an answer counts from when its request was due, so that a server that stalls can not hide it.
+The time of a response counts from when its request was due, so that a server that stalls cannot hide it.
 """
 
 from __future__ import annotations

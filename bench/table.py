@@ -16,7 +16,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     MISSED = "missed"
-    TOLD = "told"  # there is no target; the figure is for comparison
+    INFO = "info"  # there is no target; the figure is for comparison
     FAILED = "failed"  # it could not be measured
 
 
@@ -56,9 +56,9 @@ def at_least(what: str, limit: float, found: float, *, unit: str = "x", digits: 
     return Row(what, f"≥ {limit:g}{_unit(unit)}", f"{found:.{digits}f}{_unit(unit)}", verdict, figures)
 
 
-def told(what: str, measured: str, figures: str = "") -> Row:
+def info(what: str, measured: str, figures: str = "") -> Row:
     """A row without a target."""
-    return Row(what, "–", measured, Verdict.TOLD, figures)
+    return Row(what, "–", measured, Verdict.INFO, figures)
 
 
 def failed(what: str, error: BaseException) -> Row:

@@ -19,7 +19,7 @@ from bench import wrk
 from bench.installation import IMAGE, Installation, constant
 from bench.machine import on, processor_seconds
 from bench.openloop import latencies
-from bench.table import Row, at_least, at_most, told
+from bench.table import Row, at_least, at_most, info
 
 SECONDS: Final = 3  # of each measurement
 ROUNDS: Final = 5
@@ -99,7 +99,7 @@ def _signature_microseconds(berth: Installation) -> float:
 
 
 def _fresh(berth: Installation, number: int) -> Cost:
-    first = number * 10_000_000  # no round asks what another asked
+    first = number * 10_000_000  # no two rounds have a request in common
     url = berth.access_url + target()
     return _requests(berth, url, [berth.access.pid], script="fresh.lua", arguments=(target(), str(first)))
 
@@ -125,7 +125,7 @@ def _requests(
 
 
 def hammer_rows(berth: Installation) -> list[Row]:
-    """Robots ask at a steady rate, first alone, then while wrong passwords keep every hashing thread busy."""
+    """Request tokens at a steady rate, first alone, then while wrong passwords keep every hashing thread busy."""
     alone = _robots(berth)
     with on(berth.cores.load):
         hammer = wrk.start(
@@ -145,7 +145,7 @@ def hammer_rows(berth: Installation) -> list[Row]:
     )
     first, second = _quantile(alone, 99), _quantile(hammered, 99)
     measured = f"{first:.1f} ms without, {second:.1f} ms with ({second / first:.1f}x)"
-    return [told("robot's token, p99 while wrong passwords hammer", measured, figures)]
+    return [info("robot's token, p99 while wrong passwords hammer", measured, figures)]
 
 
 def _robots(berth: Installation) -> list[float]:

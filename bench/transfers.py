@@ -31,14 +31,14 @@ GIB: Final = 1 << 30
 def pull_rows(berth: Installation) -> list[Row]:
     """A standard client pulls in turns through the gateway and from the same registry without authorization."""
     home = docker_config(berth.directory / "login", berth.gateway.address, ROBOT, berth.robot_token)
-    nobody = berth.directory / "nobody"
-    nobody.mkdir()
+    anonymous = berth.directory / "anonymous"
+    anonymous.mkdir()
     seconds: dict[str, list[float]] = {"gateway": [], "open": []}
     tokens: list[int] = []
     for number in range(PULL_ROUNDS + 1):
         before = len(berth.gateway.access_log)
         through = _pull(berth, berth.gateway, home)
-        direct = _pull(berth, berth.open_proxy, nobody)
+        direct = _pull(berth, berth.open_proxy, anonymous)
         if number:  # the first round fills caches
             seconds["gateway"].append(through)
             seconds["open"].append(direct)

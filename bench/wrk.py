@@ -1,4 +1,4 @@
-"""wrk, the load: how it is run, and what it tells."""
+"""wrk, the load generator: run it and read its report."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _REPORT: Final = "wrk-report: "
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one run did."""
+class Report:
+    """The result of one run."""
 
     requests: int
     bytes: int
     seconds: float
-    failed: int  # answers that were no 2xx or 3xx, and errors of connections
+    failed: int  # responses other than 2xx and 3xx, and connection errors
 
 
 def program() -> str:
-    """Where wrk is. Raises FileNotFoundError with what to do."""
+    """The path of wrk. Raises FileNotFoundError with what to do."""
     found = shutil.which("wrk", path=f"{os.environ['PATH']}:/usr/bin")
     if found is None:
         raise FileNotFoundError("wrk is missing: run `e2e/tools/build bench`, or apt-get install wrk")
@@ -49,10 +49,10 @@ def start(
     return subprocess.Popen([*command, url, *("--", *arguments)], stdout=subprocess.PIPE, text=True)
 
 
-def finished(process: subprocess.Popen[str]) -> Told:
-    """Wait until it ends; what it did. Raises RuntimeError when it did not say."""
+def finished(process: subprocess.Popen[str]) -> Report:
+    """Wait until it ends; its report. Raises RuntimeError when there is none."""
     printed, _ = process.communicate()
     lines = [line.removeprefix(_REPORT) for line in printed.splitlines() if line.startswith(_REPORT)]
     if process.returncode or len(lines) != 1:
         raise RuntimeError(f"wrk ended with {process.returncode}: {printed.strip()[-200:]}")
-    return Told(**json.loads(lines[0]))
+    return Report(**json.loads(lines[0]))

@@ -10,7 +10,7 @@ from bench.table import BEGIN, END, Machine, Row, Verdict, at_least, at_most, fa
 MACHINE = Machine("A | B", 2, 7.8, "6.1", "3.11.7", 0.25, "2026-11-24 12:40 UTC")
 
 
-def test_a_target_is_met_at_its_very_limit_and_missed_beyond_it() -> None:
+def test_a_target_is_met_at_its_limit_and_missed_beyond_it() -> None:
     assert [at_most("a", 4, found).verdict for found in (3.9, 4.0, 4.01)] == ["ok", "ok", "missed"]
     assert [at_least("a", 1, found).verdict for found in (1.1, 1.0, 0.99)] == ["ok", "ok", "missed"]
 
@@ -21,18 +21,18 @@ def test_a_row_says_target_and_figure_in_the_same_unit() -> None:
     assert at_least("blobs", 1.0, 1.234).target == "≥ 1x"
 
 
-def test_what_could_not_be_measured_is_a_row_with_the_first_line_of_why() -> None:
+def test_a_failed_measurement_is_a_row_with_the_first_line_of_the_error() -> None:
     row = failed("pull", RuntimeError("no answer\nsecond line"))
     assert (row.verdict, row.figures) == (Verdict.FAILED, "RuntimeError: no answer")
     assert failed("pull", TimeoutError()).figures == "TimeoutError: "
 
 
 def test_missed_and_failed_rows_are_those_that_a_strict_run_ends_with() -> None:
-    rows = [at_most("a", 1, 2), at_most("b", 1, 0.5), failed("c", RuntimeError("x")), Row("d", "–", "1", Verdict.TOLD)]
+    rows = [at_most("a", 1, 2), at_most("b", 1, 0.5), failed("c", RuntimeError("x")), Row("d", "–", "1", Verdict.INFO)]
     assert [row.what for row in missed(rows)] == ["a", "c"]
 
 
-def test_the_page_keeps_what_stands_around_the_table() -> None:
+def test_the_page_keeps_the_text_around_the_table() -> None:
     page = f"# Title\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
     written = put_into(page, markdown([at_most("a|b", 1, 2, figures="c")], MACHINE))
     assert written.startswith("# Title\n\n" + BEGIN)
@@ -56,7 +56,7 @@ def test_the_table_for_a_terminal_is_in_columns_with_the_figures_below() -> None
     assert text.splitlines()[-1] == "short: one"
 
 
-def test_the_names_server_tells_the_address_for_type_a_alone() -> None:
+def test_the_names_server_returns_the_address_for_type_a_alone() -> None:
     name = b"\x08registry\x05local\x00"
     for kind, answers in ((1, 1), (28, 0)):
         question = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + name + bytes([0, kind, 0, 1])
