@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test bench lock clean
+.PHONY: help venv tools images cluster cluster-down demo crds generate check static unit component e2e test mutants bench lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -77,6 +77,9 @@ test: static ## Everything: static checks, unit, component and end-to-end tests,
 	@e2e/tools/build test
 	@e2e/images/build
 	@$(BIN)/pytest tests $(EVEN) --beside e2e --durations=25
+
+mutants: venv ## Judge the unit tests by a sample of small changes of the code (ARGS="--package authz --sample 100")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: venv ## Measure on loopback and write docs/benchmarks.md (about 6 minutes, no cluster)
 	@e2e/tools/build bench

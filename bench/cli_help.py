@@ -1,8 +1,8 @@
-"""How long `kubectl berth --help` takes, from the start of the program to its end: milliseconds.
+"""Duration of `kubectl berth --help`, from start to end of the program: milliseconds.
 
     python -m bench.cli_help [ROUNDS]
 
-Leaves with 1 when the median is above the limit. A program that only starts Python takes turns with it, because most
+Exits with 1 when the median is above the limit. A program that only starts Python takes turns with it, because most
 of the time is Python's own.
 """
 

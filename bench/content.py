@@ -1,4 +1,4 @@
-"""What is pulled: an image of ten layers and two blobs, of bytes that do not compress."""
+"""Content to pull: an image of ten layers and two blobs, of bytes that do not compress."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Berth on loopback with its settings of production: API server, access process, gateway, registry, and their twins.
 
-The twins are what Berth is compared with: the same registry without authorization, an nginx with the defaults in front
-of either, and an nginx that answers a constant.
+The twins are for comparison: the same registry without authorization, an nginx with its defaults in front of either,
+and an nginx with a constant response.
 """
 
 from __future__ import annotations

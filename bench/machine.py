@@ -1,4 +1,4 @@
-"""The machine that is measured on: its name for itself, its cores, and processor time of its processes."""
+"""The machine of the measurement: its name, its cores, and processor time of its processes."""
 
 from __future__ import annotations
 

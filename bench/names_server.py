@@ -1,4 +1,4 @@
-"""A DNS server on loopback that knows one address for every name: where a cluster's DNS would name the registries.
+"""A DNS server on loopback with one address for every name, in place of the cluster's DNS.
 
 Source: RFC 1035, 4.1 (messages).
 """

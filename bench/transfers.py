@@ -1,4 +1,4 @@
-"""What the gateway costs a transfer: whole pulls, and single blobs, against an nginx with its defaults."""
+"""Cost of the gateway in a transfer: whole pulls, and single blobs, against an nginx with its defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-# The gateway: nginx as it is; its configuration is written by `berth gateway-config` into a volume both share.
+# The gateway: plain nginx. `berth gateway-config` writes its configuration into a shared volume.
 #
 #   docker build -f operator/gateway.Dockerfile -t berth-gateway .
 #
@@ -14,12 +14,12 @@ LABEL org.opencontainers.image.title="Berth gateway" \
 USER 65532:65532
 WORKDIR /
 EXPOSE 8443 8080
-# What a blob went through is kept for the next one instead of being given back to the kernel and got again, page by page
-# (docs/adr/0004-gateway.md): blocks up to 4 MiB come from the heap, of which a worker keeps at most 16 MiB that are free.
+# Buffers of one blob are reused for the next, not returned to the kernel and allocated again page by page
+# (docs/adr/0004-gateway.md): blocks up to 4 MiB come from the heap, of which a worker keeps at most 16 MiB free.
 ENV MALLOC_MMAP_THRESHOLD_=4194304 MALLOC_TRIM_THRESHOLD_=16777216
 
-# nginx finishes what is open, then quits.
+# nginx finishes open requests, then quits.
 STOPSIGNAL SIGQUIT
-# The configuration is checked first, so that a bad one is told before the port is taken.
+# The configuration is checked first, so that a bad one is reported before the port is taken.
 ENTRYPOINT ["/bin/sh", "-c", "nginx -e stderr -t -q -c \"$0\" && exec nginx -e stderr -c \"$0\""]
 CMD ["/run/berth-gateway/nginx.conf"]

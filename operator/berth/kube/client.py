@@ -210,7 +210,7 @@ class KubeClient:
                 "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"
             )
         except InvalidError as error:
-            # A uid that is not that of the live object is told as an attempt to change it (422), not as 409.
+            # A uid other than the live object's is reported as an attempt to change it (422), not as 409.
             if "uid" in body["metadata"] and "metadata.uid" in error.sentence:
                 raise ConflictError(error.sentence, status=error.status) from error
             raise

@@ -1,0 +1,1 @@
+"""A sampled mutation run: do the unit tests notice a small change of the code? (`make mutants`)"""
