@@ -23,7 +23,7 @@ import bcrypt
 
 from bench.table import Row, at_most
 from berth.identity.failure_delay import FailureDelay
-from berth.identity.passwords import Passwords
+from berth.identity.passwords import PasswordVerifier
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.world import World
 
@@ -41,7 +41,7 @@ HASHES: dict[str, Callable[[], str | None]] = {
 async def measure(tries: int, failures: FailureDelay) -> dict[str, list[float]]:
     """Seconds of each login, by what is wrong with it."""
     with tempfile.TemporaryDirectory() as directory:
-        passwords = Passwords(monotonic=time.monotonic)
+        passwords = PasswordVerifier(monotonic=time.monotonic)
         world = World(Path(directory), passwords=passwords, failures=failures)
         requests: dict[str, Callable[[int], Awaitable[object]]] = {UNKNOWN: _login(world, "unknown")}
         for user, (kind, present) in zip(("ann", "bob", "dora", "eve"), HASHES.items(), strict=True):

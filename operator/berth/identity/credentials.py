@@ -1,4 +1,4 @@
-"""Who is asking at `/token`: reading credentials strictly. Source: RFC 7617 (Basic, with UTF-8)."""
+"""Strict parsing of HTTP Basic credentials. Source: RFC 7617 (with UTF-8)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ MALFORMED: Final = "The Authorization header is not valid HTTP Basic: send base6
 
 
 class MalformedCredentialsError(ValueError):
-    """The credentials can not be read at all. The message is one sentence for the client."""
+    """Credentials that cannot be parsed. The message is one sentence for the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """A user name and password as they were sent. The password never stands in a repr."""
+    """A user name and password as the client sent them. The repr leaves the password out."""
 
     user: str
     password: str = field(repr=False)
 
 
 def parse_basic(header: str) -> Basic:
-    """Read an `Authorization: Basic …` header. Raises MalformedCredentials for anything else."""
+    """Parse an `Authorization: Basic …` header. Raises MalformedCredentialsError for anything else."""
     scheme, separator, encoded = header.partition(" ")
     if scheme.lower() != "basic" or not separator or len(encoded) > _MAX_LENGTH:
         raise MalformedCredentialsError(MALFORMED)
     try:
-        # Some clients leave the padding out; everything else must be base64 to the letter.
+        # Some clients omit the padding; everything else must be valid base64.
         padded = encoded.strip(" ").rstrip("=")
         text = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
@@ -38,7 +38,7 @@ def parse_basic(header: str) -> Basic:
 
 
 def checked_basic(user: str, password: str) -> Basic:
-    """A user name and password without control characters (RFC 7617, 2). Raises MalformedCredentials otherwise."""
+    """Credentials without control characters (RFC 7617, 2). Raises MalformedCredentialsError otherwise."""
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in user + password):
         raise MalformedCredentialsError(MALFORMED)
     return Basic(user, password)

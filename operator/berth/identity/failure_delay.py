@@ -1,10 +1,9 @@
-"""Failed logins take equally long, whatever it was that failed.
+"""Equal response times for all failed logins.
 
-How long a password takes to verify says what it was verified against: the hash of a user, made with argon2id or bcrypt
-and as many rounds as somebody chose, or the one that stands for users that do not exist. So no failure is told before a
-whole number of pauses has passed since the verification began, and a little more by chance: timers count whole
-milliseconds, and the odd part of one would tell. No thread is held meanwhile, and no turn of anybody.
-Why so: docs/adr/0007-constant-time-for-failed-logins.md.
+The time that a password takes to verify depends on the hash: argon2id or bcrypt with any number of rounds, or the dummy
+hash of unknown users. So the response to a failed login waits for a whole number of intervals since the verification
+started, plus a random part, because timers have a resolution of a millisecond and the remainder would reveal the time.
+The wait takes neither a thread nor a place in the queue. Reasons: docs/adr/0007-constant-time-for-failed-logins.md.
 """
 
 from __future__ import annotations
@@ -17,13 +16,15 @@ from typing import Final
 
 import structlog
 
-SPREAD: Final = 0.1
-"""Of a pause, how much longer it may last by chance."""
+JITTER: Final = 0.1
+"""The largest random part of a wait, as a fraction of the interval."""
 
 
 class FailureDelay:
-    """`pause` is in seconds and longer than any hash in use takes to verify, else the number of pauses tells of it:
-    that is logged. `monotonic` is in seconds too, `chance` from 0 to 1.
+    """Delays responses to failed logins.
+
+    `pause` is the interval in seconds. It has to be longer than the slowest hash takes to verify, otherwise the number
+    of intervals reveals the hash; that is logged. `monotonic` is in seconds, `chance` is a random number from 0 to 1.
     """
 
     def __init__(
@@ -40,15 +41,15 @@ class FailureDelay:
         self._chance = chance
         self._log = structlog.get_logger("berth.access.passwords")
 
-    async def over(self, began: float) -> None:
-        """Wait until a failure may be told whose verification began at that time of the clock."""
-        spent = self._monotonic() - began
+    async def wait(self, started_at: float) -> None:
+        """Wait until the response may be sent. `started_at` is the start of the verification by `monotonic`."""
+        spent = self._monotonic() - started_at
         pauses = max(1, math.ceil(spent / self._pause))
         if pauses > 1:
             self._log.warning(
-                "a password took longer to verify than a failed login lasts: raise BERTH_FAILED_LOGIN_SECONDS, give "
-                "this process more of a processor, or make the slowest password hashes again with fewer rounds",
+                "verifying a password took longer than BERTH_FAILED_LOGIN_SECONDS: raise it, give this process more "
+                "CPU, or create the slowest password hashes again with fewer rounds",
                 seconds=round(spent, 2),
                 failed_login_seconds=self._pause,
             )
-        await self._sleep((pauses + SPREAD * self._chance()) * self._pause - spent)
+        await self._sleep((pauses + JITTER * self._chance()) * self._pause - spent)

@@ -1,4 +1,4 @@
-"""Who stands at the door: the gateway, proved by its ServiceAccount token, and nobody else in its name."""
+"""Authentication of calls from the gateway by its ServiceAccount token."""
 
 from __future__ import annotations
 
@@ -8,67 +8,67 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from berth.api.names import AUDIENCE_ACCESS
-from berth.identity.service_account import NOBODY, Holder, ServiceAccountTokenError, ServiceAccountVerifier
+from berth.identity.service_account import NO_ACCOUNT, ServiceAccountTokenError, ServiceAccountVerifier, VerifiedAccount
 from berth.runtime.bounded_cache import BoundedCache
 
 GATEWAY_TOKEN: Final = "berth-gateway-token"
-_LONGEST_AGENT: Final = 200
-_LONGEST_REQUEST_ID: Final = 64  # nginx makes 32 hexadecimal digits
+_MAX_AGENT_LENGTH: Final = 200
+_MAX_REQUEST_ID_LENGTH: Final = 64  # nginx makes 32 hexadecimal digits
 _CACHED_ADDRESSES: Final = 1000
 _CACHED_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where a request comes from. All are empty when nothing trustworthy says it."""
+    """The origin of a request, as the gateway reports it; empty for calls that are not the gateway's."""
 
-    address: str = ""  # the client's IP address, as the gateway vouches for it
-    agent: str = ""  # what the client calls itself; anything may stand there
-    request_id: str = ""  # under which the gateway has the request in its own log
+    address: str = ""  # the client's IP address
+    agent: str = ""  # the client's User-Agent, an arbitrary text
+    request_id: str = ""  # the request's id in the gateway's log
 
 
 UNKNOWN_CALLER: Final = Caller()
 
 
 @dataclass(frozen=True, slots=True)
-class _Recognized:
-    """The gateway's token that came last, so that the next request with it takes no digest."""
+class _LastToken:
+    """The token of the last call, so that the next call with it needs no digest."""
 
     token: str = field(repr=False)
-    holder: Holder
+    account: VerifiedAccount
 
 
 class GatewayAuthenticator:
-    """Recognizes calls of the gateway. `accounts` are its ServiceAccounts, as `namespace/name`.
+    """Authenticates calls from the gateway by its ServiceAccount token.
 
-    `trusted_hops` is the number of proxies between clients and gateway that append to X-Forwarded-For.
+    `accounts` are the gateway's ServiceAccounts, as `namespace/name`. `trusted_hops` is the number of proxies between
+    clients and gateway that append to X-Forwarded-For.
     """
 
     def __init__(self, *, verifier: ServiceAccountVerifier, accounts: frozenset[str], trusted_hops: int = 0) -> None:
         self._verifier = verifier
         self._accounts = accounts
         self._trusted_hops = trusted_hops
-        self._last = _Recognized("", NOBODY)
+        self._last = _LastToken("", NO_ACCOUNT)
         # By X-Forwarded-For: parsing one takes longer than finding it here.
         self._addresses: BoundedCache[str, str] = BoundedCache(max_entries=_CACHED_ADDRESSES, max_bytes=_CACHED_BYTES)
 
     def authenticate(self, headers: Mapping[str, str]) -> Caller | Awaitable[Caller]:
-        """The caller behind a call of the gateway: at once for a token that was verified before and still holds.
+        """The caller behind a call from the gateway, or an awaitable of it while the token has to be verified first.
 
-        Otherwise an awaitable that verifies it. It raises ServiceAccountTokenError, with one sentence, for a call that
-        is not the gateway's.
+        The awaitable raises ServiceAccountTokenError for a call that is not from the gateway.
         """
         token = headers.get(GATEWAY_TOKEN, "")
-        known = self._last
-        if token != known.token or not self._verifier.holds(known.holder):
-            holder = self._verifier.remembered(token, AUDIENCE_ACCESS) if token else None
-            if holder is None or holder.account not in self._accounts:
+        last = self._last
+        if token != last.token or not self._verifier.is_current(last.account):
+            cached = self._verifier.cached(token, AUDIENCE_ACCESS) if token else None
+            if cached is None or cached.account not in self._accounts:
                 return self._verified(token, headers)
-            self._last = _Recognized(token, holder)
+            self._last = _LastToken(token, cached)
         return self._caller(headers)
 
     def identify(self, headers: Mapping[str, str]) -> Caller | Awaitable[Caller]:
-        """Like `authenticate`, with UNKNOWN_CALLER for a call that is not the gateway's."""
+        """Like `authenticate`, with UNKNOWN_CALLER for a call that is not from the gateway."""
         if not headers.get(GATEWAY_TOKEN):
             return UNKNOWN_CALLER
         caller = self.authenticate(headers)
@@ -99,8 +99,8 @@ class GatewayAuthenticator:
             self._addresses.put(forwarded_for, address)
         return Caller(
             address,
-            headers.get("user-agent", "")[:_LONGEST_AGENT],
-            headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID],
+            headers.get("user-agent", "")[:_MAX_AGENT_LENGTH],
+            headers.get("x-request-id", "")[:_MAX_REQUEST_ID_LENGTH],
         )
 
 
@@ -112,10 +112,10 @@ async def _or_unknown(caller: Awaitable[Caller]) -> Caller:
 
 
 def client_address(forwarded_for: str, trusted_hops: int) -> str:
-    """The client's address in the X-Forwarded-For that the gateway sent on; empty when no address stands there.
+    """The client's address in the X-Forwarded-For of the gateway; empty when it is no address.
 
-    The gateway wrote the last entry and each trusted proxy before it one more; whatever stands before those is the
-    client's own invention. With fewer entries than that, a request has gone around a proxy: the first one counts.
+    The gateway wrote the last entry, and each trusted proxy one entry before it. Earlier entries come from the client
+    and are ignored. With fewer entries the request bypassed a proxy, and the first entry counts.
     """
     entries = forwarded_for.split(",")
     entry = entries[max(len(entries) - 1 - trusted_hops, 0)].strip()

@@ -1,7 +1,7 @@
-"""The public keys of one issuer of JWTs: read ahead, again for an unknown key id, never too often.
+"""The public keys of one issuer of JWTs: fetched in advance, and again for an unknown key id, with a rate limit.
 
-Only asymmetric algorithms of a closed list are accepted, each with the one kind of key that it is made for, so that
-no token can choose how it is verified. Sources: RFC 7517 (JWKS), RFC 7518 (algorithms), RFC 8725 (best practices).
+Only asymmetric algorithms of a closed list are accepted, each with its own kind of key, so that no token can choose how
+it is verified. Sources: RFC 7517 (JWKS), RFC 7518 (algorithms), RFC 8725 (best practices).
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from tenacity import AsyncRetrying, retry_if_result, wait_exponential
 
-READ_INTERVAL: Final = 5.0
-"""Seconds between two reads of the keys, however many unknown key ids arrive. A login with a new key waits that long,
-and docker's gives up after 15."""
-FIRST_INTERVAL: Final = 1.0  # the same, as long as no keys are known at all
-RENEWED_SECONDS: Final = 3600.0  # after which keys are read again although all are known: one may have been withdrawn
-MOST_WAITING: Final = 64  # for the next read; whoever has a known key never waits
-_SMALLEST_RSA: Final = 2048  # bits; RFC 7518, 3.3
+FETCH_INTERVAL: Final = 5.0
+"""Seconds between two fetches of the keys, for any number of unknown key ids. A login with a new key waits that long;
+`docker login` gives up after 15 seconds."""
+FIRST_FETCH_INTERVAL: Final = 1.0  # the same, until there are keys
+REFRESH_SECONDS: Final = 3600.0  # after which keys are fetched again, because the issuer may have withdrawn one
+MAX_WAITERS: Final = 64  # for the next fetch; a token with a known key never waits
+_MIN_RSA_BITS: Final = 2048  # RFC 7518, 3.3
 
 FetchKeys = Callable[[], Awaitable[Mapping[str, Any]]]
-"""Reads a JWKS document, here with the member `issuer` besides `keys`. May raise whatever its transport raises."""
+"""Fetches a JWKS document with the members `keys` and `issuer`. Raises any error of its transport."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """A public key and the algorithms that it may verify."""
+    """A public key and the algorithms that it can verify."""
 
     public: Any
     algorithms: frozenset[str]
 
 
 class TooManyWaitersError(Exception):
-    """As many wait for the next read of the keys as are let in. It is over in `retry_after` seconds."""
+    """Too many requests wait for the next fetch of the keys. Retry after `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many wait for the keys; try again in {retry_after} s")
+        super().__init__(f"too many requests wait for the keys; try again in {retry_after} s")
         self.retry_after = retry_after
 
 
-class KeyRing:
-    """The keys of one issuer by key id. `keep` it as a task.
+class RemoteKeySet:
+    """The keys of one issuer by key id. Run `refresh_forever` as a task.
 
-    `accepted` is the closed list of algorithms; `monotonic` and `sleep` are in seconds. Keys that could not be read
-    again for `good_for` seconds count no more; None: they count until the issuer says otherwise.
+    `accepted` is the closed list of algorithms; `monotonic` and `sleep` are in seconds. Keys expire after `max_age`
+    seconds without a successful fetch; None: they never expire.
     """
 
     def __init__(
@@ -60,21 +60,21 @@ class KeyRing:
         accepted: Collection[str],
         monotonic: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        good_for: float | None = None,
+        max_age: float | None = None,
     ) -> None:
         self._fetch_keys = fetch_keys
         self._name = name
         self._accepted = frozenset(accepted)
         self._monotonic = monotonic
         self._sleep = sleep
-        self._good_for = good_for
+        self._max_age = max_age
         self._keys: dict[str, VerificationKey] = {}
         self._document: Mapping[str, Any] = {}
-        self._tries = 0
-        self._last_try = -math.inf
-        self._last_read: float | None = None
-        self._reading = asyncio.Lock()
-        self._waiting = 0
+        self._fetches = 0
+        self._last_attempt = -math.inf
+        self._last_success: float | None = None
+        self._fetching = asyncio.Lock()
+        self._waiters = 0
         self._log = structlog.get_logger("berth.keys")
         self.reachable = True
 
@@ -85,119 +85,118 @@ class KeyRing:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """What was read last: `issuer` and `keys`. Public; empty before the first reading."""
+        """The present `issuer` and `keys`, all of it public; empty before the first fetch."""
         return self._document
 
-    def take(self, document: Mapping[str, Any]) -> None:
-        """Use keys that were read at some other time, until the issuer is asked. No keys in it: nothing changes."""
+    def use(self, document: Mapping[str, Any]) -> None:
+        """Replace the keys by those of a JWKS document, unless it has no usable key."""
         keys = _usable_keys(document, self._accepted)
         if keys:
             self._keys, self._document = keys, {"issuer": document.get("issuer"), "keys": document["keys"]}
 
-    async def keep(self, *, longest_pause: float) -> None:
-        """Read the keys now, and again every hour, for ever.
-
-        A read that fails is tried again, after pauses that grow up to `longest_pause` seconds.
-        """
-        until_read = AsyncRetrying(
-            retry=retry_if_result(lambda read: not read), wait=wait_exponential(max=longest_pause), sleep=self._sleep
+    async def refresh_forever(self, *, max_backoff: float) -> None:
+        """Fetch the keys now and every hour, and retry a failed fetch with at most `max_backoff` seconds between."""
+        until_fetched = AsyncRetrying(
+            retry=retry_if_result(lambda fetched: not fetched),
+            wait=wait_exponential(max=max_backoff),
+            sleep=self._sleep,
         )
         while True:
-            await until_read(self._read_if_due)
-            await self._sleep(RENEWED_SECONDS)
+            await until_fetched(self._fetch_if_due)
+            await self._sleep(REFRESH_SECONDS)
 
     async def load(self) -> bool:
-        """Read the keys, unless that was tried a moment ago; true when there are keys."""
-        await self._read_if_due()
+        """Fetch the keys unless that was tried a moment ago; whether there are keys."""
+        await self._fetch_if_due()
         return self.ready
 
-    async def find(self, header: Mapping[str, Any]) -> VerificationKey | None:
-        """The key that the header of a token names and that verifies its algorithm; None when there is none such.
+    async def key_for(self, header: Mapping[str, Any]) -> VerificationKey | None:
+        """The key that a token's header names and that verifies its algorithm; None when there is none.
 
-        A token without a key id is for an issuer with one key (OpenID Connect Core, 10.1). An unknown id waits for
-        the next read, so that a key that is new is never told to be wrong; `reachable` says afterwards whether the
-        issuer answered. Raises TooManyWait.
+        A token without a key id needs an issuer with one key (OpenID Connect Core, 10.1). An unknown id waits for the
+        next fetch, so that a token with a new key is not refused; `reachable` is then the result of that fetch. Raises
+        TooManyWaitersError.
         """
         key_id, algorithm = header.get("kid"), header.get("alg")
         if algorithm not in self._accepted or (key_id is not None and not isinstance(key_id, str)):
             return None
-        self._drop_what_is_too_old()
-        if self._lacks(key_id):
-            await self._learn(lambda: not self._lacks(key_id))
+        self._expire()
+        if not self._has(key_id):
+            await self._wait_for_fetch(lambda: self._has(key_id))
         if key_id is None:
             key = next(iter(self._keys.values())) if len(self._keys) == 1 else None
         else:
             key = self._keys.get(key_id)
         return key if key is not None and algorithm in key.algorithms else None
 
-    async def replaced(self, key: VerificationKey) -> bool:
-        """Whether the issuer has this key no more: for a token that names none, and that the only one does not verify.
+    async def was_replaced(self, key: VerificationKey) -> bool:
+        """Whether the issuer no longer has this key: for a token without a key id whose signature does not match it.
 
-        Waits for the next read as `find` does for an unknown id. Raises TooManyWait.
+        Waits for the next fetch, like `key_for` for an unknown id. Raises TooManyWaitersError.
         """
-        await self._learn(lambda: key not in self._keys.values())
+        await self._wait_for_fetch(lambda: key not in self._keys.values())
         return key not in self._keys.values()
 
-    def _lacks(self, key_id: str | None) -> bool:
-        return not self._keys or (key_id is not None and key_id not in self._keys)
+    def _has(self, key_id: str | None) -> bool:
+        return key_id in self._keys if key_id is not None else bool(self._keys)
 
-    def _drop_what_is_too_old(self) -> None:
-        if self._good_for is None or self._last_read is None:
+    def _expire(self) -> None:
+        if self._max_age is None or self._last_success is None:
             return
-        if self._monotonic() - self._last_read >= self._good_for:
+        if self._monotonic() - self._last_success >= self._max_age:
             self._keys = {}
 
     def _until_due(self) -> float:
-        """Seconds until the issuer may be asked again."""
-        interval = READ_INTERVAL if self._keys else FIRST_INTERVAL
-        return max(self._last_try + interval - self._monotonic(), 0.0)
+        """Seconds until the next fetch is allowed."""
+        interval = FETCH_INTERVAL if self._keys else FIRST_FETCH_INTERVAL
+        return max(self._last_attempt + interval - self._monotonic(), 0.0)
 
-    async def _learn(self, known: Callable[[], bool]) -> None:
-        """Wait for a read that begins after now, one for all who wait; for none when the last one failed just now, or
-        when what is asked for is `known` before."""
-        if self._waiting >= MOST_WAITING:
+    async def _wait_for_fetch(self, is_known: Callable[[], bool]) -> None:
+        """Wait for a fetch that starts after this call, shared by all waiters.
+
+        Returns at once when the last fetch has just failed, and before the fetch as soon as `is_known`.
+        """
+        if self._waiters >= MAX_WAITERS:
             raise TooManyWaitersError(math.ceil(self._until_due()) or 1)
-        tries = self._tries
-        self._waiting += 1
+        fetches = self._fetches
+        self._waiters += 1
         try:
-            async with self._reading:
-                if known() or self._tries > tries:
+            async with self._fetching:
+                if is_known() or self._fetches > fetches:
                     return
                 pause = self._until_due()
                 if pause:
                     if not self.reachable:
                         return
                     await self._sleep(pause)
-                await self._read()
+                await self._fetch()
         finally:
-            self._waiting -= 1
+            self._waiters -= 1
 
-    async def _read_if_due(self) -> bool:
-        """Whether the last read, which may be this one, succeeded."""
-        async with self._reading:
+    async def _fetch_if_due(self) -> bool:
+        """Whether the last fetch succeeded, this one included."""
+        async with self._fetching:
             if not self._until_due():
-                await self._read()
-            return self.reachable and self._last_read is not None
+                await self._fetch()
+            return self.reachable and self._last_success is not None
 
-    async def _read(self) -> None:
-        self._tries += 1
-        self._last_try = self._monotonic()
-        known = set(self._keys)
+    async def _fetch(self) -> None:
+        self._fetches += 1
+        self._last_attempt = self._monotonic()
+        before = set(self._keys)
         try:
-            self.take(await self._fetch_keys())
-        except Exception as error:  # whatever the transport raises, the keys known so far go on serving
+            self.use(await self._fetch_keys())
+        except Exception as error:  # after any error of the transport the present keys stay in use
             self.reachable = False
-            self._log.warning(
-                "signing keys could not be read", issuer=self._name, error=f"{type(error).__name__}: {error}"
-            )
+            self._log.warning("cannot fetch signing keys", issuer=self._name, error=f"{type(error).__name__}: {error}")
             return
-        self.reachable, self._last_read = True, self._monotonic()
-        if set(self._keys) != known:
-            self._log.info("signing keys read", issuer=self._name, keys=len(self._keys))
+        self.reachable, self._last_success = True, self._monotonic()
+        if set(self._keys) != before:
+            self._log.info("signing keys fetched", issuer=self._name, keys=len(self._keys))
 
 
 def _usable_keys(document: Mapping[str, Any], accepted: frozenset[str]) -> dict[str, VerificationKey]:
-    """Keys by id. A key of a kind that is not accepted is left out, it spoils none of the others."""
+    """Keys by id, without invalid keys and those of other algorithms."""
     keys: dict[str, VerificationKey] = {}
     entries = document.get("keys")
     for entry in entries if isinstance(entries, list) else []:
@@ -206,17 +205,17 @@ def _usable_keys(document: Mapping[str, Any], accepted: frozenset[str]) -> dict[
         except (jwt.PyJWTError, AttributeError, TypeError, ValueError):
             continue
         algorithms = _algorithms_of(parsed.key) & accepted
-        named = entry.get("alg")
-        if named is not None:
-            algorithms &= {named}
+        declared = entry.get("alg")
+        if declared is not None:
+            algorithms &= {declared}
         if algorithms and entry.get("use", "sig") == "sig":
             keys[str(parsed.key_id or "")] = VerificationKey(parsed.key, algorithms)
     return keys
 
 
 def _algorithms_of(key: object) -> frozenset[str]:
-    """What a public key can verify; nothing for private and symmetric keys, and for those that are too weak."""
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _SMALLEST_RSA:
+    """Algorithms that a public key can verify; none for private, symmetric and weak keys."""
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS:
         return frozenset({"RS256", "PS256"})
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1":
         return frozenset({"ES256"})

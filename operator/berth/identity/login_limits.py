@@ -1,8 +1,8 @@
-"""How often wrong passwords may be tried: for each account and source, so that nobody locks anybody else out.
+"""Rate limits of failed logins for each pair of account and source, so that nobody can lock out another source.
 
-Failures count, successes do not. What is being tried at this moment counts as if it failed, equal passwords once, so
-that many tries at the same time are no way around; and one source has only a part of the verifications for itself.
-Names and addresses are kept as keyed digests. Why no library: docs/adr/0006-login-limits.md.
+Failures count, successes do not. A running attempt counts as a failure, equal passwords once, so that concurrent
+attempts cannot exceed a limit. One source can only use a part of the concurrent verifications. Names and addresses are
+stored as keyed digests. Why no library: docs/adr/0006-login-limits.md.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Final
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
-_CAPACITY: Final = 20_000
-"""Accounts with failures that are remembered. Beyond them the one that failed least recently is forgotten: so many
-failures take longer to make, at the speed at which passwords are verified, than is gained by forgetting one."""
-_FROM_ONE_SOURCE: Final = 16  # different passwords verified at the same time
-_IPV6_NETWORK: Final = 64  # bits that one customer has to himself (RFC 6177)
+_MAX_ACCOUNTS: Final = 20_000
+"""Accounts whose failures are stored. Beyond that the account that failed least recently is evicted. At the speed of
+password verification, causing so many failures takes longer than evicting one account gains."""
+_MAX_RUNNING_PER_SOURCE: Final = 16  # different passwords
+_IPV6_PREFIX: Final = 64  # bits of the network of one customer (RFC 6177)
 
 
 class TooManyAttemptsError(Exception):
-    """This account has failed too often from this source. `retry_after` is in whole seconds, at least 1."""
+    """Too many failed logins of an account from a source. `retry_after` is in whole seconds, at least 1."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("too many failed logins")
@@ -36,59 +36,59 @@ class TooManyAttemptsError(Exception):
 
 @dataclass(slots=True)
 class Attempt:
-    """One try. Whoever makes it says when it has failed."""
+    """A running login. The caller sets `failed`."""
 
     failed: bool = False
 
 
 @dataclass(slots=True)
 class _Running:
-    """Tries that are under way, by fingerprint of the password."""
+    """Running attempts, by fingerprint of the password."""
 
     of_account: dict[bytes, Counter[bytes]] = field(default_factory=dict)
     of_source: Counter[bytes] = field(default_factory=Counter)
 
 
 class LoginLimits:
-    """Counts failures in moving windows. `limits` are pairs of a number and the seconds in which it is allowed."""
+    """Counts failures in sliding windows. `limits` are pairs of a number and the seconds of its window."""
 
     def __init__(
         self,
         *,
         monotonic: Callable[[], float],
         limits: Sequence[tuple[int, float]] = ((10, MINUTE), (100, HOUR)),
-        capacity: int = _CAPACITY,
+        capacity: int = _MAX_ACCOUNTS,
         random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._monotonic = monotonic
         self._limits = tuple(limits)
-        self._longest = max(seconds for _, seconds in limits)
-        self._most = max(number for number, _ in limits)
+        self._longest_window = max(seconds for _, seconds in limits)
+        self._largest_limit = max(number for number, _ in limits)
         self._capacity = capacity
         self._salt = random_bytes(32)
-        self._failures: OrderedDict[bytes, deque[float]] = OrderedDict()  # the account that failed last is the last
+        self._failures: OrderedDict[bytes, deque[float]] = OrderedDict()  # the account that failed last comes last
         self._running = _Running()
 
     @property
-    def remembered(self) -> int:
-        """Accounts whose failures are remembered."""
+    def tracked_accounts(self) -> int:
+        """The number of accounts with stored failures."""
         return len(self._failures)
 
     @contextlib.contextmanager
-    def trying(self, account: str, source: str, password: str) -> Iterator[Attempt]:
-        """A try of this password. Raises TooManyAttempts, without remembering it, when there were too many."""
-        place = _network(source)
-        key, origin = self._digest(account, place), self._digest(place)
+    def attempt(self, account: str, source: str, password: str) -> Iterator[Attempt]:
+        """Limit one login. Raises TooManyAttemptsError, which does not count as a failure."""
+        network = _network(source)
+        key, origin = self._digest(account, network), self._digest(network)
         fingerprint = self._digest(password)
-        self._admit(key, origin, fingerprint)
+        self._check_limits(key, origin, fingerprint)
         attempt = Attempt()
-        with self._counted(key, origin, fingerprint):
+        with self._count_running(key, origin, fingerprint):
             yield attempt
         if attempt.failed:
-            self._remember(key)
+            self._record_failure(key)
 
     @contextlib.contextmanager
-    def _counted(self, key: bytes, origin: bytes, fingerprint: bytes) -> Iterator[None]:
+    def _count_running(self, key: bytes, origin: bytes, fingerprint: bytes) -> Iterator[None]:
         running, sources = self._running.of_account.setdefault(key, Counter()), self._running.of_source
         if fingerprint not in running:
             sources[origin] += 1
@@ -102,7 +102,7 @@ class LoginLimits:
             if not running:
                 self._running.of_account.pop(key, None)
 
-    def _admit(self, key: bytes, origin: bytes, fingerprint: bytes) -> None:
+    def _check_limits(self, key: bytes, origin: bytes, fingerprint: bytes) -> None:
         failures = self._failures.get(key, deque())
         now = self._monotonic()
         running = sum(1 for other in self._running.of_account.get(key, ()) if other != fingerprint)
@@ -112,18 +112,18 @@ class LoginLimits:
                 raise TooManyAttemptsError(recent[-number] + seconds - now)
             if len(recent) + running >= number:
                 raise TooManyAttemptsError(1)
-        known = fingerprint in self._running.of_account.get(key, ())
-        if not known and self._running.of_source[origin] >= _FROM_ONE_SOURCE:
+        is_running = fingerprint in self._running.of_account.get(key, ())
+        if not is_running and self._running.of_source[origin] >= _MAX_RUNNING_PER_SOURCE:
             raise TooManyAttemptsError(1)
 
-    def _remember(self, key: bytes) -> None:
+    def _record_failure(self, key: bytes) -> None:
         now = self._monotonic()
-        failures = self._failures.setdefault(key, deque(maxlen=self._most))
+        failures = self._failures.setdefault(key, deque(maxlen=self._largest_limit))
         failures.append(now)
         self._failures.move_to_end(key)
         while self._failures:
             oldest = next(iter(self._failures.values()))
-            if len(self._failures) <= self._capacity and oldest[-1] > now - self._longest:
+            if len(self._failures) <= self._capacity and oldest[-1] > now - self._longest_window:
                 return
             self._failures.popitem(last=False)
 
@@ -136,14 +136,14 @@ class LoginLimits:
 
 
 def _network(source: str) -> str:
-    """An IPv6 source is the network that its customer may choose addresses from."""
+    """The source of an address: for IPv6 its network, because a customer has all of its addresses."""
     try:
         address = ipaddress.ip_address(source)
     except ValueError:
         return source
     if isinstance(address, ipaddress.IPv6Address):
         mapped = address.ipv4_mapped
-        return str(mapped or ipaddress.ip_network((int(address), _IPV6_NETWORK), strict=False))
+        return str(mapped or ipaddress.ip_network((int(address), _IPV6_PREFIX), strict=False))
     return str(address)
 
 

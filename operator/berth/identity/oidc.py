@@ -1,9 +1,8 @@
-"""Access tokens of configured identity providers, verified here and offline but for the keys.
+"""Verification of access tokens of configured identity providers, offline except for the keys.
 
-Each issuer has keys of its own, read ahead, so one that can not be reached harms its own logins alone, those with a
-key that nobody has heard of yet, and they say so. Sources:
-OpenID Connect Core 1.0 and Discovery 1.0, RFC 9068 (JWT access tokens), RFC 8725 (best practices), and for
-`email_verified` the Kubernetes documentation "Authenticating" (OpenID Connect Tokens).
+Each issuer has its own keys, fetched in advance. So an unreachable issuer only affects its own logins with a new key,
+and their refusal names it. Sources: OpenID Connect Core 1.0 and Discovery 1.0, RFC 9068 (JWT access tokens), RFC 8725
+(best practices), and for `email_verified` the Kubernetes documentation "Authenticating" (OpenID Connect Tokens).
 """
 
 from __future__ import annotations
@@ -22,32 +21,34 @@ import structlog
 
 from berth.api.token import TokenScope
 from berth.authz.model import ALL_SCOPES, CredentialKind, Identity
-from berth.identity.jwks import FetchKeys, KeyRing, VerificationKey
+from berth.identity.jwks import FetchKeys, RemoteKeySet, VerificationKey
 from berth.settings import OidcIssuer
 
 ALGORITHMS: Final = ("RS256", "ES256", "PS256", "EdDSA")
 LEEWAY: Final = 30.0  # seconds by which clocks may differ
-KEYS_GOOD_FOR: Final = 24 * 3600.0
-"""Seconds for which keys count that can not be read again: the issuer may have withdrawn one."""
-_LONGEST_PAUSE: Final = 60.0  # seconds between two tries to read the keys of an issuer that is away
-_LONGEST_NAME: Final = 253
-_MOST_GROUP_CHARACTERS: Final = 4096  # of all groups together; they travel in the header of every request
+KEY_MAX_AGE: Final = 24 * 3600.0
+"""Seconds after which keys expire without a successful fetch: the issuer may have withdrawn one."""
+_MAX_BACKOFF: Final = 60.0  # seconds between two fetches of the keys of an unreachable issuer
+_MAX_NAME_LENGTH: Final = 253
+_MAX_GROUP_CHARACTERS: Final = 4096  # of all groups together; they are part of the header of every request
+_FETCH_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)  # seconds; a login waits for it
+_MAX_DOCUMENT_BYTES: Final = 512 * 1024
 
 
 class IssuerUnavailableError(Exception):
-    """The issuer could not be asked for the key that a token names. `issuer` is its host name."""
+    """The key of a token is unknown and its issuer does not respond. `issuer` is its host name."""
 
     def __init__(self, issuer: str) -> None:
-        super().__init__(f"{issuer} can not be reached")
+        super().__init__(f"{issuer} cannot be reached")
         self.issuer = issuer
 
 
 class _InvalidTokenError(ValueError):
-    """The token is not one of this issuer for this registry, or it says nothing that could be used."""
+    """A token that is not of this issuer for this registry, or that has unusable claims."""
 
 
-def oidc_keys(issuer: OidcIssuer, get_json: Callable[[str], Awaitable[Mapping[str, Any]]]) -> FetchKeys:
-    """Reads an issuer's keys by discovery, given a way to read JSON at an address."""
+def discovered_keys(issuer: OidcIssuer, get_json: Callable[[str], Awaitable[Mapping[str, Any]]]) -> FetchKeys:
+    """A function that fetches an issuer's keys by discovery. `get_json` reads a JSON document at an address."""
 
     async def fetch() -> Mapping[str, Any]:
         url = issuer.discovery_url or issuer.issuer.rstrip("/") + "/.well-known/openid-configuration"
@@ -62,11 +63,11 @@ def oidc_keys(issuer: OidcIssuer, get_json: Callable[[str], Awaitable[Mapping[st
     return fetch
 
 
-class OidcLogins:
-    """Verifies tokens of the configured issuers.
+class OidcAuthenticator:
+    """Verifies tokens of the configured issuers. Run `refresh_keys` as a task.
 
-    `fetch_keys` gives for each issuer the way to read its keys; `clock` is seconds since the epoch, `sleep` takes
-    seconds. `keep` it as a task.
+    `fetch_keys` returns the function that fetches the keys of an issuer. `clock` is seconds since the epoch, `sleep`
+    takes seconds.
     """
 
     def __init__(
@@ -83,35 +84,35 @@ class OidcLogins:
         self._issuers = {
             issuer.issuer: (
                 issuer,
-                KeyRing(
+                RemoteKeySet(
                     fetch_keys(issuer),
                     name=issuer.issuer,
                     accepted=ALGORITHMS,
                     monotonic=monotonic,
                     sleep=sleep,
-                    good_for=KEYS_GOOD_FOR,
+                    max_age=KEY_MAX_AGE,
                 ),
             )
             for issuer in issuers
         }
 
-    async def keep(self) -> None:
-        """Read the keys of every issuer now and every hour, for ever; none of them waits for another."""
-        async with asyncio.TaskGroup() as keepers:
-            for name, (_, ring) in self._issuers.items():
-                keepers.create_task(ring.keep(longest_pause=_LONGEST_PAUSE), name=f"keys of {name}")
+    async def refresh_keys(self) -> None:
+        """Fetch the keys of every issuer now and every hour, independently of each other, forever."""
+        async with asyncio.TaskGroup() as tasks:
+            for name, (_, keys) in self._issuers.items():
+                tasks.create_task(keys.refresh_forever(max_backoff=_MAX_BACKOFF), name=f"keys of {name}")
 
-    def knows(self, issuer: str) -> bool:
-        """Whether tokens of this issuer are for here to judge."""
+    def has_issuer(self, issuer: str) -> bool:
+        """Whether this issuer is configured."""
         return issuer in self._issuers
 
     async def identify(self, token: str, issuer: str) -> Identity | None:
-        """Whom this token of this known issuer proves, until `expires_at`, be that over; None when it proves nobody.
+        """The identity of a token of a configured issuer; None when the token is not valid.
 
-        Raises IssuerAway when its key is not known and the issuer does not answer, and TooManyWait when too many
-        others wait already to hear of a key that is not known.
+        An expired token has an identity whose `expires_at` has passed. Raises IssuerUnavailableError when the key is
+        unknown and the issuer does not respond, and TooManyWaitersError.
         """
-        settings, ring = self._issuers[issuer]
+        settings, keys = self._issuers[issuer]
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.InvalidTokenError, ValueError):
@@ -119,27 +120,27 @@ class OidcLogins:
         if not _meant_for(token, settings.audience):
             return None
         try:
-            claims = await self._claims(settings, ring, token, header)
+            claims = await self._claims(settings, keys, token, header)
             return self._identity(settings, claims)
         except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as refused:
             self._log.info("token refused", issuer=issuer, reason=type(refused).__name__)
             return None
 
     async def _claims(
-        self, settings: OidcIssuer, ring: KeyRing, token: str, header: Mapping[str, Any]
+        self, settings: OidcIssuer, keys: RemoteKeySet, token: str, header: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """What the token says, by a key of its issuer. Raises what makes it none of this issuer, and IssuerAway."""
+        """The verified claims of a token. Raises jwt.InvalidTokenError, ValueError and IssuerUnavailableError."""
         while True:
-            key = await ring.find(header)
+            key = await keys.key_for(header)
             if key is not None:
                 try:
                     return _decoded(settings, token, key, header["alg"])
                 except jwt.InvalidSignatureError:
                     if "kid" in header:
                         raise
-                if await ring.replaced(key):
+                if await keys.was_replaced(key):
                     continue
-            if not ring.reachable:
+            if not keys.reachable:
                 raise IssuerUnavailableError(urlsplit(settings.issuer).hostname or settings.issuer)
             raise _InvalidTokenError
 
@@ -156,14 +157,14 @@ class OidcLogins:
         )
 
     def _groups(self, settings: OidcIssuer, claims: Mapping[str, Any]) -> frozenset[str]:
-        """The groups in their order, as many as a token can carry; the rest count for nothing, which is logged."""
+        """The first groups of the token, up to the size limit. Dropped groups are logged."""
         kept: list[str] = []
         size = 0
         for group in _words(claims.get(settings.groups_claim), separator=None) if settings.groups_claim else ():
             name = settings.groups_prefix + group
             size += len(name)
-            if size > _MOST_GROUP_CHARACTERS:
-                self._log.warning("a token names too many groups", issuer=settings.issuer, kept=len(kept))
+            if size > _MAX_GROUP_CHARACTERS:
+                self._log.warning("token has too many groups", issuer=settings.issuer, kept=len(kept))
                 break
             if group and name.isprintable():
                 kept.append(name)
@@ -171,7 +172,7 @@ class OidcLogins:
 
 
 def _decoded(settings: OidcIssuer, token: str, key: VerificationKey, algorithm: str) -> Mapping[str, Any]:
-    """The claims of a token whose signature, issuer and audience are right. Its times are for others to judge."""
+    """The claims of a token with a valid signature, issuer and audience. Its times are not checked."""
     return jwt.decode(
         token,
         key=key.public,
@@ -183,13 +184,13 @@ def _decoded(settings: OidcIssuer, token: str, key: VerificationKey, algorithm: 
 
 
 def unverified_issuer(token: str) -> str:
-    """What a JWT says of its issuer, to find who may verify it; empty when it is no JWT. Nothing is proved by it."""
+    """The issuer that a JWT names, without verification; empty when it is no JWT."""
     issuer = _unverified(token).get("iss")
     return issuer if isinstance(issuer, str) else ""
 
 
 def _meant_for(token: str, audience: str) -> bool:
-    """Whether a token says itself that it is for this audience: one that does not needs no key to be refused."""
+    """Whether a token names this audience, without verification. Any other is refused without a key."""
     audiences = _unverified(token).get("aud")
     return audience in audiences if isinstance(audiences, list) else audience == audiences
 
@@ -206,7 +207,7 @@ def _unverified(token: str) -> Mapping[str, Any]:
 
 def _username(settings: OidcIssuer, claims: Mapping[str, Any]) -> str:
     name = claims.get(settings.username_claim)
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH or not name.isprintable():
         raise _InvalidTokenError
     if settings.username_claim == "email" and claims.get("email_verified", True) is not True:
         raise _InvalidTokenError
@@ -221,35 +222,31 @@ def _scopes(settings: OidcIssuer, claims: Mapping[str, Any]) -> frozenset[TokenS
 
 
 def _words(value: object, *, separator: str | None) -> list[str]:
-    """The strings of a claim that is a list of them or one of them (with a separator: of words in it)."""
+    """The strings of a claim: a list of strings, or one string, which is split at the separator if there is one."""
     if isinstance(value, str):
         return value.split(separator) if separator else [value]
     return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
 
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)  # seconds; a login waits for it
-
-
-_LARGEST: Final = 512 * 1024  # bytes of one document
-
-
-def fetching_keys(session: aiohttp.ClientSession, issuer: OidcIssuer) -> FetchKeys:
-    """The way to read this issuer's keys, trusting the CAs that it is configured with, or else the public ones."""
+def issuer_keys(session: aiohttp.ClientSession, issuer: OidcIssuer) -> FetchKeys:
+    """A function that fetches an issuer's keys over HTTP. It trusts the configured CAs, or else the public ones."""
 
     async def get_json(url: str) -> Mapping[str, Any]:
-        # Read anew each time, for a mounted bundle may be replaced.
+        # Read again each time, because a mounted bundle can be replaced.
         trust = ssl.create_default_context(cafile=str(issuer.ca_file) if issuer.ca_file else None)
-        async with session.get(url, ssl=trust, timeout=_TIMEOUT, allow_redirects=False) as response:
+        async with session.get(url, ssl=trust, timeout=_FETCH_TIMEOUT, allow_redirects=False) as response:
             if response.status != 200:
                 raise ValueError(f"status {response.status}")
-            content = await response.content.read(_LARGEST + 1)
-            while len(content) <= _LARGEST and (more := await response.content.read(_LARGEST + 1)):
+            content = await response.content.read(_MAX_DOCUMENT_BYTES + 1)
+            while len(content) <= _MAX_DOCUMENT_BYTES and (
+                more := await response.content.read(_MAX_DOCUMENT_BYTES + 1)
+            ):
                 content += more
-            if len(content) > _LARGEST:
+            if len(content) > _MAX_DOCUMENT_BYTES:
                 raise ValueError("the document is too large")
             document = json.loads(content)
         if not isinstance(document, dict):
             raise TypeError("the document is no JSON object")
         return document
 
-    return oidc_keys(issuer, get_json)
+    return discovered_keys(issuer, get_json)

@@ -1,7 +1,7 @@
-"""Verification of projected ServiceAccount tokens: of Berth's processes among each other, and of people's Pods.
+"""Verification of projected ServiceAccount tokens: of Berth's own processes and of users' pods.
 
-Offline: the cluster's OIDC keys (`/openid/v1/jwks`) are read ahead, and again when a token names an unknown key, so a
-request with a known one never waits for the API server. Sources: Kubernetes "Service Account Issuer Discovery",
+Offline: the cluster's OIDC keys (`/openid/v1/jwks`) are fetched in advance, and again for a token with an unknown key,
+so a request with a known key never waits for the API server. Sources: Kubernetes "Service Account Issuer Discovery",
 RFC 7519 (JWT), RFC 8725 (closed list of algorithms).
 """
 
@@ -17,19 +17,19 @@ from typing import Any, Final
 
 import jwt
 
-from berth.identity.jwks import FetchKeys, KeyRing, TooManyWaitersError, VerificationKey
+from berth.identity.jwks import FetchKeys, RemoteKeySet, TooManyWaitersError, VerificationKey
 from berth.runtime.bounded_cache import BoundedCache
 
 ALGORITHMS: Final = ("RS256", "ES256")
 _SUBJECT_PREFIX: Final = "system:serviceaccount:"
-_LONGEST_PAUSE: Final = 1.0  # seconds between two tries to read the keys: nobody is ready without them
+_MAX_BACKOFF: Final = 1.0  # seconds between two fetches of the keys; no process is ready without them
 _CLOCK_SKEW: Final = 10.0  # seconds by which the clock of this node and the API server's may differ
 _CACHED_TOKENS: Final = 1024
 _CACHED_BYTES: Final = 1024 * 1024  # keys are digests, so an entry has some 300 bytes
 
 
 def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
-    """Reads the keys and the issuer of a cluster from its API server, given a way to read one of its paths.
+    """A function that fetches the keys and the issuer of a cluster. `raw_get` reads a path of the API server.
 
     The document has the members `issuer` (OpenID Connect Discovery 1.0) and `keys` (RFC 7517).
     """
@@ -42,7 +42,7 @@ def cluster_keys(raw_get: Callable[[str], Awaitable[bytes]]) -> FetchKeys:
 
 
 class ServiceAccountTokenError(Exception):
-    """The caller did not prove who it is. `sentence` may be told to it; it holds nothing of the token."""
+    """A ServiceAccount token that is not valid. `sentence` is for the caller; it reveals nothing of the token."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -50,7 +50,7 @@ class ServiceAccountTokenError(Exception):
 
 
 class TokenExpiredError(ServiceAccountTokenError):
-    """The token was a right one, and its time is over. `account` is whose it was, as `namespace/name`."""
+    """An authentic token that has expired. `account` is its ServiceAccount, as `namespace/name`."""
 
     def __init__(self, account: str) -> None:
         super().__init__("The ServiceAccount token has expired; read the projected file again.")
@@ -58,34 +58,34 @@ class TokenExpiredError(ServiceAccountTokenError):
 
 
 class OtherAudienceError(ServiceAccountTokenError):
-    """The token is one of the cluster, and not meant for this audience."""
+    """A token of the cluster for another audience."""
 
 
 class KeysPendingError(ServiceAccountTokenError):
-    """The token names an unknown key, and too many wait already to hear of new ones. Over in `retry_after` seconds."""
+    """The token names an unknown key, and too many requests wait for new ones. Retry after `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("The cluster's signing keys are about to be read again; try again in some seconds.")
+        super().__init__("The cluster's signing keys are about to be fetched again; try again in some seconds.")
         self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """Who holds a token: the ServiceAccount as `namespace/name`, and the last moment (epoch seconds) that it holds."""
+class VerifiedAccount:
+    """The ServiceAccount of a token, as `namespace/name`, and the end of its validity in seconds since the epoch."""
 
     account: str
-    until: float
+    expires: float
 
 
-NOBODY: Final = Holder("", 0.0)
+NO_ACCOUNT: Final = VerifiedAccount("", 0.0)
 
 
 class ServiceAccountVerifier:
-    """Verifies tokens of one cluster.
+    """Verifies tokens of one cluster. Run `refresh_keys` as a task.
 
-    `fetch_keys` returns its JWKS document (RFC 7517) and may raise; see `cluster_keys`. `issuer` is the API server's
-    `--service-account-issuer`; empty: what the document's member `issuer` says. `clock` is seconds since the epoch,
-    `monotonic` seconds since any moment, `sleep` takes seconds. `keep` it as a task.
+    `fetch_keys` returns the JWKS document (RFC 7517) and may raise; see `cluster_keys`. `issuer` is the API server's
+    `--service-account-issuer`; empty: the member `issuer` of the document. `clock` is seconds since the epoch,
+    `monotonic` and `sleep` are in seconds.
     """
 
     def __init__(
@@ -98,65 +98,65 @@ class ServiceAccountVerifier:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._configured_issuer = issuer
-        self._ring = KeyRing(fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, sleep=sleep)
+        self._keys = RemoteKeySet(fetch_keys, name="the cluster", accepted=ALGORITHMS, monotonic=monotonic, sleep=sleep)
         self._clock = clock
-        self._cache: BoundedCache[tuple[bytes, str], Holder] = BoundedCache(
+        self._cache: BoundedCache[tuple[bytes, str], VerifiedAccount] = BoundedCache(
             max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES
         )
 
     @property
     def issuer(self) -> str:
-        """Whose tokens these are; empty as long as the cluster has not said it."""
-        return self._configured_issuer or str(self._ring.document.get("issuer") or "")
+        """The issuer of the cluster's tokens; empty until it is known."""
+        return self._configured_issuer or str(self._keys.document.get("issuer") or "")
 
     @property
     def ready(self) -> bool:
-        """Whether there are keys of the cluster to verify with."""
-        return bool(self._ring.ready and self.issuer)
+        """Whether the issuer and the keys of the cluster are known."""
+        return bool(self._keys.ready and self.issuer)
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The cluster's keys and issuer as they were read last; all of it public."""
-        return self._ring.document
+        """The cluster's present keys and issuer, all of it public."""
+        return self._keys.document
 
-    def take(self, document: Mapping[str, Any]) -> None:
-        """Use keys that were read before a restart, until the API server can be asked."""
-        self._ring.take(document)
+    def use_keys(self, document: Mapping[str, Any]) -> None:
+        """Use keys from before a restart until the API server responds."""
+        self._keys.use(document)
 
-    async def keep(self) -> None:
-        """Read the keys as soon as the API server answers, and again every hour, for ever."""
-        await self._ring.keep(longest_pause=_LONGEST_PAUSE)
+    async def refresh_keys(self) -> None:
+        """Fetch the keys as soon as the API server responds, and every hour, forever."""
+        await self._keys.refresh_forever(max_backoff=_MAX_BACKOFF)
 
     async def load(self) -> bool:
-        """Read the keys, unless that was tried a moment ago; true when there are keys to verify with."""
-        await self._ring.load()
+        """Fetch the keys unless that was tried a moment ago; whether there are keys to verify with."""
+        await self._keys.load()
         return self.ready
 
     async def verify(self, token: str, audience: str) -> str:
-        """The ServiceAccount, as `namespace/name`, that holds this token for this audience.
+        """The ServiceAccount of a token for this audience, as `namespace/name`.
 
-        Raises `ServiceAccountTokenError` with one sentence for a token that is absent or forged, `TokenExpiredError`,
-        `OtherAudienceError`, and `KeysPendingError` while the signing key is not known yet.
+        Raises ServiceAccountTokenError for an absent or forged token, and its subclasses TokenExpiredError,
+        OtherAudienceError and KeysPendingError.
         """
-        return (await self.holder(token, audience)).account
+        return (await self.authenticate(token, audience)).account
 
-    async def holder(self, token: str, audience: str) -> Holder:
-        """Whose token for this audience it is, and until when. Raises as `verify`."""
-        known = self.remembered(token, audience)
-        if known is not None:
-            return known
+    async def authenticate(self, token: str, audience: str) -> VerifiedAccount:
+        """The ServiceAccount of a token for this audience. Raises like `verify`."""
+        cached = self.cached(token, audience)
+        if cached is not None:
+            return cached
         verified = self._read(token, await self._key_of(token), audience)
         self._cache.put(_cache_key(token, audience), verified)
         return verified
 
-    def remembered(self, token: str, audience: str) -> Holder | None:
-        """What `holder` found for this token before, if it still holds."""
-        known = self._cache.get(_cache_key(token, audience))
-        return known if known is not None and self.holds(known) else None
+    def cached(self, token: str, audience: str) -> VerifiedAccount | None:
+        """The cached result of `authenticate`, if the token has not expired."""
+        account = self._cache.get(_cache_key(token, audience))
+        return account if account is not None and self.is_current(account) else None
 
-    def holds(self, holder: Holder) -> bool:
-        """Whether the token that this holder was read from is not over yet."""
-        return holder.until > self._clock()
+    def is_current(self, account: VerifiedAccount) -> bool:
+        """Whether the token of this account has not expired."""
+        return account.expires > self._clock()
 
     async def _key_of(self, token: str) -> tuple[VerificationKey, str]:
         try:
@@ -170,16 +170,16 @@ class ServiceAccountVerifier:
                 "The ServiceAccount token names no signing key (kid); use a projected token."
             )
         try:
-            key = await self._ring.find(header)
-        except TooManyWaitersError as full:
-            raise KeysPendingError(full.retry_after) from None
+            key = await self._keys.key_for(header)
+        except TooManyWaitersError as error:
+            raise KeysPendingError(error.retry_after) from None
         if key is None:
             raise ServiceAccountTokenError(
                 "The ServiceAccount token is signed by a key that this cluster does not publish."
             )
         return key, str(header["alg"])
 
-    def _read(self, token: str, key: tuple[VerificationKey, str], audience: str) -> Holder:
+    def _read(self, token: str, key: tuple[VerificationKey, str], audience: str) -> VerifiedAccount:
         try:
             claims = jwt.decode(
                 token,
@@ -205,10 +205,10 @@ class ServiceAccountVerifier:
             raise ServiceAccountTokenError(
                 "The ServiceAccount token is not valid yet; compare the clocks of the nodes."
             )
-        # Written so that no number, not even NaN, passes by failing a comparison.
+        # In this form NaN, for which every comparison is false, counts as expired.
         if not expires + _CLOCK_SKEW > now:
             raise TokenExpiredError(account)
-        return Holder(account, expires + _CLOCK_SKEW)
+        return VerifiedAccount(account, expires + _CLOCK_SKEW)
 
 
 def _cache_key(token: str, audience: str) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""A projected ServiceAccount token as the kubelet keeps it on disk: replaced well before it expires."""
+"""A projected ServiceAccount token on disk, which the kubelet replaces well before it expires."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 class TokenFile:
-    """Reads the token again whenever the file was replaced. Reading raises `OSError` when there is no file.
+    """Reads a token, and reads it again after the file was replaced.
 
-    The kubelet swaps a symbolic link, so inode and modification time change together with the content; comparing them
-    costs one `stat` and spares a read for each call.
+    The kubelet swaps a symbolic link, so inode and modification time change together with the content. Comparing them
+    takes one `stat` and saves a read for each call.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,7 +21,7 @@ class TokenFile:
         return f"TokenFile({str(self._path)!r})"
 
     def read(self) -> str:
-        """The present token, without surrounding white space."""
+        """The present token, without surrounding white space. Raises `OSError` when there is no file."""
         stat = self._path.stat()
         stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if stamp != self._stamp:

@@ -12,7 +12,7 @@ import pytest
 
 from berth.authz.model import CredentialKind
 from berth.authz.token_format import make_token, token_sha256
-from berth.identity.oidc import IssuerUnavailableError, OidcLogins, fetching_keys
+from berth.identity.oidc import IssuerUnavailableError, OidcAuthenticator, issuer_keys
 from berth.settings import OidcIssuer
 from tests.kit.access.running import BERTH, Running, ready, rule, shared_project, started, until, user
 from tests.kit.access.world import claims
@@ -97,10 +97,10 @@ async def test_the_api_servers_own_issuer_is_a_provider_like_any_other(
     async with aiohttp.ClientSession() as session:
         now = [time.time()]
 
-        def logins(provider: OidcIssuer) -> OidcLogins:
-            return OidcLogins(
+        def logins(provider: OidcIssuer) -> OidcAuthenticator:
+            return OidcAuthenticator(
                 [provider],
-                fetch_keys=lambda each: fetching_keys(session, each),
+                fetch_keys=lambda each: issuer_keys(session, each),
                 clock=lambda: now[0],
                 monotonic=time.monotonic,
             )

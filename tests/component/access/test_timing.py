@@ -19,7 +19,7 @@ import pytest
 from berth.api.sharing import SharingLevel
 from berth.authz.model import ProjectPolicy, RepositoryPolicy
 from berth.identity.failure_delay import FailureDelay
-from berth.identity.passwords import Passwords
+from berth.identity.passwords import PasswordVerifier
 from tests.kit.access.classifier import accuracy, timed
 from tests.kit.access.served import serving
 from tests.kit.access.world import HASHER, World, basic, rules
@@ -78,7 +78,7 @@ class Asker:
 
 async def asking(directory: Path, failures: FailureDelay) -> AsyncIterator[Asker]:
     """ann's hash is bcrypt, which takes much longer than the one for unknown users; bob's too, who is disabled."""
-    passwords = Passwords(monotonic=time.monotonic, hasher=HASHER)
+    passwords = PasswordVerifier(monotonic=time.monotonic, hasher=HASHER)
     world = World(directory, passwords=passwords, failures=failures)
     slow = bcrypt.hashpw(b"right", bcrypt.gensalt(6)).decode()
     world.change_user("ann", password_hash=slow)

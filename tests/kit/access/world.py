@@ -24,13 +24,13 @@ from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import ProjectPolicy, RepositoryPolicy, Rule, Snapshot, Subject, User
-from berth.identity.authenticator import PROBING, READING, Authenticator
+from berth.identity.authenticator import PROBER_SCOPES, READER_SCOPES, Authenticator
 from berth.identity.failure_delay import FailureDelay
 from berth.identity.gateway_caller import GatewayAuthenticator
 from berth.identity.jwks import FetchKeys
 from berth.identity.login_limits import LoginLimits
-from berth.identity.oidc import OidcLogins
-from berth.identity.passwords import Passwords
+from berth.identity.oidc import OidcAuthenticator
+from berth.identity.passwords import PasswordVerifier
 from berth.identity.service_account import ServiceAccountVerifier
 from berth.services.access.app import create_app
 from berth.services.access.audit import AuditLog
@@ -129,7 +129,7 @@ class World:
         self,
         directory: Path,
         *,
-        passwords: Passwords | None = None,
+        passwords: PasswordVerifier | None = None,
         failures: FailureDelay | None = None,
         oidc_issuers: Sequence[OidcIssuer] = (),
     ) -> None:
@@ -156,7 +156,7 @@ class World:
             monotonic=lambda: self.time,
             sleep=self._pass,
         )
-        self.passwords = passwords or Passwords(monotonic=lambda: self.time, hasher=HASHER)
+        self.passwords = passwords or PasswordVerifier(monotonic=lambda: self.time, hasher=HASHER)
         self.deps = Deps(
             host=HOST,
             snapshot=lambda: self.snapshot,
@@ -165,9 +165,12 @@ class World:
             tokens=self.tokens,
             authenticator=Authenticator(
                 verifier=self.verifier,
-                own_processes={"berth-system/berth-operator": PROBING, "berth-system/berth-catalog": READING},
+                own_processes={
+                    "berth-system/berth-operator": PROBER_SCOPES,
+                    "berth-system/berth-catalog": READER_SCOPES,
+                },
                 token_audience=HOST,
-                oidc=OidcLogins(
+                oidc=OidcAuthenticator(
                     oidc_issuers,
                     fetch_keys=self._issuer_keys,
                     clock=lambda: self.time,
@@ -175,8 +178,8 @@ class World:
                     sleep=self._pass,
                 ),
                 passwords=self.passwords,
-                attempts=LoginLimits(monotonic=lambda: self.time),
-                failures=failures or FailureDelay(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
+                login_limits=LoginLimits(monotonic=lambda: self.time),
+                failure_delay=failures or FailureDelay(pause=1.0, monotonic=lambda: self.time, sleep=_at_once),
             ),
             gateway=GatewayAuthenticator(verifier=self.verifier, accounts=frozenset({"berth-system/berth-gateway"})),
             policy=PolicyRevisions(

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from berth.identity.failure_delay import FailureDelay
-from berth.identity.passwords import Passwords
+from berth.identity.passwords import PasswordVerifier
 from tests.kit.access.world import World
 
 PAUSE = 1.0
@@ -58,7 +58,7 @@ def slow(clock: Clock) -> Slow:
 @pytest.fixture
 def installed(tmp_path: Path, clock: Clock, slow: Slow) -> Iterator[World]:
     """An installation whose failed logins are held back by the test's clock."""
-    passwords = Passwords(monotonic=clock, threads=1, hasher=slow)
+    passwords = PasswordVerifier(monotonic=clock, threads=1, hasher=slow)
     failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
     world = World(tmp_path, passwords=passwords, failures=failures)
     world.change_user("bob", disabled=True)
@@ -112,7 +112,7 @@ async def test_a_hash_that_takes_longer_than_the_pause_fails_at_the_next_multipl
     began = clock.now
     clock.now += 2.3
     with capture_logs() as logs:
-        await failures.over(began)
+        await failures.wait(began)
     assert clock.now - began == pytest.approx(3 * PAUSE)
     assert ["BERTH_FAILED_LOGIN_SECONDS" in entry["event"] for entry in logs] == [True]
 
@@ -126,7 +126,7 @@ async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> N
         waiting += 1
         await told.wait()
 
-    passwords = Passwords(monotonic=lambda: 0.0, threads=1, waiting=1)
+    passwords = PasswordVerifier(monotonic=lambda: 0.0, threads=1, waiting=1)
     world = World(tmp_path, passwords=passwords, failures=FailureDelay(pause=PAUSE, monotonic=lambda: 0.0, sleep=sleep))
     guesses = []
     for number in range(20):  # more than one source may have verified at the same time
@@ -144,5 +144,5 @@ async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> N
 async def test_by_chance_a_failure_lasts_up_to_a_tenth_longer(clock: Clock) -> None:
     failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 1.0)
     began = clock()
-    await failures.over(began)
+    await failures.wait(began)
     assert clock() - began == pytest.approx(1.1)

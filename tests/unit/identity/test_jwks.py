@@ -10,17 +10,17 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from berth.identity.jwks import FIRST_INTERVAL, READ_INTERVAL, RENEWED_SECONDS, KeyRing
+from berth.identity.jwks import FETCH_INTERVAL, FIRST_FETCH_INTERVAL, REFRESH_SECONDS, RemoteKeySet
 from tests.kit.access.world import CLUSTER_KEY, public_jwk
 
 GOOD = public_jwk("k", CLUSTER_KEY)
 
 
-async def ring(*keys: Any) -> KeyRing:
+async def key_set(*keys: Any) -> RemoteKeySet:
     async def fetch() -> dict[str, Any]:
         return {"issuer": "https://i", "keys": list(keys)}
 
-    made = KeyRing(
+    made = RemoteKeySet(
         fetch, name="i", accepted=("RS256", "PS256", "ES256", "EdDSA"), monotonic=lambda: 0.0, sleep=_at_once
     )
     await made.load()
@@ -28,24 +28,24 @@ async def ring(*keys: Any) -> KeyRing:
 
 
 async def _at_once(_seconds: float) -> None:
-    """A pause that is over as soon as it begins."""
+    """A sleep that returns at once."""
 
 
-async def found(made: KeyRing, kid: str | None = "k", algorithm: str = "RS256") -> bool:
+async def found(made: RemoteKeySet, kid: str | None = "k", algorithm: str = "RS256") -> bool:
     header = {"alg": algorithm} if kid is None else {"alg": algorithm, "kid": kid}
-    return await made.find(header) is not None
+    return await made.key_for(header) is not None
 
 
-async def test_a_key_verifies_the_algorithms_of_its_kind_alone() -> None:
-    made = await ring(GOOD)
+async def test_a_key_only_verifies_the_algorithms_of_its_type() -> None:
+    made = await key_set(GOOD)
     assert [await found(made, algorithm=each) for each in ("RS256", "PS256", "ES256", "EdDSA", "RS512", "HS256")] == [
         *(True, True),
         *(False,) * 4,
     ]
 
 
-async def test_a_key_that_names_its_algorithm_verifies_no_other() -> None:
-    made = await ring({**GOOD, "alg": "PS256"})
+async def test_a_key_with_an_algorithm_verifies_no_other() -> None:
+    made = await key_set({**GOOD, "alg": "PS256"})
     assert (await found(made, algorithm="PS256"), await found(made, algorithm="RS256")) == (True, False)
 
 
@@ -64,39 +64,39 @@ async def test_a_key_that_names_its_algorithm_verifies_no_other() -> None:
         None,
     ],
 )
-async def test_secret_private_weak_and_unknown_keys_are_left_out_and_spoil_no_other(key: Any) -> None:
+async def test_secret_private_weak_and_unknown_keys_are_ignored(key: Any) -> None:
     other = {**public_jwk("good", CLUSTER_KEY)}
-    made = await ring(key, other)
+    made = await key_set(key, other)
     assert [await found(made, "k", each) for each in ("RS256", "ES256")] == [False, False]
     assert await found(made, "good")
 
 
-async def test_a_token_that_names_no_key_is_for_an_issuer_that_has_one() -> None:
-    assert await found(await ring(GOOD), None)
-    assert not await found(await ring(GOOD, public_jwk("other", CLUSTER_KEY)), None)
+async def test_a_token_without_a_key_id_needs_an_issuer_with_one_key() -> None:
+    assert await found(await key_set(GOOD), None)
+    assert not await found(await key_set(GOOD, public_jwk("other", CLUSTER_KEY)), None)
 
 
 class Issuer:
-    """An issuer, its clock, when it was asked for its keys, and a ring of them that is read by that clock."""
+    """An issuer with a fake clock, the times of the fetches of its keys, and a key set."""
 
-    def __init__(self, *keys: Any, good_for: float | None = None) -> None:
+    def __init__(self, *keys: Any, max_age: float | None = None) -> None:
         self.now = 0.0
         self.keys = list(keys)
-        self.away = False
-        self.asked: list[float] = []
-        self.ring = KeyRing(
+        self.unavailable = False
+        self.fetched_at: list[float] = []
+        self.key_set = RemoteKeySet(
             self.fetch,
             name="i",
             accepted=("RS256",),
             monotonic=lambda: self.now,
             sleep=self.wait,
-            good_for=good_for,
+            max_age=max_age,
         )
 
     async def fetch(self) -> dict[str, Any]:
-        self.asked.append(self.now)
+        self.fetched_at.append(self.now)
         await asyncio.sleep(0)
-        if self.away:
+        if self.unavailable:
             raise ConnectionError("refused")
         return {"issuer": "https://i", "keys": self.keys}
 
@@ -104,9 +104,9 @@ class Issuer:
         await asyncio.sleep(0)
         self.now += seconds
 
-    async def keep_until(self, end: float) -> None:
-        """Keeps the ring until the clock shows this."""
-        task = asyncio.create_task(self.ring.keep(longest_pause=8))
+    async def refresh_until(self, end: float) -> None:
+        """Refresh the keys until this time of the clock."""
+        task = asyncio.create_task(self.key_set.refresh_forever(max_backoff=8))
         while self.now < end and not task.done():  # noqa: ASYNC110 - each turn lets the clock move on
             await asyncio.sleep(0)
         task.cancel()
@@ -114,65 +114,65 @@ class Issuer:
             await task
 
 
-async def test_keys_are_there_before_anybody_asks_and_are_read_again_every_hour() -> None:
+async def test_keys_are_fetched_in_advance_and_every_hour() -> None:
     issuer = Issuer(GOOD)
-    await issuer.keep_until(2.5 * RENEWED_SECONDS)
-    assert issuer.asked[:3] == [0, RENEWED_SECONDS, 2 * RENEWED_SECONDS]
-    issuer.away = True
-    assert await found(issuer.ring)
+    await issuer.refresh_until(2.5 * REFRESH_SECONDS)
+    assert issuer.fetched_at[:3] == [0, REFRESH_SECONDS, 2 * REFRESH_SECONDS]
+    issuer.unavailable = True
+    assert await found(issuer.key_set)
 
 
-async def test_an_issuer_that_is_away_is_asked_again_after_growing_pauses_until_it_answers() -> None:
+async def test_failed_fetches_are_retried_with_backoff() -> None:
     issuer = Issuer(GOOD)
-    issuer.away = True
-    await issuer.keep_until(20)
-    assert issuer.asked[:5] == [0, 1, 3, 7, 15]
-    issuer.away = False
-    await issuer.keep_until(30)
-    assert issuer.ring.ready
+    issuer.unavailable = True
+    await issuer.refresh_until(20)
+    assert issuer.fetched_at[:5] == [0, 1, 3, 7, 15]
+    issuer.unavailable = False
+    await issuer.refresh_until(30)
+    assert issuer.key_set.ready
 
 
-async def test_everybody_with_a_new_key_waits_for_one_reading() -> None:
+async def test_all_requests_with_a_new_key_share_one_fetch() -> None:
     issuer = Issuer(GOOD)
-    await issuer.ring.load()
+    await issuer.key_set.load()
     issuer.keys.append(public_jwk("new", CLUSTER_KEY))
-    assert await asyncio.gather(*(found(issuer.ring, "new") for _ in range(20))) == [True] * 20
-    assert issuer.asked == [0, READ_INTERVAL]
+    assert await asyncio.gather(*(found(issuer.key_set, "new") for _ in range(20))) == [True] * 20
+    assert issuer.fetched_at == [0, FETCH_INTERVAL]
 
 
-async def test_whoever_comes_during_a_reading_that_brings_the_key_waits_for_no_other() -> None:
+async def test_a_request_during_the_first_fetch_waits_for_no_other_fetch() -> None:
     issuer = Issuer(GOOD)
-    first = asyncio.create_task(found(issuer.ring))
-    while not issuer.asked:  # noqa: ASYNC110 - each turn lets the other go on
+    first = asyncio.create_task(found(issuer.key_set))
+    while not issuer.fetched_at:  # noqa: ASYNC110 - each turn lets the other go on
         await asyncio.sleep(0)
-    assert await found(issuer.ring)
+    assert await found(issuer.key_set)
     assert await first
-    assert issuer.asked == [0]
+    assert issuer.fetched_at == [0]
 
 
-async def test_nobody_waits_for_an_issuer_that_was_away_a_moment_ago() -> None:
+async def test_no_request_waits_for_an_issuer_whose_fetch_has_just_failed() -> None:
     issuer = Issuer(GOOD)
-    await issuer.ring.load()
-    issuer.away, issuer.now = True, READ_INTERVAL
-    assert not await found(issuer.ring, "new")
-    assert not await found(issuer.ring, "new")
-    assert (issuer.asked, issuer.now, issuer.ring.reachable) == ([0, READ_INTERVAL], READ_INTERVAL, False)
+    await issuer.key_set.load()
+    issuer.unavailable, issuer.now = True, FETCH_INTERVAL
+    assert not await found(issuer.key_set, "new")
+    assert not await found(issuer.key_set, "new")
+    assert (issuer.fetched_at, issuer.now, issuer.key_set.reachable) == ([0, FETCH_INTERVAL], FETCH_INTERVAL, False)
 
 
-async def test_without_any_keys_an_issuer_is_asked_again_after_a_second() -> None:
+async def test_without_keys_the_next_fetch_is_allowed_after_a_second() -> None:
     issuer = Issuer(GOOD)
-    issuer.away = True
-    assert not await found(issuer.ring)
-    issuer.away, issuer.now = False, FIRST_INTERVAL
-    assert await found(issuer.ring)
+    issuer.unavailable = True
+    assert not await found(issuer.key_set)
+    issuer.unavailable, issuer.now = False, FIRST_FETCH_INTERVAL
+    assert await found(issuer.key_set)
 
 
-async def test_keys_that_can_not_be_read_again_count_no_more_in_the_end_and_at_once_when_they_can() -> None:
-    issuer = Issuer(GOOD, good_for=100)
-    await issuer.ring.load()
-    issuer.away, issuer.now = True, 99
-    assert await found(issuer.ring)
+async def test_keys_expire_without_a_successful_fetch_and_return_with_one() -> None:
+    issuer = Issuer(GOOD, max_age=100)
+    await issuer.key_set.load()
+    issuer.unavailable, issuer.now = True, 99
+    assert await found(issuer.key_set)
     issuer.now = 100
-    assert not await found(issuer.ring)
-    issuer.away, issuer.now = False, 100 + FIRST_INTERVAL
-    assert await found(issuer.ring)
+    assert not await found(issuer.key_set)
+    issuer.unavailable, issuer.now = False, 100 + FIRST_FETCH_INTERVAL
+    assert await found(issuer.key_set)

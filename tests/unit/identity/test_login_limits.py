@@ -15,7 +15,7 @@ import pytest
 from berth.api.reasons import Reason
 from berth.identity.gateway_caller import client_address
 from berth.identity.login_limits import LoginLimits, TooManyAttemptsError
-from berth.identity.passwords import Passwords
+from berth.identity.passwords import PasswordVerifier
 from tests.kit.access.world import HASHER, World, claims, sentence_of
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
@@ -38,13 +38,13 @@ class Tries:
         self.limits = LoginLimits(monotonic=self.clock, capacity=capacity)
 
     def fail(self, account: str = "ann", source: str = HERE, password: str = "wrong") -> None:
-        with self.limits.trying(account, source, password) as attempt:
+        with self.limits.attempt(account, source, password) as attempt:
             attempt.failed = True
 
     def wait(self, account: str = "ann", source: str = HERE) -> int:
         """Seconds that a try would have to wait; 0 when it may be made now."""
         try:
-            with self.limits.trying(account, source, "another"):
+            with self.limits.attempt(account, source, "another"):
                 return 0
         except TooManyAttemptsError as throttled:
             return throttled.retry_after
@@ -107,7 +107,7 @@ def test_tries_at_the_same_time_count_before_they_have_failed() -> None:
     tries = Tries()
     with ExitStack() as running:
         for number in range(10):
-            running.enter_context(tries.limits.trying("ann", HERE, f"guess {number}"))
+            running.enter_context(tries.limits.attempt("ann", HERE, f"guess {number}"))
         assert tries.wait() == 1
     assert tries.wait() == 0
 
@@ -116,16 +116,16 @@ def test_one_password_tried_often_at_the_same_time_is_one_try() -> None:
     tries = Tries()
     with ExitStack() as running:
         for _ in range(100):
-            running.enter_context(tries.limits.trying("ann", HERE, "right"))
+            running.enter_context(tries.limits.attempt("ann", HERE, "right"))
         assert tries.wait() == 0
-    assert tries.limits.remembered == 0
+    assert tries.limits.tracked_accounts == 0
 
 
 def test_one_source_does_not_take_all_verifications_for_itself() -> None:
     tries = Tries()
     with ExitStack() as running:
         for number in range(16):
-            running.enter_context(tries.limits.trying(f"user-{number}", HERE, "guess"))
+            running.enter_context(tries.limits.attempt(f"user-{number}", HERE, "guess"))
         assert tries.wait("ann", HERE) == 1
         assert tries.wait("ann", ELSEWHERE) == 0
 
@@ -134,10 +134,10 @@ def test_memory_is_bounded_and_what_is_over_is_forgotten() -> None:
     tries = Tries(capacity=1000)
     for number in range(5000):
         tries.fail(f"user-{number}")
-    assert tries.limits.remembered == 1000
+    assert tries.limits.tracked_accounts == 1000
     tries.clock.now += 3601
     tries.fail()
-    assert tries.limits.remembered == 1
+    assert tries.limits.tracked_accounts == 1
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ class Counting(argon2.PasswordHasher):
 def counted(tmp_path: Path) -> Iterator[tuple[World, Counting]]:
     """An installation whose verifications are counted."""
     hasher = Counting()
-    passwords = Passwords(monotonic=lambda: 0.0, hasher=hasher)
+    passwords = PasswordVerifier(monotonic=lambda: 0.0, hasher=hasher)
     yield World(tmp_path, passwords=passwords), hasher
     hasher.open.set()
     passwords.close()

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import Rule
-from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
-from berth.identity.oidc import KEYS_GOOD_FOR, oidc_keys
+from berth.identity.jwks import FETCH_INTERVAL
+from berth.identity.oidc import KEY_MAX_AGE, discovered_keys
 from berth.settings import AccessSettings, OidcIssuer
 from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, sentence_of
 
@@ -186,7 +186,7 @@ async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_th
     world.issuers[IDP] = {"fresh": fresh}
     before = world.time
     assert (await world.ask_token("x", password=token(world, "fresh", key=fresh))).status == 200
-    assert world.time == before + READ_INTERVAL
+    assert world.time == before + FETCH_INTERVAL
     assert await refusal(world, token(world)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
@@ -201,7 +201,7 @@ async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one
     assert await refusal(world, token(world, None, **whole)) == sentence_of(Reason.BAD_CREDENTIALS)
     assert world.issuer_reads == [SPARE] * 4
     del world.issuers[SPARE]
-    world.time += READ_INTERVAL
+    world.time += FETCH_INTERVAL
     assert await refusal(world, forged) == sentence_of(Reason.ISSUER_UNAVAILABLE, "spare.example.org")
     assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
 
@@ -214,13 +214,13 @@ async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no
     )
     answers = await asyncio.gather(*(world.ask_token("x", password=each) for each in forged))
     waited, sent_away = ([each for each in answers if each.status == status] for status in (401, 429))
-    assert len(waited) == MOST_WAITING
+    assert len(waited) == MAX_WAITERS
     assert {each.sentence for each in waited} == {sentence_of(Reason.BAD_CREDENTIALS)}
     assert {(each.sentence, each.headers["retry-after"]) for each in sent_away} == {
-        (sentence_of(Reason.TOO_MANY_ATTEMPTS), str(round(READ_INTERVAL)))
+        (sentence_of(Reason.TOO_MANY_ATTEMPTS), str(round(FETCH_INTERVAL)))
     }
     assert len(waited) + len(sent_away) == 200
-    assert (world.issuer_reads, world.time) == ([IDP] * 2, before + READ_INTERVAL)
+    assert (world.issuer_reads, world.time) == ([IDP] * 2, before + FETCH_INTERVAL)
     assert (await world.ask_token("x", password=token(world))).status == 200
 
 
@@ -247,7 +247,7 @@ async def test_a_token_that_is_not_meant_for_the_registry_is_refused_without_a_k
 async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(world: World) -> None:
     await world.token("x", password=token(world))
     del world.issuers[IDP]
-    world.time += KEYS_GOOD_FOR - 1
+    world.time += KEY_MAX_AGE - 1
     assert (await world.ask_token("x", password=token(world))).status == 200
     world.time += 1
     assert await refusal(world, token(world)) == sentence_of(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
@@ -288,7 +288,7 @@ async def test_discovery_must_be_the_issuers_own_and_its_keys_under_tls() -> Non
     async def get_json(url: str) -> Any:
         return documents[url]
 
-    fetch = oidc_keys(ISSUERS[0], get_json)
+    fetch = discovered_keys(ISSUERS[0], get_json)
     assert (await fetch())["keys"] == [public_jwk("rsa", RSA_KEY)]
     for wrong in ({"issuer": SPARE}, {"jwks_uri": "http://idp.example.org/keys"}):
         documents[f"{IDP}/.well-known/openid-configuration"] = {"issuer": IDP, "jwks_uri": f"{IDP}/keys", **wrong}

@@ -12,7 +12,7 @@ import argon2
 import bcrypt
 import pytest
 
-from berth.identity.passwords import Passwords, TooBusyError
+from berth.identity.passwords import PasswordVerifier, TooBusyError
 from tests.kit.access.world import HASHER
 
 BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -53,93 +53,95 @@ def gate() -> Gate:
 
 
 @pytest.fixture
-def passwords(clock: Clock, gate: Gate) -> Iterator[Passwords]:
-    made = Passwords(monotonic=clock, threads=1, waiting=1, hasher=gate)
+def passwords(clock: Clock, gate: Gate) -> Iterator[PasswordVerifier]:
+    made = PasswordVerifier(monotonic=clock, threads=1, waiting=1, hasher=gate)
     yield made
     gate.open.set()
     made.close()
 
 
 @pytest.mark.parametrize("present", [ARGON, BCRYPT, BCRYPT.replace("$2b$", "$2y$")])
-async def test_both_schemes_tell_right_from_wrong(passwords: Passwords, present: str) -> None:
-    assert (await passwords.verify("ann", "right", present)).fits
-    assert not (await passwords.verify("ann", "wrong", present)).fits
+async def test_both_schemes_tell_right_from_wrong(passwords: PasswordVerifier, present: str) -> None:
+    assert (await passwords.verify("ann", "right", present)).matches
+    assert not (await passwords.verify("ann", "wrong", present)).matches
 
 
 @pytest.mark.parametrize("present", [None, "", "right", "$1$x", "$argon2id$broken", "$argon2i$x", "$2b$broken", "$2b$"])
-async def test_no_hash_and_hashes_that_can_not_be_read_fit_nothing(passwords: Passwords, present: str | None) -> None:
-    assert not (await passwords.verify("ann", "right", present)).fits
+async def test_no_hash_and_hashes_that_can_not_be_read_fit_nothing(
+    passwords: PasswordVerifier, present: str | None
+) -> None:
+    assert not (await passwords.verify("ann", "right", present)).matches
 
 
 @pytest.mark.parametrize("password", ["", "x" * 5000, "\udcff", "\x00"])
-async def test_strange_passwords_do_no_harm(passwords: Passwords, password: str) -> None:
+async def test_strange_passwords_do_no_harm(passwords: PasswordVerifier, password: str) -> None:
     for present in (ARGON, BCRYPT, None):
-        assert not (await passwords.verify("ann", password, present)).fits
+        assert not (await passwords.verify("ann", password, present)).matches
 
 
 async def test_whoever_guesses_what_unknown_names_are_verified_against_gains_nothing(gate: Gate) -> None:
-    passwords = Passwords(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
-    assert not (await passwords.verify("nobody", (b"\0" * 32).hex(), None)).fits
+    passwords = PasswordVerifier(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
+    assert not (await passwords.verify("nobody", (b"\0" * 32).hex(), None)).matches
     passwords.close()
 
 
-async def test_an_unknown_name_costs_a_verification_too(passwords: Passwords, gate: Gate) -> None:
+async def test_an_unknown_name_costs_a_verification_too(passwords: PasswordVerifier, gate: Gate) -> None:
     await passwords.verify("nobody", "right", None)
     assert gate.verifications == 1
 
 
-async def test_a_match_is_remembered_for_a_minute(passwords: Passwords, gate: Gate, clock: Clock) -> None:
+async def test_a_match_is_remembered_for_a_minute(passwords: PasswordVerifier, gate: Gate, clock: Clock) -> None:
     for _ in range(3):
-        assert (await passwords.verify("ann", "right", ARGON)).fits
+        assert (await passwords.verify("ann", "right", ARGON)).matches
     assert gate.verifications == 1
     clock.now += 61
-    assert (await passwords.verify("ann", "right", ARGON)).fits
+    assert (await passwords.verify("ann", "right", ARGON)).matches
     assert gate.verifications == 2
 
 
 async def test_what_is_remembered_is_found_with_the_same_name_password_and_hash_alone(
-    passwords: Passwords, gate: Gate
+    passwords: PasswordVerifier, gate: Gate
 ) -> None:
-    assert (await passwords.verify("ann", "right", ARGON)).fits
-    assert not (await passwords.verify("ann", "wrong", ARGON)).fits
-    assert not (await passwords.verify("ann", "right", HASHER.hash("another"))).fits
-    assert not (await passwords.verify("ann", "right", None)).fits
+    assert (await passwords.verify("ann", "right", ARGON)).matches
+    assert not (await passwords.verify("ann", "wrong", ARGON)).matches
+    assert not (await passwords.verify("ann", "right", HASHER.hash("another"))).matches
+    assert not (await passwords.verify("ann", "right", None)).matches
     await passwords.verify("bob", "right", ARGON)
     assert gate.verifications == 5
 
 
-async def test_equal_questions_at_the_same_time_are_one_verification(passwords: Passwords, gate: Gate) -> None:
+async def test_equal_questions_at_the_same_time_are_one_verification(passwords: PasswordVerifier, gate: Gate) -> None:
     gate.open.clear()
     asked = [asyncio.create_task(passwords.verify("ann", "right", ARGON)) for _ in range(20)]
     await asyncio.sleep(0)
     gate.open.set()
-    assert all(found.fits for found in await asyncio.gather(*asked))
+    assert all(found.matches for found in await asyncio.gather(*asked))
     assert gate.verifications == 1
 
 
-async def test_more_than_may_wait_are_turned_away(passwords: Passwords, gate: Gate) -> None:
+async def test_more_than_may_wait_are_turned_away(passwords: PasswordVerifier, gate: Gate) -> None:
     gate.open.clear()
     asked = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(TooBusyError):
         await passwords.verify("ann", "right", ARGON)
     gate.open.set()
-    assert not any(found.fits for found in await asyncio.gather(*asked))
-    assert (await passwords.verify("ann", "right", ARGON)).fits
+    assert not any(found.matches for found in await asyncio.gather(*asked))
+    assert (await passwords.verify("ann", "right", ARGON)).matches
 
 
-async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: Passwords, gate: Gate) -> None:
+async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: PasswordVerifier, gate: Gate) -> None:
     gate.open.clear()
     first = asyncio.create_task(passwords.verify("ann", "right", ARGON))
     second = asyncio.create_task(passwords.verify("ann", "right", ARGON))
     await asyncio.sleep(0)
     first.cancel()
     gate.open.set()
-    assert (await second).fits
+    assert (await second).matches
 
 
 async def test_a_verification_begins_after_the_wait_for_a_thread(
-    passwords: Passwords, gate: Gate, clock: Clock
+    passwords: PasswordVerifier, gate: Gate, clock: Clock
 ) -> None:
     gate.open.clear()
     first = asyncio.create_task(passwords.verify("ann", "wrong", ARGON))
@@ -149,7 +151,7 @@ async def test_a_verification_begins_after_the_wait_for_a_thread(
             await asyncio.sleep(0.001)
     clock.now += 7
     gate.open.set()
-    assert ((await first).began, (await second).began) == (0.0, 7.0)
+    assert ((await first).started_at, (await second).started_at) == (0.0, 7.0)
 
 
 async def test_hashing_gives_way_to_everything_else_in_the_process(clock: Clock) -> None:
@@ -163,7 +165,7 @@ async def test_hashing_gives_way_to_everything_else_in_the_process(clock: Clock)
 
     seen: list[int] = []
     usual = priority()
-    passwords = Passwords(monotonic=clock, hasher=Watching(time_cost=1, memory_cost=8, parallelism=1))
-    assert (await passwords.verify("ann", "right", ARGON)).fits
+    passwords = PasswordVerifier(monotonic=clock, hasher=Watching(time_cost=1, memory_cost=8, parallelism=1))
+    assert (await passwords.verify("ann", "right", ARGON)).matches
     passwords.close()
     assert (seen, priority()) == ([19], usual)

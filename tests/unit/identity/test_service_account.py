@@ -13,7 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from berth.identity.jwks import MOST_WAITING, READ_INTERVAL
+from berth.identity.jwks import FETCH_INTERVAL, MAX_WAITERS
 from berth.identity.service_account import ServiceAccountTokenError, ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 
@@ -146,11 +146,11 @@ async def test_unknown_keys_do_not_make_the_service_ask_more_often() -> None:
     cluster = Cluster()
     await cluster.verifier.load()
     told = await asyncio.gather(*(refused(cluster, token(kid=f"unknown-{number}")) for number in range(100)))
-    assert (cluster.reads, cluster.now) == (2, NOW + READ_INTERVAL)
+    assert (cluster.reads, cluster.now) == (2, NOW + FETCH_INTERVAL)
     kinds = Counter("does not publish" in sentence for sentence in told)
-    assert kinds == {True: MOST_WAITING, False: 100 - MOST_WAITING}
+    assert kinds == {True: MAX_WAITERS, False: 100 - MAX_WAITERS}
     await refused(cluster, token(kid="one-more"))
-    assert (cluster.reads, cluster.now) == (3, NOW + 2 * READ_INTERVAL)
+    assert (cluster.reads, cluster.now) == (3, NOW + 2 * FETCH_INTERVAL)
 
 
 async def test_known_keys_go_on_serving_while_the_api_server_is_away() -> None:

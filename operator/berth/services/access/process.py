@@ -19,12 +19,12 @@ import uvicorn
 
 from berth.api.names import registry_host
 from berth.api.token import TokenScope
-from berth.identity.authenticator import PROBING, READING, Authenticator
+from berth.identity.authenticator import PROBER_SCOPES, READER_SCOPES, Authenticator
 from berth.identity.failure_delay import FailureDelay
 from berth.identity.gateway_caller import GatewayAuthenticator
 from berth.identity.login_limits import HOUR, MINUTE, LoginLimits
-from berth.identity.oidc import OidcLogins, fetching_keys
-from berth.identity.passwords import Passwords
+from berth.identity.oidc import OidcAuthenticator, issuer_keys
+from berth.identity.passwords import PasswordVerifier
 from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
@@ -93,7 +93,7 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
     )
     verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))
     if stored is not None:
-        verifier.take(stored.cluster_keys)
+        verifier.use_keys(stored.cluster_keys)
 
     def present() -> StoredPolicy | None:
         return StoredPolicy(feed.snapshot, feed.last_event_at, verifier.document) if feed.listed else None
@@ -113,7 +113,7 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
 
 @contextlib.asynccontextmanager
 async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[Deps]:
-    passwords = Passwords(monotonic=time.monotonic)
+    passwords = PasswordVerifier(monotonic=time.monotonic)
     lines = LineWriter(sys.stderr.fileno(), partial(asyncio.get_running_loop().call_later, _AUDIT_SECONDS))
     async with (
         aiohttp.ClientSession() as to_catalog,
@@ -129,22 +129,25 @@ async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[D
 
 
 def _authenticator(
-    settings: AccessSettings, verifier: ServiceAccountVerifier, passwords: Passwords, session: aiohttp.ClientSession
+    settings: AccessSettings,
+    verifier: ServiceAccountVerifier,
+    passwords: PasswordVerifier,
+    session: aiohttp.ClientSession,
 ) -> Authenticator:
     limits = ((settings.failed_logins_per_minute, MINUTE), (settings.failed_logins_per_hour, HOUR))
     return Authenticator(
         verifier=verifier,
         own_processes=_own_processes(settings),
         token_audience=settings.token_audience or settings.host,
-        oidc=OidcLogins(
+        oidc=OidcAuthenticator(
             settings.oidc_issuers,
-            fetch_keys=partial(fetching_keys, session),
+            fetch_keys=partial(issuer_keys, session),
             clock=time.time,
             monotonic=time.monotonic,
         ),
         passwords=passwords,
-        attempts=LoginLimits(monotonic=time.monotonic, limits=limits),
-        failures=FailureDelay(pause=settings.failed_login_seconds, monotonic=time.monotonic),
+        login_limits=LoginLimits(monotonic=time.monotonic, limits=limits),
+        failure_delay=FailureDelay(pause=settings.failed_login_seconds, monotonic=time.monotonic),
     )
 
 
@@ -212,7 +215,7 @@ def _start_tasks(supervisor: Supervisor, settings: AccessSettings, deps: Deps, w
     supervisor.start("policy", watched.feed.run())
     supervisor.start("policy store", watched.keeper.run())
     supervisor.start("last use of tokens", watched.last_use.run())
-    supervisor.start("keys", deps.authenticator.keep_keys())
+    supervisor.start("keys", deps.authenticator.refresh_keys())
     supervisor.start(
         "health endpoint",
         serve_health(
@@ -240,8 +243,8 @@ def _registry_base(project: str, *, cluster_domain: str) -> str:
 
 def _own_processes(settings: AccessSettings) -> dict[str, frozenset[TokenScope]]:
     """What each of Berth's own processes may use registry tokens for; an account on both lists may do more."""
-    reading = dict.fromkeys(_accounts(settings.namespace, settings.reading_accounts), READING)
-    return reading | dict.fromkeys(_accounts(settings.namespace, settings.probing_accounts), PROBING)
+    reading = dict.fromkeys(_accounts(settings.namespace, settings.reading_accounts), READER_SCOPES)
+    return reading | dict.fromkeys(_accounts(settings.namespace, settings.probing_accounts), PROBER_SCOPES)
 
 
 def _accounts(namespace: str, names: str) -> frozenset[str]:

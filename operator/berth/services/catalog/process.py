@@ -124,7 +124,7 @@ class _Process:
             on_settled=self._metrics.count_settled,
             interval_seconds=SETTLE_SECONDS,
         )
-        supervisor.start("cluster keys", self._verifier.keep())
+        supervisor.start("cluster keys", self._verifier.refresh_keys())
         supervisor.start("migration", self._migrate(), may_return=True)
         supervisor.start("publisher", self._once_migrated(self._publisher.run))
         supervisor.start("settling", self._once_migrated(settling))

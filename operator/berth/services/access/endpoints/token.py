@@ -22,7 +22,7 @@ from berth.authz.actor import Actor, actor_of
 from berth.authz.grant import Grant, grant
 from berth.authz.messages import MessageFacts, sentence
 from berth.authz.model import Snapshot
-from berth.identity.authenticator import Proof, failed
+from berth.identity.authenticator import AuthenticationResult, failed_identity
 from berth.identity.credentials import Basic, MalformedCredentialsError, checked_basic, parse_basic
 from berth.identity.gateway_caller import Caller
 from berth.oci.scope import MAX_SCOPES, InvalidScopeError, Scope, parse_scopes
@@ -144,9 +144,9 @@ class TokenEndpoint:
             return self._signed(grant, None)
         return self._signed(grant, self._cache_grant(grant, request))
 
-    async def _identify(self, token_request: _TokenRequest, caller: Caller) -> Proof:
+    async def _identify(self, token_request: _TokenRequest, caller: Caller) -> AuthenticationResult:
         if token_request.problem:
-            return Proof(failed(Reason.BAD_CREDENTIALS))
+            return AuthenticationResult(failed_identity(Reason.BAD_CREDENTIALS))
         return await self._deps.authenticator.identify(token_request.basic, self._deps.snapshot(), caller.address)
 
     def _cache_grant(self, grant: CachedGrant, request: Request) -> bytes | None:
