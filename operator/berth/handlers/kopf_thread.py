@@ -15,7 +15,7 @@ from concurrent.futures import Future
 import kopf
 
 from berth.handlers.events import register
-from berth.kube.client import KubeClient, Login
+from berth.kube.client import ConnectionInfo, KubeClient
 from berth.reconcile.watch.missed_events import WatchEvent
 
 
@@ -31,8 +31,8 @@ async def watch_with_kopf(client: KubeClient, heard: Callable[[WatchEvent], None
     def tell(news: WatchEvent) -> None:
         loop.call_soon_threadsafe(heard, news)
 
-    def login() -> Login:
-        return asyncio.run_coroutine_threadsafe(client.login(), loop).result(timeout=30)
+    def login() -> ConnectionInfo:
+        return asyncio.run_coroutine_threadsafe(client.connection_info(), loop).result(timeout=30)
 
     def body() -> None:
         try:
@@ -63,7 +63,7 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(RuntimeError(f"Kopf has ended: {type(error).__name__}: {error}"))
 
 
-async def _operate(login: Callable[[], Login], tell: Callable[[WatchEvent], None], stop: Future[None]) -> None:
+async def _operate(login: Callable[[], ConnectionInfo], tell: Callable[[WatchEvent], None], stop: Future[None]) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, tell)
     kopf.on.login(registry=registry)(_login_handler(login))
@@ -86,7 +86,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def _login_handler(login: Callable[[], Login]) -> Callable[..., kopf.ConnectionInfo]:
+def _login_handler(login: Callable[[], ConnectionInfo]) -> Callable[..., kopf.ConnectionInfo]:
     """Kopf logs in with the very credentials that Berth's own client has."""
 
     def handler(**_: object) -> kopf.ConnectionInfo:

@@ -1,7 +1,7 @@
-"""Makes a set of objects be as desired: writes what differs, removes what is no longer wanted, nothing else.
+"""Applies a set of desired objects and prunes what is no longer desired.
 
-An object is written when the hash on it is not that of the manifest, or when it drifted from the manifest; otherwise
-nothing is sent at all, because an apply that changes nothing costs the API server as much as one that does.
+An object is written when its hash annotation differs from the manifest's hash, or when it drifted from the manifest.
+Otherwise nothing is sent, because an apply without changes costs the API server as much as one with changes.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from berth.kube.resources import (
 )
 
 PRUNABLE: Final = (DEPLOYMENTS, SERVICES, NETWORK_POLICIES, ROLE_BINDINGS, ROLES, ACCESS_POLICIES)
-"""Kinds that are removed when no longer desired. Namespaces, claims and Secrets hold data and never are."""
+"""Kinds that are pruned when no longer desired. Namespaces, claims and Secrets hold data and are never pruned."""
 
-# Fields that the API server never lets anybody change: an object that differs in one is replaced.
+# Immutable fields: an object that differs in one is replaced.
 _IMMUTABLE: Final = {"RoleBinding": "roleRef", "Deployment": "spec.selector"}
 
 _log = structlog.get_logger(__name__)
 
 
 class Change(StrEnum):
-    """What was done to one object."""
+    """The change of one object."""
 
     CREATED = "created"
     UPDATED = "updated"  # the manifest changed
-    REPAIRED = "repaired"  # somebody else changed the object
+    REPAIRED = "repaired"  # another client changed the object
     REPLACED = "replaced"  # an immutable field differed
     UNCHANGED = "unchanged"
     PRUNED = "pruned"
@@ -54,7 +54,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """Where an object stands, without its content."""
+    """Resource, namespace and name of an object."""
 
     resource: Resource = field(compare=False)
     kind: str
@@ -69,12 +69,12 @@ class Reference:
         return cls(resource, resource.kind, namespace, name)
 
     def describe(self) -> str:
-        """The object in words."""
+        """Kind and name, for messages."""
         return self.resource.describe(self.name, self.namespace or None)
 
     @classmethod
     def from_entry(cls, entry: InventoryEntry) -> Reference | None:
-        """The reference of an entry of `status.inventory`; None for a kind that this version does not know."""
+        """The reference of an entry of `status.inventory`; None for an unknown kind."""
         api_version = f"{entry.group}/{entry.version}" if entry.group else entry.version
         try:
             resource = resource_of({"apiVersion": api_version, "kind": entry.kind})
@@ -95,7 +95,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An object that the API server did not take, and why."""
+    """An object that the API server refused, and the error."""
 
     reference: Reference
     error: KubeError
@@ -103,7 +103,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """What one pass did."""
+    """The changes and refusals of one reconcile."""
 
     changes: tuple[tuple[Reference, Change], ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -115,18 +115,18 @@ class ChangeSet:
 
 
 class LiveObjects(Protocol):
-    """The present objects as the caches know them, and a way to tell the caches of one's own writes."""
+    """The cached live objects, which own writes update."""
 
     def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
         """The object, or None when it does not exist."""
         ...
 
     def observe(self, written: Manifest) -> None:
-        """Take the answer to a write."""
+        """Put the response to a write into the cache."""
         ...
 
     def forget(self, resource: Resource, key: ObjectKey, uid: str) -> None:
-        """Take note of a deletion."""
+        """Remove a deleted object from the cache."""
         ...
 
 
@@ -141,10 +141,10 @@ class Applier:
         self._manager = field_manager
 
     async def apply_all(self, desired: Sequence[Manifest]) -> ChangeSet:
-        """Apply manifests in order. An object that is refused does not keep the others from being applied.
+        """Apply manifests in order. A refused object does not stop the others.
 
-        The first Forbidden ends the pass: the rights are missing, or the namespace is being deleted, and what follows
-        would be refused as well. Raises Unavailable when the API server does not answer.
+        The first ForbiddenError does: the rights are missing or the namespace is being deleted, so the rest would be
+        refused too. Raises UnavailableError when the API server does not respond.
         """
         changes: list[tuple[Reference, Change]] = []
         refusals: list[Refusal] = []
@@ -160,7 +160,7 @@ class Applier:
         return ChangeSet(tuple(changes), tuple(refusals))
 
     async def apply(self, desired: Manifest) -> Change:
-        """Make one object as desired; send nothing when it is."""
+        """Apply one object, unless the live object is as desired."""
         resource, key = resource_of(desired), key_of(desired)
         digest = desired_hash(desired)
         live = self._objects.live(resource, key)
@@ -181,14 +181,14 @@ class Applier:
             drift = find_drift(desired, live)
         if drift:
             _log.warning(
-                "object is not as desired even after it was written: another controller or a webhook changes it",
+                "object differs from the manifest after the write: another controller or a webhook changes it",
                 object=resource.describe(key[1], key[0] or None),
                 fields=[*drift.changed, *drift.extra],
             )
         return Change.REPAIRED if known == digest else Change.UPDATED
 
     async def prune(self, candidates: Iterable[Reference], desired: Iterable[Manifest]) -> ChangeSet:
-        """Delete the candidates that are not desired, by uid, so that never a successor is hit."""
+        """Delete the candidates that are not desired. The uid is a precondition, which protects a successor."""
         wanted = {Reference.of(manifest) for manifest in desired}
         changes: list[tuple[Reference, Change]] = []
         refusals: list[Refusal] = []
@@ -205,7 +205,7 @@ class Applier:
     async def _prune(self, reference: Reference) -> bool:
         key = (reference.namespace, reference.name)
         live = self._objects.live(reference.resource, key)
-        if live is None:  # its labels may be gone, and with them the caches' knowledge of it
+        if live is None:  # without its labels it is not in the caches
             live = await self._client.get(reference.resource, reference.name, reference.namespace or None)
         if live is None or "deletionTimestamp" in live["metadata"] or not _made_by_berth(live):
             return False
@@ -221,10 +221,10 @@ class Applier:
         return written
 
     async def _overwrite(self, resource: Resource, desired: Manifest, digest: str, live: Manifest) -> Manifest:
-        """Write over a live object.
+        """Apply over a live object, after a merge patch if the API server refuses it.
 
-        Server-side apply keeps list items of others, and those may contradict Berth's (two ports of one name), so that
-        the API server refuses both together. A merge patch replaces lists whole.
+        Server-side apply keeps list items of other field managers. They can conflict with Berth's (two ports of one
+        name), so that the API server refuses the result. A merge patch replaces whole lists.
         """
         try:
             return await self._write(resource, desired, digest)

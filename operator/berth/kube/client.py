@@ -1,4 +1,4 @@
-"""Client of the Kubernetes API: plain dictionaries in and out, typed errors, nothing else (docs/adr/0015)."""
+"""Client of the Kubernetes API: plain dictionaries in and out, typed errors (docs/adr/0015)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from berth.kube.resources import Manifest, ObjectKey, Resource, key_of, resource
 
 PAGE_SIZE: Final = 500
 REQUEST_TIMEOUT: Final = 30.0  # seconds for one request that is not a watch
-WATCH_SILENCE: Final = (
-    120.0  # seconds; the API server sends a bookmark about once a minute, so longer means a dead link
-)
-BUFFER_BYTES: Final = 2 << 20  # a line of a watch, one object, can be larger than aiohttp's default buffer
+WATCH_READ_TIMEOUT: Final = 120.0
+"""Seconds without an event after which a watch counts as broken; there is a bookmark about once a minute."""
+BUFFER_BYTES: Final = 2 << 20  # one line of a watch is a whole object, larger than aiohttp's default buffer
 
 Manifests: TypeAlias = list[Manifest]
 Propagation: TypeAlias = Literal["Background", "Foreground", "Orphan"]
@@ -38,7 +37,7 @@ EventType: TypeAlias = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A complete list and the resource version from which a watch continues it."""
+    """A complete list and the resource version at which a watch continues."""
 
     items: Manifests
     resource_version: str
@@ -46,7 +45,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One line of a watch. Of a BOOKMARK only `metadata.resourceVersion` means anything."""
+    """One event of a watch. The object of a BOOKMARK only has a `metadata.resourceVersion`."""
 
     type: EventType
     object: Manifest
@@ -54,7 +53,7 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a resource: everywhere or in one namespace, all or by label and field."""
+    """Objects of a resource: in all namespaces or in one, optionally by label and field selector."""
 
     resource: Resource
     namespace: str | None = None
@@ -68,18 +67,18 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """How this client reaches the API server, for a library that brings a client of its own."""
+class ConnectionInfo:
+    """Address and credentials of the API server, for a library with its own client."""
 
     server: str
     ca_file: str | None
     certificate_file: str | None
     key_file: str | None
-    authorization: str | None = field(repr=False)  # the present value of the Authorization header
+    authorization: str | None = field(repr=False)  # the value of the Authorization header
 
 
 class KubeClient:
-    """One connection pool to one API server. Make it with `connect`."""
+    """A connection pool to one API server. Created by `connect`."""
 
     def __init__(self, config: ClientConfig, session: aiohttp.ClientSession) -> None:
         self._config = config
@@ -90,7 +89,7 @@ class KubeClient:
     async def connect(
         cls, kubeconfig: Path | str | None = None, *, context: str = "", user_agent: str = "berth"
     ) -> AsyncIterator[KubeClient]:
-        """Connect as the Pod's ServiceAccount, or as a context of a kubeconfig: the current one, unless named.
+        """Connect as the pod's ServiceAccount, or by a context of a kubeconfig, by default the current one.
 
         Raises NoClusterError without either, and OSError when a certificate cannot be read.
         """
@@ -99,7 +98,7 @@ class KubeClient:
                 config = in_cluster()
             else:
                 config = await stack.enter_async_context(load_kubeconfig(str(kubeconfig), context))
-            # Each watch holds a connection; their number is bounded elsewhere.
+            # Each watch takes a connection; their number is limited elsewhere.
             connector = aiohttp.TCPConnector(limit=0, ssl=config.ssl_context())
             session = await stack.enter_async_context(
                 aiohttp.ClientSession(
@@ -111,9 +110,9 @@ class KubeClient:
             )
             yield cls(config, session)
 
-    async def login(self) -> Login:
-        """The present address and credentials; ask again when they were refused, because tokens rotate."""
-        return Login(
+    async def connection_info(self) -> ConnectionInfo:
+        """The present address and credentials. Call it again after a refusal, because tokens rotate."""
+        return ConnectionInfo(
             server=self._config.server,
             ca_file=self._config.ca_file,
             certificate_file=self._config.certificate_file,
@@ -122,10 +121,10 @@ class KubeClient:
         )
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Manifest | None:
-        """One object, or None when it does not exist."""
-        doing = f"Reading {resource.describe(name, namespace)}"
+        """An object; None when it does not exist."""
+        operation = f"Reading {resource.describe(name, namespace)}"
         try:
-            return await self._json("GET", resource.path(namespace, name), doing)
+            return await self._json("GET", resource.path(namespace, name), operation)
         except NotFoundError:
             return None
 
@@ -136,11 +135,11 @@ class KubeClient:
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> Manifests:
-        """All objects of a resource, in all namespaces unless one is given."""
+        """All objects of a resource, in all namespaces or in one."""
         return (await self.listing(Selection(resource, namespace, label_selector, field_selector))).items
 
     async def listing(self, selection: Selection) -> Listing:
-        """A consistent list, read page by page. When a page's token expires the list starts again in one piece."""
+        """A consistent list, read in pages. After an expired continue token it is read again in one request."""
         try:
             return await self._pages(selection, PAGE_SIZE)
         except GoneError:
@@ -148,7 +147,9 @@ class KubeClient:
 
     async def _pages(self, selection: Selection, size: int) -> Listing:
         resource = selection.resource
-        doing = f"Listing {resource.plural}" + (f" in namespace {selection.namespace}" if selection.namespace else "")
+        operation = f"Listing {resource.plural}" + (
+            f" in namespace {selection.namespace}" if selection.namespace else ""
+        )
         items: Manifests = []
         token = ""
         while True:
@@ -157,7 +158,7 @@ class KubeClient:
                 query.append(("limit", str(size)))
             if token:
                 query.append(("continue", token))
-            page = await self._json("GET", resource.path(selection.namespace), doing, query=query)
+            page = await self._json("GET", resource.path(selection.namespace), operation, query=query)
             items.extend(_typed(item, resource) for item in page.get("items") or ())
             token = page["metadata"].get("continue", "")
             if not token:
@@ -166,12 +167,14 @@ class KubeClient:
     async def watch(
         self, selection: Selection, resource_version: str, timeout_seconds: int
     ) -> AsyncGenerator[WatchEvent, None]:
-        """The changes since a resource version, until the API server ends the stream (after `timeout_seconds`).
+        """The events since a resource version, until the API server ends the watch (after `timeout_seconds`).
 
-        Raises Gone when the version is too old, and Unavailable when the link breaks or stays silent.
+        Raises GoneError when the version is too old, and UnavailableError when the connection breaks or stays silent.
         """
         resource = selection.resource
-        doing = f"Watching {resource.plural}" + (f" in namespace {selection.namespace}" if selection.namespace else "")
+        operation = f"Watching {resource.plural}" + (
+            f" in namespace {selection.namespace}" if selection.namespace else ""
+        )
         query = [
             *selection.query(),
             ("watch", "1"),
@@ -179,13 +182,13 @@ class KubeClient:
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(timeout_seconds)),
         ]
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_SILENCE)
-        response = await self._send("GET", resource.path(selection.namespace), doing, query=query, limits=limits)
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT, sock_read=WATCH_READ_TIMEOUT)
+        response = await self._send("GET", resource.path(selection.namespace), operation, query=query, limits=limits)
         try:
             while line := await response.content.readline():
-                yield _watch_event(json.loads(line), resource, doing)
+                yield _watch_event(json.loads(line), resource, operation)
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise UnavailableError(f"{doing} broke off: {type(error).__name__}.") from error
+            raise UnavailableError(f"{operation} broke off: {type(error).__name__}.") from error
         finally:
             response.close()
 
@@ -197,17 +200,19 @@ class KubeClient:
         field_manager: str,
         subresource: str | None = None,
     ) -> Manifest:
-        """Server-side apply: create the object, or set exactly the fields given and drop those given no longer.
+        """Server-side apply: create the object, or set the given fields and remove those of an earlier apply.
 
-        A `metadata.uid` or `metadata.resourceVersion` in the body is a precondition: Conflict when it does not hold.
+        A `metadata.uid` or `metadata.resourceVersion` in the body is a precondition. Raises ConflictError.
         """
         namespace, name = key_of(body)
         path = resource.path(namespace or None, name, subresource)
-        doing = f"Applying {resource.describe(name, namespace or None)}" + (f" ({subresource})" if subresource else "")
+        operation = f"Applying {resource.describe(name, namespace or None)}" + (
+            f" ({subresource})" if subresource else ""
+        )
         query = [("fieldManager", field_manager), ("force", "true")]
         try:
             return await self._json(
-                "PATCH", path, doing, query=query, body=body, content="application/apply-patch+yaml"
+                "PATCH", path, operation, query=query, body=body, content="application/apply-patch+yaml"
             )
         except InvalidError as error:
             # A uid other than the live object's is reported as an attempt to change it (422), not as 409.
@@ -216,19 +221,19 @@ class KubeClient:
             raise
 
     async def create(self, resource: Resource, body: Mapping[str, Any], *, field_manager: str) -> Manifest:
-        """Create an object, or make a request of a kind that has no name. Conflict when the name is taken."""
+        """Create an object, or send a review, which has no name. Raises ConflictError when the name is taken."""
         metadata = body.get("metadata") or {}
         namespace = metadata.get("namespace")
-        doing = f"Creating {resource.describe(metadata.get('name', ''), namespace)}".rstrip()
+        operation = f"Creating {resource.describe(metadata.get('name', ''), namespace)}".rstrip()
         query = [("fieldManager", field_manager)]
-        return await self._json("POST", resource.path(namespace), doing, query=query, body=body)
+        return await self._json("POST", resource.path(namespace), operation, query=query, body=body)
 
     async def merge(
         self, resource: Resource, key: ObjectKey, patch: Mapping[str, Any], *, field_manager: str
     ) -> Manifest:
         """JSON merge patch (RFC 7396): null removes a field, a list replaces the whole list.
 
-        A `metadata.uid` or `metadata.resourceVersion` in the patch is a precondition: Conflict when it does not hold.
+        A `metadata.uid` or `metadata.resourceVersion` in the patch is a precondition. Raises ConflictError.
         """
         namespace, name = key
         return await self._json(
@@ -243,7 +248,7 @@ class KubeClient:
     async def set_finalizers(
         self, manifest: Mapping[str, Any], finalizers: Sequence[str], *, field_manager: str
     ) -> Manifest:
-        """Replace the finalizers of the object just read. Raises Conflict when it has changed since."""
+        """Replace the finalizers of an object. Raises ConflictError when the object has changed since it was read."""
         resource = resource_of(manifest)
         metadata = manifest["metadata"]
         patch = {
@@ -263,20 +268,20 @@ class KubeClient:
         uid: str | None = None,
         propagation: Propagation = "Background",
     ) -> bool:
-        """Delete one object; False when it was already gone. With a uid, never its successor: that is a Conflict."""
+        """Delete an object; False when it does not exist. Raises ConflictError when the object has another uid."""
         body: dict[str, Any] = {"propagationPolicy": propagation}
         if uid:
             body["preconditions"] = {"uid": uid}
-        doing = f"Deleting {resource.describe(name, namespace)}"
+        operation = f"Deleting {resource.describe(name, namespace)}"
         try:
-            await self._json("DELETE", resource.path(namespace, name), doing, body=body)
+            await self._json("DELETE", resource.path(namespace, name), operation, body=body)
         except NotFoundError:
             return False
         return True
 
     async def raw_get(self, path: str) -> bytes:
         """The bytes at a path of the API server, such as `/openid/v1/jwks` or `/version`."""
-        # The keys are served as application/jwk-set+json alone; asking for plain JSON is answered with 406.
+        # The keys are only served as application/jwk-set+json; a request for plain JSON gets a 406.
         response = await self._send("GET", path, f"Reading {path}", accept="*/*")
         return await _body(response, f"Reading {path}")
 
@@ -284,21 +289,21 @@ class KubeClient:
         self,
         method: str,
         path: str,
-        doing: str,
+        operation: str,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
     ) -> Manifest:
-        response = await self._send(method, path, doing, query=query, body=body, content=content)
-        data: Manifest = json.loads(await _body(response, doing))
+        response = await self._send(method, path, operation, query=query, body=body, content=content)
+        data: Manifest = json.loads(await _body(response, operation))
         return data
 
     async def _send(
         self,
         method: str,
         path: str,
-        doing: str,
+        operation: str,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Mapping[str, Any] | None = None,
@@ -306,7 +311,7 @@ class KubeClient:
         accept: str = "application/json",
         limits: aiohttp.ClientTimeout | None = None,
     ) -> aiohttp.ClientResponse:
-        """One request. Returns the open response of a success; turns everything else into a typed error."""
+        """Send a request. Returns the open response of a success, raises a KubeError otherwise."""
         try:
             headers = {"Accept": accept, "Content-Type": content}
             if authorization := self._config.authorization():
@@ -323,20 +328,20 @@ class KubeClient:
             )
             if response.status < 400:
                 return response
-            raise error_for(response.status, doing, _words(await response.read(), path))
+            raise error_for(response.status, operation, _message(await response.read(), path))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UnavailableError(f"{doing} got no answer from the API server: {type(error).__name__}.") from error
+            raise UnavailableError(f"{operation} got no answer from the API server: {type(error).__name__}.") from error
 
 
-async def _body(response: aiohttp.ClientResponse, doing: str) -> bytes:
+async def _body(response: aiohttp.ClientResponse, operation: str) -> bytes:
     try:
         return await response.read()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise UnavailableError(f"{doing} broke off: {type(error).__name__}.") from error
+        raise UnavailableError(f"{operation} broke off: {type(error).__name__}.") from error
 
 
-def _words(body: bytes, path: str) -> str:
-    """The API server's reason: the message of its Status object; of Secrets the bare reason, for values are quoted."""
+def _message(body: bytes, path: str) -> str:
+    """The message of the Status in a response; for Secrets only its reason, because messages quote values."""
     try:
         status = json.loads(body)
     except ValueError:
@@ -347,16 +352,16 @@ def _words(body: bytes, path: str) -> str:
 
 
 def _typed(item: Manifest, resource: Resource) -> Manifest:
-    """Items of a list come without apiVersion and kind; everything in Berth carries them."""
+    """An item of a list with apiVersion and kind, which the API server leaves out."""
     return {"apiVersion": resource.api_version, "kind": resource.kind, **item}
 
 
-def _watch_event(line: Manifest, resource: Resource, doing: str) -> WatchEvent:
+def _watch_event(line: Manifest, resource: Resource, operation: str) -> WatchEvent:
     kind, obj = line.get("type"), line.get("object") or {}
     if kind == "ERROR":
-        raise error_for(int(obj.get("code") or 0), doing, str(obj.get("message") or ""))
+        raise error_for(int(obj.get("code") or 0), operation, str(obj.get("message") or ""))
     if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"):
-        raise InvalidError(f"{doing} gave an event of the unknown type {kind!r}.")
+        raise InvalidError(f"{operation} returned an event of the unknown type {kind!r}.")
     return WatchEvent(kind, _typed(obj, resource))
 
 

@@ -1,12 +1,12 @@
-"""Whether a live object still says what is desired: the comparison behind every repair. Pure.
+"""Comparison of a live object with its desired manifest. Pure.
 
-Two questions are asked of a live object:
+A live object drifts in two ways:
 
-- *changed*: does every field that is desired stand there with the desired value? Lists are compared whole, quantities
-  by their value, and an empty desired value equals an absent one, because the API server drops those.
-- *extra*: in the parts that grant something (pod templates, network policies, roles, bindings, policies, the data of
-  Secrets), does anything stand there that is not desired? Fields that the API server fills in by itself are known and
-  not counted. Everywhere else other people's labels, annotations and fields are none of Berth's business.
+- *changed*: a desired field is absent or has another value. Lists are compared as a whole, quantities by their value,
+  and an empty desired value equals an absent one, because the API server drops those.
+- *extra*: a part that grants something (pod templates, network policies, roles, bindings, policies, the data of
+  Secrets) has a field or item that is not desired. Defaults of the API server do not count. In all other parts, labels,
+  annotations and fields of other field managers are ignored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STRICT: Final[Mapping[str, tuple[Path, ...]]] = {
     "ConfigMap": (("data",), ("binaryData",)),
     "Service": (("spec",),),
 }
-"""Parts of each kind in which nothing may stand that is not desired."""
+"""Parts of each kind that have no fields or items besides the desired ones."""
 
 _PROBE: Final[dict[str, object]] = {
     "timeoutSeconds": 1,
@@ -48,7 +48,7 @@ _PROBE: Final[dict[str, object]] = {
 }
 _CONTAINER: Final = ("spec", "template", "spec", "containers", "*")
 
-# What the API server writes into fields that were left out (k8s.io/kubernetes, pkg/apis/*/v1/defaults.go).
+# Defaults that the API server sets (k8s.io/kubernetes, pkg/apis/*/v1/defaults.go).
 _DEFAULTS: Final[Mapping[str, Mapping[Path, object]]] = {
     "Deployment": {
         ("spec", "template", "spec", "restartPolicy"): "Always",
@@ -96,7 +96,7 @@ _DEFAULTS: Final[Mapping[str, Mapping[Path, object]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What differs, as paths for the log: `spec.template.spec.containers.0.image`. Values are never kept."""
+    """Differences, as paths without values for the log: `spec.template.spec.containers.0.image`."""
 
     changed: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class Drift:
 
 
 def desired_hash(desired: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of a manifest, without the annotation that carries it."""
+    """SHA-256 of the canonical JSON of a manifest, without the hash annotation itself."""
     metadata = dict(desired["metadata"])
     annotations = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k != ANNOTATION_DESIRED_HASH}
     if annotations:
@@ -129,9 +129,9 @@ def find_drift(desired: Manifest, live: Manifest) -> Drift:
 
 
 def removal_patch(desired: Manifest, live: Manifest) -> Manifest:
-    """A JSON merge patch (RFC 7396) that takes away what is extra: null for fields, the whole list for items.
+    """A JSON merge patch (RFC 7396) that removes what is extra: null for fields, the whole list for items.
 
-    Server-side apply can not do it, because it drops only fields that Berth owned before.
+    Server-side apply cannot do this, because it only removes fields that Berth owned before.
     """
     kind = desired["kind"]
     defaults = _DEFAULTS.get(kind, {})
@@ -160,8 +160,8 @@ def _changed_top(desired: Manifest, live: Manifest) -> Iterator[Path]:
 
 def _changed(want: Any, have: Any, path: Path) -> Iterator[Path]:
     """Paths at which the live value is not the desired one."""
-    if _empty(want):
-        if not _empty(have) and not isinstance(want, dict):
+    if _is_empty(want):
+        if not _is_empty(have) and not isinstance(want, dict):
             yield path
     elif isinstance(want, dict):
         if not isinstance(have, dict):
@@ -180,14 +180,14 @@ def _changed(want: Any, have: Any, path: Path) -> Iterator[Path]:
 
 
 def _extra(want: Any, have: Any, path: Path, pattern: Path, defaults: Mapping[Path, object]) -> Iterator[Path]:
-    """Paths of live fields and items that are not desired and that the API server did not fill in."""
+    """Paths of live fields and items that are neither desired nor defaults of the API server."""
     if isinstance(have, dict):
         wanted = want if isinstance(want, dict) else {}
         for key, value in have.items():
             at, like = (*path, key), (*pattern, key)
             if key in wanted and wanted[key] is not None:
                 yield from _extra(wanted[key], value, at, like, defaults)
-            elif not _filled_in(value, like, defaults, wanted):
+            elif not _is_default(value, like, defaults, wanted):
                 yield at
     elif isinstance(have, list):
         wanted_items = want if isinstance(want, list) else []
@@ -199,11 +199,11 @@ def _extra(want: Any, have: Any, path: Path, pattern: Path, defaults: Mapping[Pa
                 yield at
 
 
-def _filled_in(value: Any, pattern: Path, defaults: Mapping[Path, object], siblings: Mapping[str, Any]) -> bool:
-    if _empty(value) or value is False:
+def _is_default(value: Any, pattern: Path, defaults: Mapping[Path, object], siblings: Mapping[str, Any]) -> bool:
+    if _is_empty(value) or value is False:
         return True
     default = defaults.get(pattern, _NOTHING)
-    # `serviceAccount` is the deprecated twin of `serviceAccountName` and always follows it.
+    # `serviceAccount` is the deprecated alias of `serviceAccountName` and always equal to it.
     if pattern[-1] == "serviceAccount" and value == siblings.get("serviceAccountName"):
         return True
     return default is _ANY or default == value
@@ -212,7 +212,7 @@ def _filled_in(value: Any, pattern: Path, defaults: Mapping[Path, object], sibli
 def _removal(want: Any, have: Any, pattern: Path, defaults: Mapping[Path, object]) -> Any:
     """The merge patch for one value, or `_NOTHING`."""
     if isinstance(have, list):
-        # A merge patch replaces lists whole, so one extra anywhere below gives the whole desired list.
+        # A merge patch replaces whole lists, so one extra below a list needs the whole desired list.
         return want or [] if any(_extra(want, have, pattern, pattern, defaults)) else _NOTHING
     if not isinstance(have, dict):
         return _NOTHING
@@ -224,12 +224,12 @@ def _removal(want: Any, have: Any, pattern: Path, defaults: Mapping[Path, object
             part = _removal(wanted[key], value, like, defaults)
             if part is not _NOTHING:
                 patch[key] = part
-        elif not _filled_in(value, like, defaults, wanted):
+        elif not _is_default(value, like, defaults, wanted):
             patch[key] = None
     return patch or _NOTHING
 
 
-def _empty(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     return value is None or value in ("", [], {})
 
 

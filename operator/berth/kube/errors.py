@@ -1,13 +1,13 @@
-"""What can go wrong between Berth and the API server, as types. Each text is one sentence. No I/O.
+"""Errors of requests to the API server. Each text is one sentence. No I/O.
 
-The API server's own words are part of the sentence, except about Secrets: its validation errors quote values.
+The sentence includes the API server's message, except about Secrets: its validation errors quote values.
 """
 
 from __future__ import annotations
 
 
 class KubeError(Exception):
-    """A request that the API server did not carry out. `status` is the HTTP status, 0 when there was no answer."""
+    """A failed request to the API server. `status` is the HTTP status, 0 without a response."""
 
     def __init__(self, sentence: str, *, status: int = 0) -> None:
         super().__init__(sentence)
@@ -20,23 +20,23 @@ class NotFoundError(KubeError):
 
 
 class ConflictError(KubeError):
-    """Somebody else changed, replaced or already created the object (409), so a precondition failed."""
+    """Another client changed, replaced or already created the object (409), so a precondition failed."""
 
 
 class ForbiddenError(KubeError):
-    """The credentials are refused (401) or may not do this (403)."""
+    """The credentials are refused (401) or lack the right (403)."""
 
 
 class InvalidError(KubeError):
-    """The API server refuses the object itself (400, 413, 415, 422): only another object will do."""
+    """The API server refuses the object itself (400, 413, 415, 422). A retry with the same object is useless."""
 
 
 class GoneError(KubeError):
-    """The resource version asked for is too old (410): list again."""
+    """The requested resource version is too old (410): list again."""
 
 
 class UnavailableError(KubeError):
-    """No answer, or one that asks to try again later (429, 5xx)."""
+    """No response, or one that requests a retry (429, 5xx)."""
 
 
 _BY_STATUS: dict[int, type[KubeError]] = {
@@ -53,8 +53,8 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 }
 
 
-def error_for(status: int, doing: str, words: str) -> KubeError:
-    """The error for an HTTP status. `doing` names verb and object, `words` are the API server's own, if any."""
+def error_for(status: int, operation: str, message: str) -> KubeError:
+    """The error for an HTTP status. `operation` names verb and object, `message` is the API server's, if any."""
     kind = _BY_STATUS.get(status, UnavailableError if status == 0 or status >= 500 else InvalidError)
-    told = words.strip().rstrip(".") or "no reason was given"
-    return kind(f"{doing} was answered with {status}: {told}.", status=status)
+    reason = message.strip().rstrip(".") or "no reason was given"
+    return kind(f"{operation} was answered with {status}: {reason}.", status=status)

@@ -1,4 +1,4 @@
-"""The resources of the Kubernetes API that Berth reads and writes, and how their paths are built. No I/O."""
+"""The resources of the Kubernetes API that Berth reads and writes, and their URL paths. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 from berth.api.names import GROUP, VERSION
 
 Manifest: TypeAlias = dict[str, Any]
-"""A Kubernetes object as plain data, in the form in which the API server sends and takes it."""
+"""A Kubernetes object as plain data, in the form that the API server sends and accepts."""
 
 ObjectKey: TypeAlias = tuple[str, str]
 """(namespace, name) of an object; the namespace of a cluster-scoped object is the empty string."""
@@ -18,7 +18,7 @@ ObjectKey: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource of the API: what `kubectl api-resources` prints in one line."""
+    """One resource of the API, as in a line of `kubectl api-resources`."""
 
     group: str  # empty for the core group
     version: str
@@ -34,8 +34,8 @@ class Resource:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
         """The URL path of the collection, of one object, or of a subresource of it.
 
-        Raises ValueError when a namespace is given for a cluster-scoped resource, or when one object of a
-        namespaced resource is asked for without its namespace.
+        Raises ValueError for a namespace with a cluster-scoped resource, and for an object of a namespaced resource
+        without a namespace.
         """
         if namespace and not self.namespaced:
             raise ValueError(f"{self.kind} is cluster-scoped: no namespace may be given, but {namespace!r} was")
@@ -52,7 +52,7 @@ class Resource:
         return "/".join(parts)
 
     def describe(self, name: str, namespace: str | None = None) -> str:
-        """The object in words, for sentences that people read: `Secret berth-genomics/registry-config`."""
+        """Kind and name of an object, for messages: `Secret berth-genomics/registry-config`."""
         return f"{self.kind} {namespace}/{name}" if namespace else f"{self.kind} {name}"
 
 
@@ -110,7 +110,7 @@ _BY_TYPE: Final = {(resource.api_version, resource.kind): resource for resource 
 
 
 def resource_of(manifest: Mapping[str, Any]) -> Resource:
-    """The resource that a manifest is an object of. Raises ValueError for one that Berth does not know."""
+    """The resource of a manifest. Raises ValueError for an unknown one."""
     identity = (str(manifest.get("apiVersion", "")), str(manifest.get("kind", "")))
     try:
         return _BY_TYPE[identity]

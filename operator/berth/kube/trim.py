@@ -1,7 +1,7 @@
-"""How much of an object stays in memory: thousands of them do, in each process. Pure.
+"""Transforms that shrink objects before they are cached. Pure.
 
-The tags of a DockerRepository are nine tenths of it, and none of Berth's processes reads them there: the catalog, which
-writes them, only has to know whether they are still what it wrote.
+Tags are nine tenths of a DockerRepository, and thousands of repositories are cached in each process. No process reads
+tags from there; the catalog, which writes them, only compares them with what it wrote.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def without_tags(repository: Manifest) -> Manifest:
     return {**repository, "status": {name: value for name, value in status.items() if name != "tags"}}
 
 
-def with_sum_of_tags(repository: Manifest) -> Manifest:
-    """A DockerRepository with a checksum in the place of the tags in its status; once is as good as twice."""
+def with_tags_checksum(repository: Manifest) -> Manifest:
+    """A DockerRepository with a checksum in place of the tags in its status. Idempotent."""
     status = repository.get("status")
     if not isinstance(status, dict) or isinstance(status.get("tags"), str | None):
         return repository

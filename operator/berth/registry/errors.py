@@ -1,10 +1,10 @@
-"""What can go wrong between Berth and a registry, as types. Each text is one sentence. No I/O."""
+"""Errors of requests to a registry. Each text is one sentence. No I/O."""
 
 from __future__ import annotations
 
 
 class RegistryError(Exception):
-    """A request that a registry (or `access`, on the way to one) did not carry out. `status` is 0 without an answer."""
+    """A failed request to a registry, or to `access` for its token. `status` is 0 without a response."""
 
     def __init__(self, sentence: str, *, status: int = 0) -> None:
         super().__init__(sentence)
@@ -13,8 +13,8 @@ class RegistryError(Exception):
 
 
 class RegistryUnavailableError(RegistryError):
-    """No answer, or one that asks to try again later (429, 5xx)."""
+    """No response, or one that requests a retry (429, 5xx)."""
 
 
 class RegistryRefusedError(RegistryError):
-    """An answer that trying again will not change: the token was refused (401, 403), or the request itself."""
+    """A final refusal: of the token (401, 403) or of the request itself."""

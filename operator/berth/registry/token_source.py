@@ -1,4 +1,4 @@
-"""Registry tokens for Berth's own processes, asked from `access` as any client asks.
+"""Registry tokens for Berth's own processes, requested from `access` like by any client.
 
 Source: Distribution "Token Authentication Specification" (GET with HTTP Basic, `token`, `expires_in`).
 """
@@ -16,34 +16,34 @@ import aiohttp
 from berth.registry.errors import RegistryRefusedError, RegistryUnavailableError
 from berth.runtime.bounded_cache import BoundedCache
 
-_RENEW_BEFORE: Final = 30.0  # seconds before its end at which a token is used no longer
+_RENEW_BEFORE_EXPIRY: Final = 30.0  # seconds
 _CACHED_TOKENS: Final = 256
 _CACHED_BYTES: Final = 8 * 1024 * 1024
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15)
-_ANSWER_LIMIT: Final = 64 * 1024  # bytes
-_ACCOUNT: Final = "berth"  # the user name does not matter beside a ServiceAccount token
+_MAX_RESPONSE_BYTES: Final = 64 * 1024
+_USER: Final = "berth"  # ignored, because the password is a ServiceAccount token
 
 
 class TokenSource(Protocol):
-    """Where a registry client gets its tokens."""
+    """Source of a registry client's tokens."""
 
     async def token(self, scopes: tuple[str, ...]) -> str | None:
-        """A token for these scopes; None where the registry asks for none. Raises RegistryError."""
+        """A token for these scopes; None for a registry without authentication. Raises RegistryError."""
         ...
 
     def forget(self, scopes: tuple[str, ...]) -> None:
-        """The registry refused the token: get a new one next time."""
+        """Forget the cached token, which the registry refused."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _CachedToken:
     token: str = field(repr=False)
     renew_at: float
 
 
 class AccessTokens:
-    """Tokens from `access`, kept until shortly before they end.
+    """Tokens from `access`, cached until shortly before they expire.
 
     `service_token` reads the present ServiceAccount token (audience `berth-access`); `monotonic` is in seconds.
     """
@@ -60,35 +60,33 @@ class AccessTokens:
         self._url = access_url.rstrip("/") + "/token"
         self._service_token = service_token
         self._monotonic = monotonic
-        self._held: BoundedCache[tuple[str, ...], _Held] = BoundedCache(
+        self._cache: BoundedCache[tuple[str, ...], _CachedToken] = BoundedCache(
             max_entries=_CACHED_TOKENS, max_bytes=_CACHED_BYTES
         )
 
     async def token(self, scopes: tuple[str, ...]) -> str | None:
-        """A token for these scopes. It may grant less than was asked; the registry tells then."""
-        held = self._held.get(scopes)
-        if held is not None and self._monotonic() < held.renew_at:
-            return held.token
-        asked_at = self._monotonic()
-        answer = await self._ask(scopes)
-        token, life = answer.get("token"), answer.get("expires_in")
-        if not isinstance(token, str) or not isinstance(life, int):
-            raise RegistryUnavailableError(
-                "The access service answered a token request with something that is no token."
-            )
-        self._held.put(scopes, _Held(token, asked_at + life - _RENEW_BEFORE))
+        """A token for these scopes. It can grant less than requested; then the registry refuses."""
+        cached = self._cache.get(scopes)
+        if cached is not None and self._monotonic() < cached.renew_at:
+            return cached.token
+        requested_at = self._monotonic()
+        document = await self._request(scopes)
+        token, lifetime = document.get("token"), document.get("expires_in")
+        if not isinstance(token, str) or not isinstance(lifetime, int):
+            raise RegistryUnavailableError("The access service answered a token request without a token.")
+        self._cache.put(scopes, _CachedToken(token, requested_at + lifetime - _RENEW_BEFORE_EXPIRY))
         return token
 
     def forget(self, scopes: tuple[str, ...]) -> None:
-        """Ask anew next time."""
-        self._held.pop(scopes)
+        """Request a new token next time."""
+        self._cache.pop(scopes)
 
-    async def _ask(self, scopes: tuple[str, ...]) -> dict[str, Any]:
+    async def _request(self, scopes: tuple[str, ...]) -> dict[str, Any]:
         try:
-            credentials = aiohttp.encode_basic_auth(_ACCOUNT, self._service_token())
+            credentials = aiohttp.encode_basic_auth(_USER, self._service_token())
         except OSError as error:
             raise RegistryUnavailableError(
-                f"The ServiceAccount token for the access service can not be read: {error.strerror}."
+                f"The ServiceAccount token for the access service cannot be read: {error.strerror}."
             ) from None
         query = [("scope", scope) for scope in scopes]
         try:
@@ -99,7 +97,7 @@ class AccessTokens:
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                body = await response.content.read(_ANSWER_LIMIT)
+                body = await response.content.read(_MAX_RESPONSE_BYTES)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise RegistryUnavailableError(

@@ -134,7 +134,7 @@ class SnapshotWatcher:
                 client,
                 DOCKER_REPOSITORIES,
                 on_change=self._namespaced(facts.repository_facts, builder.update_repository),
-                keep=without_tags,
+                transform=without_tags,
             ),
             Reflector(client, ACCESS_POLICIES, on_change=self._namespaced(facts.policy_facts, builder.update_policy)),
         )
@@ -151,7 +151,7 @@ class SnapshotWatcher:
                 SECRETS,
                 namespace,
                 on_change=self._named(facts.secret_facts, people.update_secret),
-                keep=facts.password_hashes_only,
+                transform=facts.password_hashes_only,
             ),
         )
 

@@ -106,7 +106,7 @@ async def test_a_token_that_the_registry_refused_is_not_used_again(registry: Reg
 
 async def test_an_unavailable_registry_is_reported(registry: Registry) -> None:
     registry.server.stop()
-    with pytest.raises(RegistryUnavailableError, match="gave no answer"):
+    with pytest.raises(RegistryUnavailableError, match="did not answer"):
         await registry.client.head_manifest(f"{PROJECT}/aligner", "v1")
 
 

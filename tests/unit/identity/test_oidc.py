@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from berth.api.reasons import Reason
 from berth.api.sharing import SharingLevel, SubjectKind
 from berth.authz.model import Rule
-from berth.identity.jwks import FETCH_INTERVAL
+from berth.identity.jwks import FETCH_INTERVAL, MAX_WAITERS
 from berth.identity.oidc import KEY_MAX_AGE, discovered_keys
 from berth.settings import AccessSettings, OidcIssuer
 from tests.kit.access.world import CLUSTER_KEY, HOST, ISSUER, World, claims, public_jwk, sentence_of

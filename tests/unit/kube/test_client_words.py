@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from berth.kube.client import _watch_event, _words
+from berth.kube.client import _message, _watch_event
 from berth.kube.errors import (
     ConflictError,
     ForbiddenError,
@@ -50,9 +50,9 @@ def test_an_error_in_a_watch_is_an_error_and_an_unknown_event_too() -> None:
 
 def test_the_words_about_secrets_are_the_reason_alone() -> None:
     body = b'{"message": "value correct-horse", "reason": "Invalid"}'
-    assert _words(body, "/api/v1/namespaces/n/secrets/s") == "Invalid"
-    assert _words(body, "/api/v1/namespaces/n/configmaps/s") == "value correct-horse"
-    assert _words(b"<html>", "/api") == ""
+    assert _message(body, "/api/v1/namespaces/n/secrets/s") == "Invalid"
+    assert _message(body, "/api/v1/namespaces/n/configmaps/s") == "value correct-horse"
+    assert _message(b"<html>", "/api") == ""
 
 
 def test_paths_name_what_they_must_and_nothing_else() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from berth.kube.client import EventType, Listing, Selection, WatchEvent
 from berth.kube.errors import ForbiddenError, GoneError, UnavailableError
-from berth.kube.reflector import FIRST_AFTER_FAILURE, WATCH_SECONDS, Reflector
+from berth.kube.reflector import WATCH_SECONDS, WATCH_SECONDS_AFTER_FAILURE, Reflector
 from berth.kube.resources import DEPLOYMENTS, Manifest
 
 Told = list[tuple[str, str]]
@@ -115,7 +115,7 @@ async def test_managed_fields_are_not_kept() -> None:
 
 async def test_what_need_not_be_kept_stays_neither_from_a_list_nor_an_event_nor_an_own_write() -> None:
     script = Script([Listing([deployment("a", 1, tags=1)], "5")], [[event("ADDED", "b", 6, tags=1)]])
-    reflector = Reflector(script, DEPLOYMENTS, keep=lambda item: {**item, "spec": {}})
+    reflector = Reflector(script, DEPLOYMENTS, transform=lambda item: {**item, "spec": {}})
     task = asyncio.create_task(reflector.run())
     async with asyncio.timeout(5):
         await script.done.wait()
@@ -180,9 +180,9 @@ async def test_the_first_watch_after_an_outage_is_short_so_that_it_is_told_soon_
     watches: list[list[WatchEvent | Exception]] = [[UnavailableError("x")], [UnavailableError("x")], [], []]
     script = Script([Listing([deployment("a", 1)], "5")], watches)
     await Run(script).to_the_end()
-    short = [seconds == FIRST_AFTER_FAILURE for seconds in script.watched_for]
+    short = [seconds == WATCH_SECONDS_AFTER_FAILURE for seconds in script.watched_for]
     assert short == [False, True, True, False, False]
-    assert min(WATCH_SECONDS) > FIRST_AFTER_FAILURE
+    assert min(WATCH_SECONDS) > WATCH_SECONDS_AFTER_FAILURE
 
 
 async def test_an_error_nobody_foresaw_does_not_end_it() -> None:
@@ -231,19 +231,19 @@ async def test_one_namespace_is_found_without_the_others() -> None:
     other["metadata"]["namespace"] = "m"
     script = Script([Listing([deployment("a", 1), other], "5")], [[event("DELETED", "a", 6)]])
     run = await Run(script).to_the_end()
-    assert run.reflector.grouped("n") == {}
-    assert set(run.reflector.grouped("m")) == {("m", "b")}
+    assert run.reflector.by_index("n") == {}
+    assert set(run.reflector.by_index("m")) == {("m", "b")}
 
 
 async def test_newest_is_the_latest_change_that_another_watch_must_know_and_no_bookmark_counts() -> None:
     bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
     listing = Listing([deployment("a", 1), deployment("b", 2)], "5")
-    assert (await Run(Script([listing], [])).to_the_end()).reflector.newest == 2
+    assert (await Run(Script([listing], [])).to_the_end()).reflector.latest_version == 2
     script = Script([listing], [[event("DELETED", "b", 7), bookmark]])
     run = await Run(script).to_the_end()
-    assert run.reflector.newest == 7
+    assert run.reflector.latest_version == 7
     run.reflector.observe(deployment("a", 8))
-    assert run.reflector.newest == 8
+    assert run.reflector.latest_version == 8
 
 
 async def test_a_deletion_without_an_event_happened_no_later_than_the_list_that_lacks_it() -> None:
@@ -252,7 +252,7 @@ async def test_a_deletion_without_an_event_happened_no_later_than_the_list_that_
         Listing([deployment("b", 9)], "20"),
     ]
     run = await Run(Script(lists, [[GoneError("too old")]])).to_the_end()
-    assert run.reflector.newest == 20
+    assert run.reflector.latest_version == 20
 
 
 async def test_newest_is_not_known_between_an_own_deletion_and_its_event() -> None:
@@ -260,9 +260,9 @@ async def test_newest_is_not_known_between_an_own_deletion_and_its_event() -> No
     run = Run(script)
     run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
     run.reflector.forget(("n", "a"), "uid-a")
-    assert run.reflector.newest is None
-    told = asyncio.create_task(run.reflector.deletions_told())
+    assert run.reflector.latest_version is None
+    told = asyncio.create_task(run.reflector.deletions_confirmed())
     script.lists.clear()
     await run.to_the_end()
     await told
-    assert run.reflector.newest == 7
+    assert run.reflector.latest_version == 7

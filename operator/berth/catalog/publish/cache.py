@@ -11,7 +11,7 @@ from berth.catalog.publish.manifests import key_of_object
 from berth.kube.client import KubeClient
 from berth.kube.reflector import Reflector
 from berth.kube.resources import DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of
-from berth.kube.trim import with_sum_of_tags
+from berth.kube.trim import with_tags_checksum
 
 
 class RepositoryCache:
@@ -21,7 +21,7 @@ class RepositoryCache:
     """
 
     def __init__(self, client: KubeClient, enqueue: Callable[[RepositoryKey], None]) -> None:
-        self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change, keep=with_sum_of_tags)
+        self.reflector = Reflector(client, DOCKER_REPOSITORIES, on_change=self._on_change, transform=with_tags_checksum)
         self._enqueue = enqueue
         self._by_repository: dict[RepositoryKey, set[ObjectKey]] = {}
 

@@ -12,7 +12,7 @@ from berth.api.conditions import MESSAGE_MAX_LENGTH, Condition, ConditionReason,
 from berth.api.quantities import format_size
 from berth.api.repository import LastPush, TagStatus
 from berth.catalog.model import RepositoryKey, RepositoryView, Sync, Tag
-from berth.kube.trim import with_sum_of_tags
+from berth.kube.trim import with_tags_checksum
 
 _FIELDS: Final = ("tags", "tagCount", "digestCount", "lastPush")
 _NAMESPACE_PREFIX: Final = names.project_namespace("")
@@ -69,8 +69,8 @@ def build_status(view: RepositoryView, live: Mapping[str, Any], now: datetime) -
 
 def differs(live: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """Whether writing `status` would change the object, which may carry a checksum instead of its tags."""
-    present = with_sum_of_tags(dict(live)).get("status") or {}
-    desired = with_sum_of_tags({"status": dict(status)})["status"]
+    present = with_tags_checksum(dict(live)).get("status") or {}
+    desired = with_tags_checksum({"status": dict(status)})["status"]
     if any(present.get(field) != desired.get(field) for field in _FIELDS):
         return True
     (condition,) = status["conditions"]

@@ -129,7 +129,7 @@ class Caches:
 
         group = _project_of if resource in OF_PROJECTS else None
         keep = without_tags if resource == DOCKER_REPOSITORIES else None
-        return Reflector(self._client, resource, namespace, labels, fields, changed, group=group, keep=keep)
+        return Reflector(self._client, resource, namespace, labels, fields, changed, index=group, transform=keep)
 
     def _project_secrets(self, namespace: str) -> Reflector:
         """Tells of changes only after its first list: whoever asked for it waits for that and looks then."""
@@ -195,20 +195,20 @@ class Caches:
     def policy_versions(self) -> Mapping[str, int] | None:
         """By plural of `POLICY`: the resource version at which another watch knows everything that is known here.
 
-        None while that of a deletion of one's own is not known yet; see `deletions_told`.
+        None while that of a deletion of one's own is not known yet; see `deletions_confirmed`.
         """
         versions: dict[str, int] = {}
         for resource in POLICY:
-            newest = self._policy(resource).newest
+            newest = self._policy(resource).latest_version
             if newest is None:
                 return None
             versions[resource.plural] = newest
         return versions
 
-    async def deletions_told(self) -> None:
+    async def deletions_confirmed(self) -> None:
         """Wait until the API server has told every deletion of one's own in `POLICY`: a moment, as a rule."""
         for resource in POLICY:
-            await self._policy(resource).deletions_told()
+            await self._policy(resource).deletions_confirmed()
 
     def _policy(self, resource: Resource) -> Reflector:
         return self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]
@@ -216,15 +216,15 @@ class Caches:
     def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
         """The known objects of a resource in one namespace."""
         reflector = self._of(resource, namespace)
-        return reflector.grouped(namespace) if reflector else {}
+        return reflector.by_index(namespace) if reflector else {}
 
     def of_project(self, resource: Resource, project_id: str) -> Mapping[ObjectKey, Manifest]:
         """The known objects of one of `OF_PROJECTS` that carry the label of a project."""
-        return self._cluster[resource].grouped(project_id)
+        return self._cluster[resource].by_index(project_id)
 
     def consent(self, namespace: str) -> Manifest | None:
         """The RoleBinding by which a namespace agrees to its pull secret, if it has the documented name."""
-        return next(iter(self._consents.grouped(namespace).values()), None)
+        return next(iter(self._consents.by_index(namespace).values()), None)
 
     def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
         """The object, or None when it does not exist (as far as the watches tell)."""

@@ -55,7 +55,7 @@ class PolicyPropagation:
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TOLD_WITHIN):
-                await self._caches.deletions_told()
+                await self._caches.deletions_confirmed()
         wanted = self._caches.policy_versions()
         if wanted is None:
             return "The API server has not told yet that something is deleted."

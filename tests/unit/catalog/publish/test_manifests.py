@@ -12,7 +12,7 @@ from berth.api import names
 from berth.api.repository import DockerRepository
 from berth.catalog.model import LastPush, RepositoryKey, RepositoryView, Sync, Tag
 from berth.catalog.publish import manifests
-from berth.kube.trim import with_sum_of_tags
+from berth.kube.trim import with_tags_checksum
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 KEY = RepositoryKey("genomics", "tools/aligner")
@@ -69,9 +69,9 @@ def test_a_status_that_says_so_already_is_not_written_again() -> None:
 
 
 def test_a_checksum_of_the_tags_shows_whether_they_changed() -> None:
-    present = with_sum_of_tags(written(VIEW))
+    present = with_tags_checksum(written(VIEW))
     assert isinstance(present["status"]["tags"], str)
-    assert with_sum_of_tags(present) == present
+    assert with_tags_checksum(present) == present
     assert not manifests.differs(present, manifests.build_status(VIEW, present, NOW))
     moved = replace(VIEW, tags=(replace(TAG, digest="sha256:" + "0" * 64),))
     assert manifests.differs(present, manifests.build_status(moved, present, NOW))

@@ -42,7 +42,7 @@ class Service:
     def access_pods(self) -> list[Manifest]:
         return self.pods
 
-    async def deletions_told(self) -> None:
+    async def deletions_confirmed(self) -> None:
         if self.versions is None:
             raise TimeoutError
 
