@@ -96,6 +96,8 @@ def kube_controller_manager(settings: Settings) -> Component:
         f"--cluster-signing-cert-file={pki / 'ca.crt'}",
         f"--cluster-signing-key-file={pki / 'ca.key'}",
         f"--cluster-cidr={POD_NET}",
+        # A claim whose class appears later is looked at again by this period alone; 15 s by default.
+        "--pvclaimbinder-sync-period=1s",
     ]
     return Component("kube-controller-manager", command, lambda: _accepts(10257))
 
