@@ -1,4 +1,4 @@
-"""The cluster of the session: booted and installed if it is not there, and taken down again if it was booted here."""
+"""The cluster of the session: booted and installed if none is up, and then taken down at the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def person(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Person]:
-    """Makes a person: person("alice", certified=True)."""
+    """Make a person: person("alice", certified=True)."""
     homes = tmp_path_factory.mktemp("homes")
 
     def make(name: str, *, certified: bool = False) -> Person:
@@ -86,7 +86,7 @@ def curator(wire: Wire, crowd: Crowd) -> Session:
 
 @pytest.fixture(scope="module")
 def projects(cluster: Cluster, crowd: Crowd, wire: Wire) -> Iterator[Projects]:
-    """Makes projects; at the end of the file they are removed."""
+    """Make projects, and remove them at the end of the file."""
     making = Projects(cluster, crowd, wire)
     try:
         yield making

@@ -1,4 +1,4 @@
-"""Access tokens made with `kubectl berth`: what is stored, what they open, and how they end."""
+"""Access tokens made with `kubectl berth`: what is stored, what they allow, and how they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API server is away for longer than the policy may be old: pulls go on, pushes until then, as every client says.
+"""The API server is away for longer than the policy may be old: pulls still work, pushes until then, at every client.
 
 One outage for all of it; each test looks at what was done in it.
 """
@@ -75,7 +75,7 @@ def short_age(cluster: Cluster) -> Iterator[None]:
 
 
 def set_age(cluster: Cluster, seconds: int) -> None:
-    """Sets the chart's value, and waits until the replicas of access have it and those before them are gone."""
+    """Set the chart's value, and wait until the replicas of access have it and those before them are gone."""
     where, chosen = f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/component=access"
     before = cluster.kubectl("get", "pods", where, chosen, "--output=name").must().out.split()
     value = ("--reuse-values", "--set", f"access.policyMaxAge={seconds}")

@@ -1,4 +1,4 @@
-"""Bad input, answered by the API server, by conditions and by the gateway: in words, never with a bare page."""
+"""Bad input: the API server, conditions and the gateway answer in words, never with a bare page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the catalog knows and shows: tags as they move, counts, who pushed, indexes, artifacts, referrers, listings."""
+"""The catalog: moved tags, counts, the pusher, indexes, artifacts, referrers, listings."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_a_certification_ends_for_pushes_at_the_second_that_it_says_and_the_cond
 
 
 def pushes_until(push: Callable[[], Answer], end: datetime) -> list[tuple[datetime, datetime, Answer]]:
-    """Tries again and again until one was sent after the end: when each was sent and answered, and the answer."""
+    """Try again and again until one was sent after the end: when each was sent and answered, and the answer."""
     tries: list[tuple[datetime, datetime, Answer]] = []
     while not tries or tries[-1][0] < end:
         sent = now()

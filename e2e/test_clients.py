@@ -28,7 +28,7 @@ from e2e.suite.world import Person, eventually
 
 
 def shows(stage: Stage, reference: Reference, digest: str) -> dict[str, str]:
-    """Waits until the DockerRepository shows the tag with this digest, pushed by the curator."""
+    """Wait until the DockerRepository shows the tag with this digest, pushed by the curator."""
     wanted = {"name": reference.full.rpartition(":")[2], "digest": digest, "pushedBy": stage.curator.name}
 
     def shown() -> dict[str, str]:

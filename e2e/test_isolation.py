@@ -140,7 +140,7 @@ class Inside(Session):
 def test_no_operation_is_done_with_the_token_of_another_project(
     cluster: Cluster, projects: Projects, project: str, curator: Session, way: str
 ) -> None:
-    """The curator may do all of it in both projects, so that nothing but the token is against it."""
+    """The curator has every right in both projects, so that only the token can be the reason."""
     other, repository = projects.make("replayed"), f"{project}/replayed-{way}"
     # The list belongs to no project; referrers, and what becomes of mounts across projects, are not left to registries.
     left_out = {"list catalog"} if way == "gateway" else {"list catalog", "list referrers", "mount across"}

@@ -78,7 +78,7 @@ class Traffic:
 
 @contextmanager
 def traffic(session: Session, project: str) -> Iterator[Traffic]:
-    """All sorts of it, from three threads, until the block ends."""
+    """Send it from three threads, until the block ends."""
     made, stop = Traffic(session, project), threading.Event()
     made.pull_fresh()
 
@@ -105,7 +105,7 @@ def traffic(session: Session, project: str) -> Iterator[Traffic]:
 
 
 def rotate(cluster: Cluster, secret: str, annotation: str, seconds: float = 60) -> None:
-    """Requests a rotation, and waits until it is reported as done."""
+    """Request a rotation, and wait until it is reported as done."""
     value = secrets.token_hex(4)
     words = ("annotate", "secret", secret, f"--namespace={SYSTEM}", "--overwrite", f"berth.dev/{annotation}={value}")
     cluster.kubectl(*words).must()
@@ -118,7 +118,7 @@ def rotate(cluster: Cluster, secret: str, annotation: str, seconds: float = 60) 
 
 
 def deliver(cluster: Cluster) -> None:
-    """Lets the kubelet look after the pods of access at once, which renews mounted Secrets."""
+    """Make the kubelet synchronize the pods of access at once, which renews mounted Secrets."""
     mark = f"e2e.berth.dev/look={secrets.token_hex(4)}"
     cluster.kubectl("annotate", "pods", f"--namespace={SYSTEM}", ACCESS, "--overwrite", mark).must()
 
@@ -165,7 +165,7 @@ def test_the_signing_key_is_rotated_many_times_under_traffic_and_nothing_is_refu
 
 @pytest.fixture(scope="module")
 def short_overlap(cluster: Cluster) -> Iterator[None]:
-    """A successor need not be known for long before it signs."""
+    """A short overlap between an authority and its successor."""
     overlap(cluster, OVERLAP_SECONDS)
     yield
     overlap(cluster, 300)
@@ -224,7 +224,7 @@ def signing_authority(cluster: Cluster) -> str:
 
 
 def overlap(cluster: Cluster, seconds: int) -> None:
-    """Sets the chart's value, and waits for the operator that has it."""
+    """Set the chart's value, and wait for the operator that has it."""
     value: tuple[Any, ...] = ("--reuse-values", "--set-string", f"operator.authorityOverlap={seconds}")
     chart = str(ROOT / "charts" / "berth")
     cluster.run("helm", "upgrade", "berth", chart, f"--namespace={SYSTEM}", *value).must()

@@ -120,7 +120,7 @@ def _expected_tags(state: str) -> dict[str, set[str]]:
 
 
 def _disguised(repository: str, answer: Answer) -> tuple[object, ...]:
-    """An answer without its time, and with its own names replaced by others."""
+    """A response without its time, and with its names replaced."""
     project = repository.partition("/")[0]
 
     def disguise(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What members of a project may do with kubectl in its namespace, and how the effective rights read there."""
+"""The rights of a project's members with kubectl in its namespace, and how the effective rights are shown."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Shop:
         return f"berth-{self.project}"
 
     def serve(self, *entries: dict[str, Any]) -> None:
-        """Names these namespaces and no others."""
+        """Name these namespaces and no others."""
         self.cluster.patch("project", self.project, {"spec": {"pullSecrets": list(entries)}}).must()
 
     def reported(self, namespace: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Shop:
         return next((dict(entry) for entry in found if entry["namespace"] == namespace), {})
 
     def until(self, namespace: str, reason: str) -> dict[str, Any]:
-        """Waits until the status gives this reason for a namespace."""
+        """Wait until the status gives this reason for a namespace."""
         eventually(lambda: self.reported(namespace).get("reason") == reason, f"namespace {namespace} is {reason}")
         return self.reported(namespace)
 
@@ -104,7 +104,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def agree(cluster: Cluster, namespace: str) -> None:
-    """Runs the command that the manual gives to the namespace's administrator."""
+    """Run the command that the manual gives to the namespace's administrator."""
     made = ("create", "rolebinding", CONSENT, f"--clusterrole={CONSENT}", f"--serviceaccount={SYSTEM}:berth-operator")
     cluster.kubectl(f"--namespace={namespace}", *made).must()
 

@@ -33,7 +33,7 @@ def opened(stage: Stage, person: Callable[..., Person]) -> Iterator[Scene]:
 
 
 def arrives(made: Scene, first: Try) -> None:
-    """Waits until what brings the reason about has reached the registry."""
+    """Wait until what brings the reason about has reached the registry."""
 
     def refused() -> bool:
         first.check(made, first.make(made))
@@ -65,7 +65,7 @@ def outcomes(request: pytest.FixtureRequest, opened: Scene) -> Iterator[Mapping[
 
 
 def staggered(queue: list[Try], number: int) -> list[Try]:
-    """Begins elsewhere than the clients that run beside this one, so that they do not all want the same at once."""
+    """Begin at another reason than the clients beside this one, so that they differ."""
     first = number * len(queue) // AT_A_TIME % max(len(queue), 1)
     return queue[first:] + queue[:first]
 

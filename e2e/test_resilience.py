@@ -1,4 +1,4 @@
-"""Parts that fail in the middle of something: uploads, the registry, access, the catalog, the API server."""
+"""Failures in the middle of an operation: of uploads, the registry, access, the catalog, the API server."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""From the moment an object's status says that a change is in force, the gateway lets nothing through that it forbids,
-whatever registry token was issued before, with two replicas of access.
+"""Once an object's status says that a change is in force, the gateway forwards no request that it forbids,
+with any earlier registry token, and with two replicas of access.
 
 Each case holds a registry token, sends requests with it from several threads without a pause, changes one object, waits
 for the status that says so, and counts what was sent after that and let through.
@@ -107,7 +107,7 @@ def let_through_after(
 def says(
     cluster: Cluster, kind: str, name: str, type_: str, status: str, reason: str = "", namespace: str | None = None
 ) -> bool:
-    """Whether a condition is so, about the object's present generation."""
+    """Whether a condition has this status, for the object's present generation."""
     found = cluster.get(kind, name, namespace) or {}
     generation = found["metadata"]["generation"]
     conditions = [c for c in found.get("status", {}).get("conditions", []) if c["type"] == type_]

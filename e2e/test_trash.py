@@ -1,4 +1,4 @@
-"""Into the trash and out again, on a real cluster: nothing passes, nothing is lost, everything comes back."""
+"""Into the trash and out again: every request is refused, nothing is lost, everything comes back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Berth writes to the API server, counted in its audit log: as much as changed, and nothing at rest."""
+"""Berth's writes to the API server, counted in its audit log: one for each change, and none at rest."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def log(cluster: Cluster) -> AuditLog:
 
 @contextmanager
 def counting(log: AuditLog, user: str) -> Iterator[Counted]:
-    """Counts what a user writes inside the block and until no write came for a while."""
+    """Count what a user writes inside the block and until no write came for a while."""
     settle(log, user)
     since, counted = now(), Counted()
     yield counted
@@ -69,7 +69,7 @@ def counting(log: AuditLog, user: str) -> Iterator[Counted]:
 
 
 def settle(log: AuditLog, *users: str, after: datetime | None = None) -> None:
-    """Waits until these users have written nothing for a while, all of it after a time if one is given."""
+    """Wait until these users have written nothing for a while, all of it after a time if one is given."""
 
     def quiet() -> bool:
         since = max(*(log.last_write(user) for user in users), after or EARLIER)

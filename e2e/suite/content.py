@@ -98,7 +98,7 @@ def _add_program(files: Path) -> None:
 
 
 def _image(layout: Path, files: Path, architecture: str) -> dict[str, Any]:
-    """Writes an image for one architecture; its descriptor."""
+    """Write an image for one architecture; its descriptor."""
     layer = _tar((path.name, path.read_bytes()) for path in sorted(files.iterdir()))
     layer += b"" if architecture == ARCHITECTURES[0] else bytes(tarfile.RECORDSIZE)
     platform = {"architecture": architecture, "os": "linux"}
@@ -118,7 +118,7 @@ def _image(layout: Path, files: Path, architecture: str) -> dict[str, Any]:
 
 
 def _layout(layout: Path, manifests: list[dict[str, Any]]) -> str:
-    """Completes a layout; the digest of the one manifest or index in it."""
+    """Complete a layout; the digest of the one manifest or index in it."""
     (layout / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
     (layout / "index.json").write_bytes(_json({"schemaVersion": 2, "mediaType": MEDIA_INDEX, "manifests": manifests}))
     return str(manifests[0]["digest"])

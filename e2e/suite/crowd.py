@@ -33,7 +33,7 @@ class Crowd:
 
 
 def gather(cluster: Cluster, wire: Wire, person: Callable[..., Person]) -> Crowd:
-    """Makes the people and waits until each can log in."""
+    """Make the people and wait until each can log in."""
     crowd = Crowd(
         curator=person("wire-curator", certified=True),
         editor=person("wire-editor"),
@@ -74,7 +74,7 @@ class Projects:
         return name
 
     def remove(self) -> None:
-        """Deletes the projects and, as a purge would, their namespaces, which go while the next tests run."""
+        """Delete the projects and, as a purge would, their namespaces, which go while the next tests run."""
         for name in self.made:
             self.cluster.kubectl("delete", "project", name, "--wait=false", "--ignore-not-found").must()
             if self.cluster.get("project", name):

@@ -30,7 +30,7 @@ Headers = Sequence[tuple[str, str]]
 
 
 class NoAnswer(AssertionError):  # noqa: N818 - it is an outcome, not a mistake
-    """The server did not answer: refused, unreachable or closed in the middle. A waiting test waits on."""
+    """No response: refused, unreachable or closed in the middle. A waiting test waits on."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Session:
         return str(self.token_answer(*scopes).must(200).json["token"])
 
     def hold(self, repository: str, actions: str = "pull,push") -> Session:
-        """This session with one token, which it sends from now on whatever happens meanwhile."""
+        """This session with one token, which it keeps."""
         return replace(self, bearer=self.token(f"repository:{repository}:{actions}"))
 
     def ask(self, method: str, target: str, headers: Headers = (), body: bytes = b"", **how: Any) -> Answer:
@@ -249,6 +249,6 @@ def with_query(target: str, query: str) -> str:
 
 
 def without_time(answer: Answer) -> tuple[int, Mapping[str, str], bytes]:
-    """An answer without what differs between any two: date and request id."""
+    """A response without the parts that always differ: date and request id."""
     kept = {name: value for name, value in answer.headers if name not in {"date", "x-request-id"}}
     return answer.status, kept, answer.body

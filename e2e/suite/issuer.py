@@ -51,7 +51,7 @@ class Issuer:
         return self.folder / "tls.crt"
 
     def start(self) -> None:
-        """Starts it, with a signing key that it had never before, and waits until it answers."""
+        """Start it, with a signing key that it never had before, and wait until it answers."""
         files = {"TLS_CERT": str(self.certificate), "TLS_KEY": str(self.folder / "tls.key")}
         # It ends with the command that waits for it outside of the namespaces, whatever ends that.
         words = ("setpriv", "--pdeathsig", "KILL", "oidc-provider")
@@ -61,7 +61,7 @@ class Issuer:
         eventually(lambda: self.cluster.run(*request).must(), "the provider answers")
 
     def stop(self) -> None:
-        """Ends it, if it runs."""
+        """End it, if it runs."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
@@ -75,7 +75,7 @@ class Issuer:
 
 
 def set_up(cluster: Cluster, folder: Path) -> Issuer:
-    """Gives the provider its name in the cluster, and the registry its certificate."""
+    """Give the provider its name in the cluster, and the registry its certificate."""
     issuer = Issuer(cluster, folder)
     _write_certificate(issuer.certificate, folder / "tls.key")
     found = cluster.kubectl("get", "nodes", "--output=jsonpath={.items[0].status.addresses[0].address}").must()
@@ -103,14 +103,14 @@ def set_up(cluster: Cluster, folder: Path) -> Issuer:
 
 
 def remove(cluster: Cluster) -> None:
-    """Takes its name and the registry's trust back."""
+    """Take its name and the registry's trust back."""
     cluster.kubectl("delete", "secret", "identity-ca", f"--namespace={SYSTEM}", "--ignore-not-found").must()
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found").must()
 
 
 @contextmanager
 def cluster_issuer(cluster: Cluster) -> Iterator[None]:
-    """Makes the API server's own discovery document and keys public, as its use as a provider requires."""
+    """Make the API server's own discovery document and keys public, as its use as a provider requires."""
     name = f"issuer-discovery-{secrets.token_hex(3)}"
     role = "--clusterrole=system:service-account-issuer-discovery"
     cluster.kubectl("create", "clusterrolebinding", name, role, "--group=system:unauthenticated").must()
@@ -121,7 +121,7 @@ def cluster_issuer(cluster: Cluster) -> Iterator[None]:
 
 
 def _await_mounted(cluster: Cluster, certificate: str) -> None:
-    """Waits until each Pod of access has the new Secret; a change of the Pod makes the kubelet look at once."""
+    """Wait until each Pod of access has the new Secret; a change of the Pod makes the kubelet look at once."""
     where, chosen = f"--namespace={SYSTEM}", "--selector=app.kubernetes.io/component=access"
     stamp = f"berth.test/mounted={datetime.now(UTC).timestamp()}"
     cluster.kubectl("annotate", "pods", where, chosen, "--overwrite", stamp).must()

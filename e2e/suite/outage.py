@@ -1,4 +1,4 @@
-"""What tests share in which a part is away: something that goes on meanwhile, and what was started anew."""
+"""Parts of the tests with an outage: a background action, and the restarts of containers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.02
 
 @dataclass
 class Doing:
-    """Something that a thread does again and again; `failures` says what went wrong and when."""
+    """An action that a thread repeats; `failures` says what went wrong and when."""
 
     done: int = 0
     failures: list[str] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Doing:
 
 @contextmanager
 def meanwhile(act: Callable[[], object], pause: float = PAUSE_SECONDS) -> Iterator[Doing]:
-    """Does it over and over beside the block, with a pause between, and at least once after it began."""
+    """Repeat an action in a thread during the block, with a pause between, and at least once."""
     doing, stop = Doing(), threading.Event()
 
     def go_on() -> None:
@@ -46,7 +46,7 @@ def meanwhile(act: Callable[[], object], pause: float = PAUSE_SECONDS) -> Iterat
 
 
 def restarts(cluster: Cluster) -> dict[str, int]:
-    """How often each container of Berth was started anew."""
+    """The restarts of each container of Berth."""
     listed = json_items(cluster.kubectl("get", "pods", f"--namespace={SYSTEM}", "--output=json").must().out)
     return {
         f"{pod['metadata']['name']}/{container['name']}": container["restartCount"]

@@ -27,7 +27,7 @@ class Plugin:
 
 
 def install_plugin(cluster: Cluster, folder: Path) -> Plugin:
-    """Puts the program into the folder."""
+    """Put the program into the folder."""
     program = folder / "kubectl-berth"
     program.write_text(_PROGRAM)
     program.chmod(0o755)

@@ -30,7 +30,7 @@ class Workload:
     name: str
 
     def run(self, program: str, *arguments: str) -> Result:
-        """Runs a Python program in the Pod."""
+        """Run a Python program in the Pod."""
         words = ("exec", self.name, f"--namespace={self.namespace}", "--", "python3", "-c", program, *arguments)
         return self.cluster.kubectl(*words)
 
@@ -43,7 +43,7 @@ def make_namespace(cluster: Cluster, purpose: str) -> str:
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:
-    """Lets it go while other tests run."""
+    """Delete it without waiting."""
     cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found").must()
 
 
@@ -120,7 +120,7 @@ def image_pod(namespace: str, name: str, image: str, account: str = "default", *
 
 
 def await_running(cluster: Cluster, namespace: str, pod: str) -> None:
-    """Waits until the Pod is ready, or fails with what its events say."""
+    """Wait until the Pod is ready, or fail with its events."""
     where = f"--namespace={namespace}"
     waited = cluster.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", where, "--timeout=60s")
     assert waited.ok, f"{waited.said}\n{cluster.kubectl('describe', 'pod', pod, where).out}"

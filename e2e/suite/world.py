@@ -1,4 +1,4 @@
-"""What every end-to-end test works with: commands in the cluster, people with logins, projects."""
+"""Parts of every end-to-end test: commands in the cluster, people with logins, projects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMAND_SECONDS = 120
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended; `said` is what the person at the terminal sees."""
+    """The result of a command; `said` is what the terminal shows."""
 
     command: tuple[str, ...]
     code: int
@@ -43,7 +43,7 @@ class Result:
         return self.code == 0
 
     def must(self) -> Result:
-        """This result, or a failure that shows the whole command and its words."""
+        """This result, or a failure that shows the command and its output."""
         assert self.ok, f"{' '.join(self.command)} exited {self.code}:\n{self.said}"
         return self
 
@@ -61,7 +61,7 @@ class Cluster:
         stdin: str | None = None,
         seconds: float = COMMAND_SECONDS,
     ) -> Result:
-        """Runs a command inside the cluster's namespaces; never raises for its exit code."""
+        """Run a command inside the cluster's namespaces; its exit code never raises."""
         words = [str(ROOT / "e2e" / "in-cluster"), "env", *(f"{k}={v}" for k, v in (env or {}).items()), *command]
         done = subprocess.run(
             words, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, check=False
@@ -69,7 +69,7 @@ class Cluster:
         return Result(tuple(command), done.returncode, done.stdout, done.stderr)
 
     def start(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Starts a command that a test goes on beside; the test waits for it or ends it."""
+        """Start a command in the background; the test waits for it or ends it."""
         words = [str(ROOT / "e2e" / "in-cluster"), "env", *(f"{k}={v}" for k, v in (env or {}).items()), *command]
         return subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -103,14 +103,14 @@ class Cluster:
         subprocess.run(words, check=True, capture_output=True, timeout=COMMAND_SECONDS)
 
     def bring_back_api_server(self) -> None:
-        """Starts the API server that was away, and again whatever of the node waits up to a minute before it asks anew
-        (client-go's back-off), so that what is made next works as on any other day."""
+        """Start the API server after an outage, and restart the clients on the node that back off for up to a minute,
+        so that the next test finds a cluster that reacts at once."""
         self.component("start", "kube-apiserver")
         for waiting in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"):
             self.component("restart", waiting)
 
     def await_settled(self) -> None:
-        """Waits until every Service of Berth reaches every pod that is wanted behind it, on the node itself too.
+        """Wait until every Service of Berth reaches all of its pods, on the node itself too.
 
         What goes away before that (the API server, say) leaves kube-proxy with what it knew in the middle of a change.
         """
@@ -143,7 +143,7 @@ class Cluster:
 
 
 def eventually(check: Callable[[], Any], what: str, seconds: float = 60, every: float = 0.25) -> Any:
-    """Waits until `check` gives something true (an AssertionError counts as not yet), or fails with `what`."""
+    """Wait until `check` gives something true (an AssertionError counts as not yet), or fail with `what`."""
     deadline = time.monotonic() + seconds
     last: object = None
     while True:
@@ -235,7 +235,7 @@ def new_person(home: Path, name: str) -> Person:
 
 
 def make_person(cluster: Cluster, home: Path, name: str, *, certified: bool = False) -> Person:
-    """Creates the person in the cluster and writes their login file; access knows them at the next watch event."""
+    """Create the person in the cluster and write their login file; access knows them at the next watch event."""
     person = new_person(home, name)
     cluster.apply(*person.objects(certified))
     return person
@@ -256,7 +256,7 @@ def project_object(name: str, sharing: Sequence[Mapping[str, str]], **spec: Any)
 
 
 def make_project(cluster: Cluster, name: str, sharing: Sequence[Mapping[str, str]], **spec: Any) -> str:
-    """Applies a Project and waits until it is Ready."""
+    """Apply a Project and wait until it is Ready."""
     cluster.apply(project_object(name, sharing, **spec))
     await_ready(cluster, name)
     return name

@@ -42,7 +42,7 @@ def trust(settings: Settings, authority: Path, host: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes a file so that a client that reads it at this moment finds the old or the new one, never a part."""
+    """Write a file so that a client that reads it at this moment finds the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     new.write_text(text)

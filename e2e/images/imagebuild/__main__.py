@@ -1,4 +1,4 @@
-"""`e2e/images/build [NAME…]`: build images, tell what is done, one line an image.
+"""`e2e/images/build [NAME…]`: build images and print one line for each.
 
 NAME is berth, gateway, registry, hello, pause or a base; without one, all are built. The archives (`<name>.tar`, OCI
 image layout) are then in `${BERTH_IMAGES:-${XDG_CACHE_HOME:-~/.cache}/berth/images}`, and stay until what they are made

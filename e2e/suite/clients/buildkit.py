@@ -52,11 +52,11 @@ class BuildKit:
         return Outcome(result, json.loads(report.read_bytes())["containerimage.digest"] if result.ok else "")
 
     def export_cache(self, seat: Seat, content: Content, cache: Reference) -> Outcome:
-        """Builds something and pushes the cache of the build, alone."""
+        """Build something and push the cache of the build, alone."""
         return Outcome(self._cached(seat, content, f"--export-cache=type=registry,ref={cache},mode=max"))
 
     def import_cache(self, seat: Seat, content: Content, cache: Reference) -> Outcome:
-        """Builds the same with the cache of another build."""
+        """Build the same with the cache of another build."""
         return Outcome(self._cached(seat, content, f"--import-cache=type=registry,ref={cache}"))
 
     def _cached(self, seat: Seat, content: Content, option: str) -> Result:

@@ -1,4 +1,4 @@
-"""What the suite asks of a client. A further client is one class that answers this, and one line in the table."""
+"""The protocols of a client. A further client is one class with these methods, and one line in the table."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Seat:
         stdin: str | None = None,
         seconds: float = COMMAND_SECONDS,
     ) -> Result:
-        """Runs a command with the person's logins."""
+        """Run a command with the person's logins."""
         return self.cluster.run(*command, env={**self.person.env, **(env or {})}, stdin=stdin, seconds=seconds)
 
 

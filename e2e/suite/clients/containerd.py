@@ -56,7 +56,7 @@ class Ctr:
         return Outcome(result, self._forget(seat, reference))
 
     def _forget(self, seat: Seat, reference: Reference) -> str:
-        """Removes the image, if there is one; the digest that it had."""
+        """Remove the image, if there is one; the digest that it had."""
         listed = self._ctr(seat, "ls", f"name=={reference}").must().out
         if str(reference) in listed:
             self._ctr(seat, "rm", "--sync", str(reference)).must()

@@ -60,7 +60,7 @@ class Cosign:
 
     @staticmethod
     def sign(seat: Seat, keys: Path, image: Reference) -> Result:
-        """Signs an image, without any service outside the cluster. cosign wants it named by its digest."""
+        """Sign an image, without any service outside the cluster. cosign wants it named by its digest."""
         alone = ("--tlog-upload=false", "--use-signing-config=false", "--yes")
         return seat.run("cosign", "sign", f"--key={keys}/key.key", *alone, str(image), env=_NO_PASSPHRASE)
 

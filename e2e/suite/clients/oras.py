@@ -44,7 +44,7 @@ class Oras:
         return Outcome(result, digest_after("Digest:", result.said))
 
     def attach(self, seat: Seat, subject: Reference, content: Content) -> Result:
-        """Adds an artifact that refers to another, a signature for example."""
+        """Add an artifact that refers to another, a signature for example."""
         kind = f"--artifact-type={ARTIFACT_TYPE}"
         return seat.run("oras", "attach", "--no-tty", "--disable-path-validation", kind, str(subject), _file(content))
 

@@ -1,4 +1,4 @@
-"""What a person sees of a refusal, compared with what the table of clients says."""
+"""The output of a refused client, compared with the table of clients."""
 
 from __future__ import annotations
 

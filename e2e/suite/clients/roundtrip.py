@@ -1,4 +1,4 @@
-"""Log in, push, and pull what was pushed: what a new sort of credential has to be good for at a client."""
+"""Log in, push and pull with a client: the use of each kind of credential."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where every reason to refuse holds at once: people of each sort, and a project for each state."""
+"""A state with every reason for a refusal at once: people of each kind, and a project for each state."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _build(scene: Scene) -> None:
 
 
 def _fill(scene: Scene) -> None:
-    """What is refused is there: an image, a chart and an artifact. It is pushed with the token that will be revoked."""
+    """Push an image, a chart and an artifact, for the pulls to refuse, with the token that will be revoked."""
     for place, shelf in _FILLED:
         for client in _FILLERS:
             reference = scene.reference(place, f"{shelf}-{{kind}}", client)
@@ -134,7 +134,7 @@ def _publish(scene: Scene, client: Pusher, person: Person, reference: Reference)
 
 
 def _change(scene: Scene) -> None:
-    """Brings about what is refused."""
+    """Change the state to what is refused."""
     cluster, projects = scene.stage.cluster, scene.projects
     cluster.kubectl("delete", "accesstoken", _token(scene, "revoked")).must()
     cluster.patch("registryuser", scene.disabled.name, {"spec": {"disabled": True}}).must()
@@ -151,7 +151,7 @@ def _trash(scene: Scene, repository: str) -> None:
 
 
 def _remove(scene: Scene) -> None:
-    """Deletes the projects and, as a purge would, their namespaces, which go while other tests run."""
+    """Delete the projects and, as a purge would, their namespaces, which go while other tests run."""
     cluster = scene.stage.cluster
     for name in scene.projects.values():
         cluster.kubectl("delete", "project", name, "--wait=false", "--ignore-not-found").must()

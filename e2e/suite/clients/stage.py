@@ -1,4 +1,4 @@
-"""Where the clients' tests play: one project, five people, and engines that start when a client first needs them."""
+"""The project of the clients' tests: five people, and engines that start when a client first needs them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TAG = "1.0.0"
 
 
 def each(clients: Iterable[Client]) -> pytest.MarkDecorator:
-    """Runs a test once for each of these clients."""
+    """Run a test once for each of these clients."""
     return pytest.mark.parametrize("client", [pytest.param(client, id=client.name) for client in clients])
 
 
@@ -35,7 +35,7 @@ class Engines:
     started: list[str] = field(default_factory=list)
 
     def need(self, name: str) -> None:
-        """Starts an engine unless it is none or runs already."""
+        """Start an engine unless it is none or runs already."""
         if name and name not in self.started:
             self.started.append(name)
             self._command(name, "start")
@@ -54,7 +54,7 @@ class Engines:
 
 @contextmanager
 def engines() -> Iterator[Engines]:
-    """Engines that are stopped at the end, come what may."""
+    """Engines that are always stopped at the end."""
     running = Engines()
     try:
         yield running
@@ -81,7 +81,7 @@ class Stage:
         return Seat(self.cluster, person, self.folders())
 
     def project(self, name: str, **spec: Any) -> str:
-        """Makes a project that is shared with these people as the stage is."""
+        """Make a project that is shared with these people as the stage is."""
         levels = {self.curator: "Administer", self.editor: "Edit", self.downloader: "Download", self.viewer: "View"}
         sharing = [{"kind": "User", "name": someone.name, "level": level} for someone, level in levels.items()]
         return make_project(self.cluster, name, sharing, **spec)
@@ -149,7 +149,7 @@ def json_items(text: str) -> list[dict[str, Any]]:
 
 
 def open_stage(cluster: Cluster, running: Engines, folders: Callable[[], Path], person: Callable[..., Person]) -> Stage:
-    """Makes the people and the project, and waits until the registry knows them all."""
+    """Make the people and the project, and wait until the registry knows them all."""
     stage = Stage(
         cluster,
         running,

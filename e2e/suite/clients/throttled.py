@@ -1,4 +1,4 @@
-"""People who failed to log in too often, so that for a while not even their right password is tried."""
+"""People with too many failed logins: for a while even their right password is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Throttled:
     ends: dict[str, float] = field(default_factory=dict)
 
     def until(self, person: Person) -> float:
-        """Fails to log in until every replica has had enough; when the first of them will try a password again.
+        """Fail to log in until every replica has had enough; when the first of them will try a password again.
 
         That is a time of `time.monotonic`, about a minute away unless the person was throttled before.
         """

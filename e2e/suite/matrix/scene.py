@@ -1,4 +1,4 @@
-"""Where the matrix is tried: a project for each state, and in them for each cell whatever it may change."""
+"""The projects of the matrix: one for each state, with the content that each cell may change."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Matrix:
             eventually(partial(_all_answer, pulls, 200), f"{state}: the content is back")
 
     def change(self) -> None:
-        """Brings the states about, and waits until every replica knows."""
+        """Change the states, and wait until every replica has them."""
         self._set_states(trashed=True)
         local = {"spec": {"localSharing": [{"kind": "User", "name": _who(self.curator), "level": "Administer"}]}}
         for path in ("hidden", "closed"):
@@ -145,7 +145,7 @@ class Matrix:
 
 
 def open_matrix(projects: Projects, wire: Wire, person: Callable[..., Person]) -> Matrix:
-    """Makes people and projects, fills them, and brings the states about."""
+    """Make people and projects, fill them, and change their states."""
     cluster, curator = projects.cluster, Session(wire, projects.crowd.curator)
     people = _people(cluster, wire, person)
     made = {purpose: projects.name(f"matrix-{purpose}") for purpose in ("open", "gone", "idle", "other")}

@@ -1,4 +1,4 @@
-"""`e2e/tools/build [--list] [NAME…]`: build tools, tell what is done, one line a tool.
+"""`e2e/tools/build [--list] [NAME…]`: build tools and print one line for each.
 
 NAME is a group (`demo`, `bench`: what `make demo` and `make bench` need; `test`: everything), a tool, or a program.
 The programs are then in `${BERTH_TOOLS:-${XDG_CACHE_HOME:-~/.cache}/berth/tools}/bin`. What was built stays there

@@ -106,7 +106,7 @@ def cache_key(tool: Tool, modules: Path, go: str) -> str:
 
 
 def build(tool: Tool, modules: Path, cache: Cache, go: str) -> float | None:
-    """Put the tool's programs in the cache and link them; the seconds it took, or None if they were there."""
+    """Put the tool's programs in the cache and link them; the seconds that took, or None if they were there."""
     entry = cache.entry(tool, cache_key(tool, modules, go))
     seconds = None
     if not entry.is_dir():
