@@ -1,6 +1,6 @@
-"""Questions about the policy beside "may this one do that": what may somebody do, and who may do something. Pure.
+"""Queries of the policy: the actions of an identity, the subjects that may do an action, parsing of names. Pure.
 
-Every answer comes from `decide`.
+Every result comes from `decide`.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from berth.authz.model import (
 )
 
 COLLECTIVE_KINDS: Final = frozenset({SubjectKind.GROUP, SubjectKind.AUTHENTICATED_USERS})
-"""Kinds that mean everybody of a sort: who exactly that is, only their logins tell."""
+"""Kinds that stand for many logins, which the policy does not list."""
 
 _ORDER: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedSubject:
-    """A subject that may do what was asked, and by which rule.
+    """A subject that may do the requested action, with its effective level.
 
-    `when_certified`: a push by everybody of a sort; those of them may who are certified. `until` is when the
-    certification ends by which it may push; None: none is needed, or it holds until withdrawn.
+    `when_certified`: a push by a collective kind, allowed to its certified logins. `until` is the end of the
+    certification for a push; None: none is needed, or it is valid until withdrawn.
     """
 
     subject: Subject
@@ -54,15 +54,15 @@ class AllowedSubject:
 
 
 def identity_of(snapshot: Snapshot, subject: Subject, scopes: frozenset[TokenScope] = ALL_SCOPES) -> Identity:
-    """Somebody who logged in as this subject, for questions about others.
+    """The identity of a login as this subject, for queries about others.
 
-    A User or Robot logs in with a password; one without RegistryUser can only come from an identity provider. A Group
-    is somebody who is in it and is nobody else; AuthenticatedUsers is somebody with a login whom nothing names; Public
-    is nobody at all. Raises ValueError for a Team: nobody logs in as one, ask about a member.
+    A User or Robot logs in with a password; a User without a RegistryUser comes from the identity provider. A Group is
+    a login with this group and no name, AuthenticatedUsers a login that no rule names, Public an anonymous caller.
+    Raises ValueError for a Team, because no login is a team.
     """
     kind, name = subject
     if kind is SubjectKind.TEAM:
-        raise ValueError(f"nobody logs in as Team {name}; ask about one of its members")
+        raise ValueError(f"no login is Team {name}; query one of its members")
     if kind is SubjectKind.PUBLIC:
         return ANONYMOUS
     if kind is SubjectKind.SERVICE_ACCOUNT:
@@ -82,7 +82,7 @@ def identity_of(snapshot: Snapshot, subject: Subject, scopes: frozenset[TokenSco
 def can_i(
     snapshot: Snapshot, identity: Identity, project: str, repository: str, now: datetime
 ) -> Mapping[Action, Decision]:
-    """The decision for every action on a repository, or, with an empty `repository`, those that a project has."""
+    """The decision for every action on a repository; with an empty `repository`, for the actions on the project."""
     actions = Action if repository else (Action.VIEW, Action.ADMINISTER)
     return {action: decide(snapshot, identity, AccessRequest(action, project, repository), now) for action in actions}
 
@@ -90,15 +90,15 @@ def can_i(
 def who_can(
     snapshot: Snapshot, action: Action, project: str, repository: str, now: datetime
 ) -> tuple[AllowedSubject, ...]:
-    """Everybody who may do this now, the most particular kinds first, by name; teams stand there as their members.
+    """Every subject that may do this now, the most specific kinds first, by name; teams as their members.
 
-    A user stands there also under each outside name and ServiceAccount that acts as it.
+    A user is also listed under each external name and ServiceAccount that acts as it.
     """
     found = snapshot.projects.get(project)
     if found is None:
         return ()
     request = AccessRequest(action, project, repository)
-    entitled: list[AllowedSubject] = []
+    allowed: list[AllowedSubject] = []
     for subject in sorted(candidates(snapshot, found, repository), key=lambda subject: (_ORDER[subject.kind], subject)):
         identity = identity_of(snapshot, subject)
         decision = decide(snapshot, identity, request, now)
@@ -106,14 +106,12 @@ def who_can(
         if decision.allowed or only_certified:
             _, until = certified_until(snapshot, actor_of(snapshot, identity, now))
             needed = action is Action.PUSH and decision.allowed
-            entitled.append(
-                AllowedSubject(subject, decision.effective_level, only_certified, until if needed else None)
-            )
-    return tuple(entitled)
+            allowed.append(AllowedSubject(subject, decision.effective_level, only_certified, until if needed else None))
+    return tuple(allowed)
 
 
 def candidates(snapshot: Snapshot, project: ProjectPolicy, repository: str) -> frozenset[Subject]:
-    """Every subject that the sharing in force on a repository may mean, teams replaced by their members."""
+    """Every subject that the effective sharing of a repository may apply to, teams replaced by their members."""
     local = project.repositories.get(repository)
     rules = local.rules if local is not None and local.rules is not None else project.rules
     named = {rule.subject for rule in rules}
@@ -121,7 +119,7 @@ def candidates(snapshot: Snapshot, project: ProjectPolicy, repository: str) -> f
     members = (member for member, of in snapshot.teams_of.items() if teams and not teams.isdisjoint(of))
     people = {subject for subject in (*named, *members) if subject.kind is not SubjectKind.TEAM}
     if AUTHENTICATED_USERS in named:
-        people |= set(snapshot.certifications)  # of everybody these may push
+        people |= set(snapshot.certifications)  # these may push
     return frozenset(people | set(_acting_as(snapshot, {subject.name for subject in people})))
 
 
@@ -151,7 +149,7 @@ _KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
 
 
 class UnknownSubjectError(ValueError):
-    """Nobody goes by what was written. `sentence` says what to write instead."""
+    """Text that names no subject. `sentence` says what to write instead."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -160,12 +158,12 @@ class UnknownSubjectError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """An image as it was written, in its parts. Whether project and repository are names, `decide` judges."""
+    """The parts of an image name as written. `decide` checks whether project and repository are valid."""
 
-    host: str  # empty: not written
+    host: str  # empty: absent
     project: str
-    repository: str  # path below the project; empty: the project itself is meant
-    reference: str  # tag or digest; empty: not written
+    repository: str  # path below the project; empty: the project itself
+    reference: str  # tag or digest; empty: absent
 
     @property
     def name(self) -> str:
@@ -174,7 +172,7 @@ class ImageName:
 
 
 def parse_image(text: str) -> ImageName:
-    """Take `[HOST/]PROJECT[/REPOSITORY][:TAG][@DIGEST]` apart. Never refuses.
+    """Split `[HOST/]PROJECT[/REPOSITORY][:TAG][@DIGEST]` into its parts. Never raises.
 
     The first component is a host if it holds a dot or a colon or is `localhost`, as in every client; project ids have
     neither.
@@ -193,9 +191,9 @@ def parse_image(text: str) -> ImageName:
 
 
 def parse_subject(text: str, snapshot: Snapshot) -> Subject:
-    """Whom `text` means. A bare name is that of a RegistryUser or a name that one lists in `spec.kubernetes.users`.
+    """Parse a subject. A name without a kind is a RegistryUser or a name that one lists in `spec.kubernetes.users`.
 
-    Raises UnknownSubject for nobody, and where the kind that was written is not that of the RegistryUser.
+    Raises UnknownSubjectError for an unknown name, and for a kind that is not that of the RegistryUser.
     """
     if text in _NAMELESS:
         return _NAMELESS[text]
@@ -206,9 +204,7 @@ def parse_subject(text: str, snapshot: Snapshot) -> Subject:
     if kind is None:
         return _bare(text, snapshot)
     if not name or (kind is SubjectKind.SERVICE_ACCOUNT and name.count("/") != 1):
-        raise UnknownSubjectError(
-            phrase(f"{{text}} is not a form of asking about somebody; write {SUBJECT_SYNTAX}.", text=text)
-        )
+        raise UnknownSubjectError(phrase(f"{{text}} is not a subject; write {SUBJECT_SYNTAX}.", text=text))
     user = snapshot.users.get(name)
     if kind is SubjectKind.ROBOT and user is None:
         raise UnknownSubjectError(phrase("There is no RegistryUser {name} of type Robot; check the name.", name=name))
@@ -221,13 +217,13 @@ def _bare(name: str, snapshot: Snapshot) -> Subject:
     user = snapshot.users.get(name)
     if user is not None:
         return user.subject
-    outside = Subject(SubjectKind.USER, name)
-    if outside in snapshot.aliases:
-        return outside
+    external = Subject(SubjectKind.USER, name)
+    if external in snapshot.aliases:
+        return external
     raise UnknownSubjectError(
         phrase(
-            "There is no RegistryUser {name}; check the name, or write user:{name} for somebody whom only the identity "
-            "provider knows.",
+            "There is no RegistryUser {name}; check the name, or write user:{name} for a user of the identity provider "
+            "without a RegistryUser.",
             name=name or "(empty)",
         )
     )

@@ -1,4 +1,4 @@
-"""`berth password-hash`: the hash that a RegistryUser's Secret holds, made from a password that is never stored."""
+"""`berth password-hash`: hash a password for the Secret of a RegistryUser, without storing the password."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import sys
 import click
 
 MAX_PASSWORD_BYTES = 1024
-"""Longer passwords are refused: hashing them would only serve to keep a service busy."""
+"""Longer passwords are refused, because hashing them only wastes processor time."""
 
 
 @click.command("password-hash")
 def password_hash() -> None:
     """Print the argon2id hash of a password, for spec.passwordSecretRef of a RegistryUser.
 
-    The password is asked for twice at a terminal, without showing it; otherwise it is all of standard input.
+    At a terminal, the command prompts twice for the password and does not show it. Otherwise the password is the
+    whole of standard input.
     """
     from argon2 import PasswordHasher
 

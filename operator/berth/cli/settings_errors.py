@@ -1,4 +1,4 @@
-"""What is wrong with the settings, said to the person who set them."""
+"""Error messages for wrong settings."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic_settings import BaseSettings
 
 
 def complaints(kind: type[BaseSettings], error: ValidationError) -> Iterator[str]:
-    """One sentence for each wrong setting: the variable, what is wrong, what it means.
+    """One sentence for each wrong setting: the variable, the error and its meaning.
 
-    The value itself is never repeated: a database URL holds a password.
+    The value is never printed, because a database URL contains a password.
     """
     prefix = kind.model_config.get("env_prefix", "")
     for problem in error.errors(include_input=False, include_url=False):
@@ -29,5 +29,5 @@ def complaints(kind: type[BaseSettings], error: ValidationError) -> Iterator[str
 
 
 def _lower(sentence: str) -> str:
-    """The sentence without its capital, unless its first word is a name such as `URL` or `DNS`."""
+    """The sentence with a lower-case first letter, unless its first word is a name such as `URL` or `DNS`."""
     return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]

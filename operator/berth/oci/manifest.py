@@ -1,4 +1,4 @@
-"""What a manifest says about itself: type, parts, sizes, subject. Pure.
+"""Parsing of manifests: type, parts, sizes, subject. Pure.
 
 Sources: OCI image spec 1.1 (`manifest.md`, `image-index.md`), Docker "Image Manifest V 2, Schema 2".
 """
@@ -27,7 +27,7 @@ _MAX_SIZE: Final = 2**63 - 1  # Go's int64, in which every client and registry k
 
 
 class InvalidManifestError(ValueError):
-    """The bytes are no manifest that Berth can serve; the message is one sentence for the person who pushed."""
+    """The bytes are not a supported manifest; the message is one sentence for the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Manifest:
 
     @property
     def largest_layer(self) -> int:
-        """Bytes of the largest blob that the manifest names, its configuration included; 0 for an index."""
+        """Bytes of the largest blob of the manifest, its configuration included; 0 for an index."""
         blobs = (*self.layers, self.config) if self.config else self.layers
         return max((blob.size for blob in blobs if blob), default=0)
 
     @property
     def referrer_type(self) -> str | None:
-        """The `artifactType` of this manifest in a list of referrers: the configuration's type where none is declared.
+        """The `artifactType` of this manifest in a list of referrers: by default the type of its configuration.
 
         OCI distribution spec 1.1, "Listing Referrers".
         """
@@ -77,8 +77,8 @@ class _Part(BaseModel):
     """A JSON object that Go programs read too.
 
     Go matches the names of fields without regard to case, so `{"Layers": …}` is a list of layers to the registry and
-    to every client. A name that means a known field to Go and an unknown one here is refused: whoever
-    reads the manifest must see the sizes that were judged.
+    to every client. A name that is a known field for Go and an unknown one here is refused: every
+    reader of the manifest must see the sizes that were checked.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
@@ -132,10 +132,10 @@ _Json = TypeVar("_Json", _ImageJson, _IndexJson)
 
 
 def parse_manifest(body: bytes, content_type: str) -> Manifest:
-    """Read a manifest as a client sends it (`Content-Type` and body).
+    """Parse a manifest as a client sends it (`Content-Type` and body).
 
-    Raises InvalidManifest when the type is none of MEDIA_TYPES, contradicts the body's own `mediaType`, or the body is
-    not a well-formed manifest of that type.
+    Raises InvalidManifestError when the type is none of MEDIA_TYPES, contradicts the body's own `mediaType`, or the
+    body is not a well-formed manifest of that type.
     """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type not in MEDIA_TYPES:
@@ -208,7 +208,7 @@ def _load(body: bytes) -> dict[str, Any]:
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Of two fields with one name readers choose differently; no client writes such a manifest.
+    # Readers differ on which of two fields with one name counts; no client writes such a manifest.
     result = dict(pairs)
     if len(result) != len(pairs):
         raise InvalidManifestError("The manifest names a JSON field twice; build and push the image again.")

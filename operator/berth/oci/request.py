@@ -1,11 +1,11 @@
-"""What a request to the registry API asks for, read from the request target as the client sent it. Pure.
+"""Parsing of requests to the registry API from the request target as the client sent it. Pure.
 
-The target is judged once, here, and forwarded byte for byte, so whatever two programs may read differently is refused:
-percent-encoding, dot segments and double slashes in the path, `;` and repeated parameters in the query, anything
-that is not printable ASCII. Names need none of it.
+The target is parsed once, here, and forwarded byte for byte. So everything is refused that two programs may read
+differently: percent-encoding, dot segments and double slashes in the path, `;` and repeated parameters in the query,
+anything that is not printable ASCII. Valid names need none of it.
 
 Sources: OCI distribution specification 1.1 (endpoints and grammar); CNCF Distribution 3.1,
-`registry/api/v2/descriptors.go` (routes) and `registry/handlers/app.go` (actions that the registry wants in a token).
+`registry/api/v2/descriptors.go` (routes) and `registry/handlers/app.go` (actions that a token needs).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SINGLE_PARAMETERS: Final = ("mount", "from", "digest", "n", "last")
 
 
 class InvalidReferenceError(ValueError):
-    """A request that the registry API does not have (reason `InvalidRequest`). `sentence` says what to do instead."""
+    """A request outside the registry API (reason `InvalidRequest`). `sentence` says what to do instead."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -54,7 +54,7 @@ class Route(StrEnum):
     TAGS = "tags"  # /v2/<name>/tags/list
     MANIFEST = "manifest"  # /v2/<name>/manifests/<tag or digest>
     BLOB = "blob"  # /v2/<name>/blobs/<digest>
-    UPLOADS = "uploads"  # /v2/<name>/blobs/uploads/: begin one
+    UPLOADS = "uploads"  # /v2/<name>/blobs/uploads/: start a session
     UPLOAD = "upload"  # /v2/<name>/blobs/uploads/<session>
     REFERRERS = "referrers"  # /v2/<name>/referrers/<digest>
 
@@ -71,8 +71,8 @@ METHODS: Final[Mapping[Route, tuple[str, ...]]] = {
 }
 """The methods of each endpoint.
 
-A blob is not deleted by itself, which would break the manifests that need it: the specification leaves that to the
-registry, and bytes go when no manifest needs them any more.
+Blobs cannot be deleted directly, because that would break manifests. The specification leaves this to the registry;
+unused blobs are deleted by garbage collection.
 """
 
 _REGISTRY_ACTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
@@ -84,7 +84,7 @@ _REGISTRY_ACTIONS: Final[Mapping[Action, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class RegistryRequest:
-    """One request to the registry API, understood. `project` and `repository` are empty for `/v2/` and `_catalog`."""
+    """One parsed request to the registry API. `project` and `repository` are empty for `/v2/` and `_catalog`."""
 
     route: Route
     method: str
@@ -97,7 +97,7 @@ class RegistryRequest:
     digest: str = ""  # `?digest=` of an upload
     mount_digest: str = ""  # `?mount=`
     mount_from: tuple[str, str] | None = None  # `?from=` as project and repository; None if absent or not such a name
-    is_mount_requested: bool = False  # an upload that begins with `?mount=` or `?from=`
+    is_mount_requested: bool = False  # an upload with `?mount=` or `?from=`
     n: int | None = None  # `?n=` of a list
     last: str = ""  # `?last=` of a list
 
@@ -108,11 +108,11 @@ class RegistryRequest:
 
     @property
     def action(self) -> Action:
-        """What this request does to the repository.
+        """The action of this request on the repository.
 
-        The registry wants `pull` for `tags/list`, so that is what lists of tags and referrers need here too. Asking
-        how far an upload has come belongs to the push, and so does cancelling it, though the registry wants `delete`
-        for that: whoever may begin an upload may give it up.
+        The registry requires `pull` for `tags/list`, so lists of tags and referrers need it here too. The status of an
+        upload belongs to the push, and so does its cancellation, although the registry requires `delete` for that: a
+        client that may start an upload may cancel it.
         """
         if self.route in (Route.BASE, Route.CATALOG):
             return Action.VIEW
@@ -124,32 +124,32 @@ class RegistryRequest:
 
     @property
     def is_upload_cancel(self) -> bool:
-        """Whether this gives up an upload session."""
+        """Whether this cancels an upload session."""
         return self.route is Route.UPLOAD and self.method == "DELETE"
 
     @property
     def token_actions(self) -> tuple[str, ...]:
-        """The actions on `name` that a token must grant, in the registry's words; for the scope of a challenge."""
+        """The actions on `name` that a token must grant, in the registry's terms; for the scope of a challenge."""
         return _REGISTRY_ACTIONS.get(self.action, ())
 
     @property
     def can_mount(self) -> bool:
-        """Whether the registry could mount: source and target in the same project, thus in the same registry.
+        """Whether a mount is possible: source and target are in the same project and so in the same registry.
 
-        A request that asks for a mount which is not possible, or whose source the caller may not pull, is still an
-        upload: it is forwarded without its query.
+        A request for an impossible mount, or from a source that the caller may not pull, is still an upload: it is
+        forwarded without its query.
         """
         return bool(self.mount_digest) and self.mount_from is not None and self.mount_from[0] == self.project
 
 
 def parse_request(method: str, raw_uri: str) -> RegistryRequest:
-    """Read `method` and the raw request target (`$request_uri`); raises `InvalidReferenceError` unless all is exact."""
+    """Parse `method` and the raw request target (`$request_uri`). Raises InvalidReferenceError for any error."""
     path, query = _split(raw_uri)
     route, name, reference = _route(path)
     if method not in METHODS[route]:
         raise InvalidReferenceError(
             phrase(
-                "The registry API has no {method} for this endpoint ({route}); it takes {allowed}.",
+                "The registry API has no {method} for this endpoint ({route}); it accepts {allowed}.",
                 method=method,
                 route=route.value,
                 allowed=", ".join(METHODS[route]),
@@ -179,7 +179,7 @@ def parse_request(method: str, raw_uri: str) -> RegistryRequest:
 
 
 def split_name(name: str) -> tuple[str, str] | None:
-    """`project/repository` as its two parts, or None if it is not such a name."""
+    """Split `project/repository` into its two parts; None if it is not a valid name."""
     try:
         return _parse_name(name)
     except InvalidReferenceError:
@@ -206,7 +206,7 @@ def _split(raw_uri: str) -> tuple[str, str]:
 
 
 def _route(path: str) -> tuple[Route, str, str]:
-    """The endpoint, and the name and reference in it. A name may itself hold `blobs` or `tags`: only the end counts."""
+    """The endpoint, name and reference of a path. Only its end counts, as a name may contain `blobs` or `tags`."""
     if path == "/v2/":
         return Route.BASE, "", ""
     if path == "/v2/_catalog":
@@ -266,10 +266,10 @@ def _parse_name(name: str) -> tuple[str, str]:
 
 
 def _check_reference(route: Route, reference: str) -> bool:
-    """Whether the reference is a digest; raises when it is neither that nor what the endpoint takes instead."""
+    """Whether the reference is a digest. Raises InvalidReferenceError when the endpoint does not accept it."""
     if route is Route.UPLOAD:
         if _SESSION.fullmatch(reference) is None:
-            raise InvalidReferenceError("The request names no valid upload session; begin the upload again.")
+            raise InvalidReferenceError("The request names no valid upload session; start the upload again.")
         return False
     if route not in (Route.MANIFEST, Route.BLOB, Route.REFERRERS):
         return False

@@ -20,9 +20,9 @@ REGISTRY: Final = "registry"
 CATALOG: Final = "catalog"
 
 MAX_SCOPES: Final = 24
-"""Scopes in one token request. Docker asks for one per source of a mount and one for the target; 24 is far above."""
+"""Scopes in one token request. Docker requests one for each source of a mount and one for the target."""
 MAX_SCOPES_LENGTH: Final = 1500
-"""Characters of all scopes of one request together: what they grant has to fit into a header of 16 KiB."""
+"""Characters of all scopes of one request: the granted token must fit into a header of 16 KiB."""
 MAX_SCOPE_LENGTH: Final = 1024
 """Characters of one scope: the longest legal name (251), a host and a port, a type and the actions."""
 
@@ -37,7 +37,7 @@ _FORM: Final = "repository:<project>/<repository>:pull,push"
 
 
 class InvalidScopeError(ValueError):
-    """A scope that the grammar does not allow. `sentence` says what is wrong and what the right form is."""
+    """A malformed scope. `sentence` says what is wrong and gives the right form."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -46,7 +46,7 @@ class InvalidScopeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One resource that a token is asked for, and what may be done with it. `actions` keeps the order asked in."""
+    """One requested resource with its actions, in the order of the request."""
 
     type: str
     name: str
@@ -54,9 +54,9 @@ class Scope:
 
 
 def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
-    """Every scope in `values` (one `scope` parameter each, which may hold several scopes separated by spaces).
+    """Parse the values of the `scope` parameters, each with one or more scopes separated by spaces.
 
-    Scopes of the same type and name become one with all their actions; the order of first mention stays.
+    Scopes of the same type and name become one with all their actions, in the order of their first mention.
     Raises `InvalidScopeError` for a malformed or over-long scope and for too many of them.
     """
     actions: dict[tuple[str, str], dict[str, None]] = {}
@@ -78,7 +78,7 @@ def parse_scopes(values: Iterable[str]) -> tuple[Scope, ...]:
                 )
             scope = _parse(text)
             actions.setdefault((scope.type, scope.name), {}).update(dict.fromkeys(scope.actions))
-    return tuple(Scope(kind, name, tuple(asked)) for (kind, name), asked in actions.items())
+    return tuple(Scope(kind, name, tuple(requested)) for (kind, name), requested in actions.items())
 
 
 def _parse(text: str) -> Scope:
@@ -93,10 +93,10 @@ def _parse(text: str) -> Scope:
         raise _malformed(text, "has an invalid type")
     if _NAME.fullmatch(name) is None:
         raise _malformed(text, "has an invalid name (names are lower case)")
-    asked = actions.split(",")
-    if any(_ACTION.fullmatch(action) is None for action in asked):
+    requested = actions.split(",")
+    if any(_ACTION.fullmatch(action) is None for action in requested):
         raise _malformed(text, "has an invalid action")
-    return Scope(matched[1], name, tuple(dict.fromkeys(action for action in asked if action)))
+    return Scope(matched[1], name, tuple(dict.fromkeys(action for action in requested if action)))
 
 
 def _malformed(text: str, fault: str) -> InvalidScopeError:

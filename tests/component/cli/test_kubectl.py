@@ -1,4 +1,4 @@
-"""`kubectl berth` against a real API server: what people are told, and what they may read decides what can be told."""
+"""`kubectl berth` against a real API server: its answers, and their limits for users with few rights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PEOPLE = ("get", "list", "watch")
 
 @dataclass(frozen=True)
 class Shop:
-    """A project with people, each test with its own; the command line as somebody runs it."""
+    """A project with people, each test with its own; the command line with a kubeconfig."""
 
     plane: ControlPlane
     project: str
 
     def name(self, who: str) -> str:
-        """The name of somebody of this test."""
+        """A user name of this test."""
         return f"{who}-{self.project}"
 
     @property
@@ -42,7 +42,7 @@ class Shop:
         return CliRunner().invoke(cli, arguments, prog_name="kubectl berth", env=environment)
 
     def reader(self, *resources: str, name: str = "reader") -> Path:
-        """A kubeconfig of somebody who may read these of Berth's kinds alone."""
+        """A kubeconfig with the right to read these of Berth's kinds alone."""
         namespace = self.plane.namespace()
         account = self.plane.service_account(namespace, name)
         rules = [{"apiGroups": ["berth.dev"], "resources": list(resources), "verbs": list(PEOPLE)}]
@@ -67,7 +67,7 @@ def policy_rule(kind: str, name: str, level: str) -> Object:
 
 @pytest.fixture
 def shop(berth_crds: ControlPlane, unique: str) -> Shop:
-    """curator administers and is certified; newcomer edits through a team; the robot downloads; nobody else is known.
+    """curator administers and is certified; newcomer edits through a team; the robot downloads; no one else exists.
 
     The generated policy stands there as the operator writes it.
     """
@@ -172,11 +172,11 @@ def test_without_as_a_service_account_asks_for_itself(shop: Shop) -> None:
     assert result.stdout.startswith(f"pull {shop.image} as ServiceAccount test-")
 
 
-def test_without_as_somebody_unknown_to_the_registry_is_asked_whom_they_mean(shop: Shop) -> None:
+def test_without_as_an_unknown_user_is_refused_with_the_option_to_use(shop: Shop) -> None:
     result = shop.run("can-i", "pull", shop.image)
     assert result.exit_code == 1
     assert result.stderr == (
-        "Error: No RegistryUser lists admin, your name in this cluster, in spec.kubernetes.users; say who you mean "
+        "Error: No RegistryUser lists admin, your name in this cluster, in spec.kubernetes.users; choose a subject "
         "with --as.\n"
     )
 
@@ -202,17 +202,19 @@ def test_what_may_not_be_read_and_could_change_the_answer_makes_it_no_answer(sho
     assert pull.stderr == "Note: you may not read certifications, so they were left out.\n"
 
 
-def test_whoever_may_not_read_users_is_not_told_that_somebody_does_not_exist(shop: Shop) -> None:
+def test_without_the_right_to_read_users_the_answer_is_unknown(shop: Shop) -> None:
     kubeconfig = shop.reader("projects", "dockerrepositories", "accesspolicies", "registryteams", "certifications")
-    asked = shop.run("can-i", "pull", shop.image, "--as", shop.name("curator"), kubeconfig=kubeconfig)
-    assert asked.exit_code == 1
-    assert asked.output.startswith("Error: That cannot be told, because you may not read registryusers in this cluster")
+    result = shop.run("can-i", "pull", shop.image, "--as", shop.name("curator"), kubeconfig=kubeconfig)
+    assert result.exit_code == 1
+    assert result.output.startswith(
+        "Error: The answer is unknown, because you may not read registryusers in this cluster"
+    )
     token = shop.run("can-i", "pull", shop.image, "--with-token", "laptop", kubeconfig=kubeconfig)
     assert token.exit_code == 1
     assert "you may not read registryusers and accesstokens" in token.output
 
 
-def test_another_registry_than_the_one_of_the_cluster_is_not_asked_about(shop: Shop) -> None:
+def test_a_host_other_than_the_registry_of_the_cluster_is_refused(shop: Shop) -> None:
     shop.plane.kubectl(
         "patch",
         "project",
@@ -249,7 +251,7 @@ def test_a_created_token_is_printed_once_and_only_its_hash_is_in_the_cluster(sho
     assert secret not in made.stderr
 
 
-def test_a_token_is_asked_about_with_its_own_scopes(shop: Shop) -> None:
+def test_a_query_about_a_token_uses_its_scopes(shop: Shop) -> None:
     name = shop.name("reader")
     assert shop.run("token", "create", name, "--owner", shop.name("curator"), "--scope", "download").exit_code == 0
     result = shop.run("why", "push", shop.image, "--with-token", name)

@@ -115,8 +115,8 @@ def test_what_somebody_may_do_is_told_for_every_action_that_the_name_has() -> No
     assert list(can_i(lab(), person("novice"), "genomics", "", NOW)) == [Action.VIEW, Action.ADMINISTER]
 
 
-def test_nobody_logs_in_as_a_team_and_a_user_of_the_wrong_type_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="ask about one of its members"):
+def test_no_login_is_a_team_and_a_user_of_the_wrong_type_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="query one of its members"):
         identity_of(lab(), Subject(SubjectKind.TEAM, "authors"))
     as_robot = identity_of(lab(), Subject(SubjectKind.ROBOT, "editor"))
     assert (as_robot.credential, as_robot.failure) == (CredentialKind.FAILED, Reason.TOKEN_REVOKED)

@@ -1,4 +1,4 @@
-"""`kubectl berth` itself: help, exit codes, tokens for Git, and what is asked about whom."""
+"""`kubectl berth` itself: help, exit codes, tokens for Git, and the subjects of queries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from berth.authz.model import (
 )
 from berth.authz.queries import UnknownSubjectError
 from berth.authz.token_format import is_token, token_sha256
-from berth.cli.kubectl.access.review import Answer, Somebody, identity_for, identity_text, own_name
+from berth.cli.kubectl.access.review import Answer, QuerySubject, identity_for, identity_text, own_name
 from berth.cli.kubectl.main import cli
 from berth.cli.kubectl.token.objects import make
 
@@ -141,7 +141,7 @@ def test_two_tokens_never_have_the_same_secret_and_a_repr_has_none() -> None:
     assert made[0].secret not in repr(made[0])
 
 
-def test_a_token_ends_after_the_duration_that_was_asked_for() -> None:
+def test_a_token_ends_after_the_requested_duration() -> None:
     made = make("a", "curator", ["download"], "36h", now=lambda: NOW, random=bytes)
     assert made.manifest["spec"]["expiresAt"] == "2026-12-02T12:00:00Z"
 
@@ -150,10 +150,10 @@ def test_a_token_ends_after_the_duration_that_was_asked_for() -> None:
     ("arguments", "words"),
     [
         (("A", "curator", ["download"]), "'A' cannot be the name of an object"),
-        (("a", "team:x", ["download"]), "'team:x' is no owner: write the name of a RegistryUser, or robot:NAME"),
-        (("a", "Curator", ["download"]), "'Curator' is no owner"),
+        (("a", "team:x", ["download"]), "'team:x' is not an owner: write the name of a RegistryUser, or robot:NAME"),
+        (("a", "Curator", ["download"]), "'Curator' is not an owner"),
         (("a", "curator", ["download"], "30d"), "'30d' is not a duration"),
-        (("a", "curator", ["download"], "0s"), "is not longer than nothing"),
+        (("a", "curator", ["download"], "0s"), "is not above zero"),
         (("a", "curator", ["download"], "", "x" * 501), "the AccessToken a would not be valid: spec.description: "),
     ],
 )
@@ -163,48 +163,48 @@ def test_a_token_that_could_not_be_is_refused_with_a_sentence(arguments: tuple[s
 
 
 @pytest.mark.parametrize(
-    ("somebody", "words"),
+    ("subject", "words"),
     [
-        (Somebody("curator", (), ""), "User curator"),
-        (Somebody("builder", (), ""), "Robot builder"),
-        (Somebody("serviceaccount:builders/ci", (), ""), "ServiceAccount builders/ci"),
-        (Somebody("group:idp:lab", (), ""), "somebody in Group idp:lab"),
-        (Somebody("", ("idp:lab", "idp:all"), ""), "somebody in Group idp:all and Group idp:lab"),
-        (Somebody("curator", ("idp:lab",), ""), "User curator in Group idp:lab"),
-        (Somebody("AuthenticatedUsers", (), ""), "somebody with a login"),
-        (Somebody("Public", (), ""), "nobody (not logged in)"),
-        (Somebody("", (), "laptop"), "User curator with AccessToken laptop"),
-        (Somebody("curator", (), "laptop"), "User curator with AccessToken laptop"),
+        (QuerySubject("curator", (), ""), "User curator"),
+        (QuerySubject("builder", (), ""), "Robot builder"),
+        (QuerySubject("serviceaccount:builders/ci", (), ""), "ServiceAccount builders/ci"),
+        (QuerySubject("group:idp:lab", (), ""), "a login in Group idp:lab"),
+        (QuerySubject("", ("idp:lab", "idp:all"), ""), "a login in Group idp:all and Group idp:lab"),
+        (QuerySubject("curator", ("idp:lab",), ""), "User curator in Group idp:lab"),
+        (QuerySubject("AuthenticatedUsers", (), ""), "a login without a name"),
+        (QuerySubject("Public", (), ""), "anonymous (not logged in)"),
+        (QuerySubject("", (), "laptop"), "User curator with AccessToken laptop"),
+        (QuerySubject("curator", (), "laptop"), "User curator with AccessToken laptop"),
     ],
 )
-def test_the_login_that_is_asked_about_is_told_in_words(somebody: Somebody, words: str) -> None:
-    assert identity_text(identity_for(somebody, SNAPSHOT)) == words
+def test_the_queried_login_is_described(subject: QuerySubject, words: str) -> None:
+    assert identity_text(identity_for(subject, SNAPSHOT)) == words
 
 
 @pytest.mark.parametrize(
-    ("somebody", "words"),
+    ("subject", "words"),
     [
-        (Somebody("", (), "absent"), "There is no AccessToken absent"),
-        (Somebody("reviewer", (), "laptop"), "The AccessToken laptop is that of User curator"),
-        (Somebody("", ("idp:lab",), "laptop"), "leave out --as and --as-group"),
-        (Somebody("Public", ("idp:lab",), ""), "Only a login at the identity provider has groups"),
+        (QuerySubject("", (), "absent"), "There is no AccessToken absent"),
+        (QuerySubject("reviewer", (), "laptop"), "The AccessToken laptop belongs to User curator"),
+        (QuerySubject("", ("idp:lab",), "laptop"), "leave out --as and --as-group"),
+        (QuerySubject("Public", ("idp:lab",), ""), "Only a login at the identity provider has groups"),
     ],
 )
-def test_a_login_that_there_cannot_be_is_refused_with_a_sentence(somebody: Somebody, words: str) -> None:
+def test_an_impossible_login_is_refused_with_a_sentence(subject: QuerySubject, words: str) -> None:
     with pytest.raises(UnknownSubjectError, match=re.escape(words)):
-        identity_for(somebody, SNAPSHOT)
+        identity_for(subject, SNAPSHOT)
 
 
-def test_a_group_gives_a_registry_user_what_it_gives_everybody_in_it() -> None:
-    identity = identity_for(Somebody("reviewer", ("idp:lab",), ""), SNAPSHOT)
+def test_a_group_gives_a_registry_user_its_rights() -> None:
+    identity = identity_for(QuerySubject("reviewer", ("idp:lab",), ""), SNAPSHOT)
     assert decide(SNAPSHOT, identity, AccessRequest(Action.PULL, "genomics", "aligner"), NOW).allowed
 
 
-def test_whoever_asks_is_the_registry_user_of_their_name_or_that_lists_it() -> None:
+def test_the_current_user_is_the_registry_user_of_that_name_or_the_one_that_lists_it() -> None:
     assert own_name("curator", SNAPSHOT) == "curator"
     assert own_name("curator@example.org", SNAPSHOT) == "curator@example.org"
     assert own_name("system:serviceaccount:a:b", SNAPSHOT) == "system:serviceaccount:a:b"
-    with pytest.raises(UnknownSubjectError, match="say who you mean with --as"):
+    with pytest.raises(UnknownSubjectError, match="choose a subject with --as"):
         own_name("stranger", SNAPSHOT)
 
 
@@ -228,7 +228,7 @@ def answer(who: str, action: Action, *unread: str) -> Answer:
         ("curator", Action.PULL, "accesstokens", False),
     ],
 )
-def test_an_answer_is_doubted_exactly_when_what_was_not_read_could_change_it(
+def test_an_answer_is_in_doubt_exactly_when_unread_objects_could_change_it(
     who: str, action: Action, unread: str, doubted: bool
 ) -> None:
     assert bool(answer(who, action, unread).in_doubt) is doubted

@@ -1,4 +1,4 @@
-"""`kubectl berth policy`: folders of manifests are tested and compared, and what is wrong with them is said."""
+"""`kubectl berth policy`: tests and comparisons of folders with manifests, and their error messages."""
 
 from __future__ import annotations
 
@@ -77,27 +77,27 @@ def test_junit_has_a_suite_for_each_test_and_the_whole_chain_of_a_failure(folder
     assert failure.text.splitlines()[-1] == "denied: LevelTooLow"
 
 
-def test_a_report_that_cannot_be_written_is_told_in_one_sentence(folder: Path, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_reported_in_one_sentence(folder: Path, tmp_path: Path) -> None:
     result = run("test", str(folder), "--junit", str(tmp_path / "absent" / "report.xml"))
     assert result.exit_code == 1
     assert "The report cannot be written to" in result.stderr
     assert "name another file with --junit" in result.stderr
 
 
-def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) -> None:
+def test_the_time_of_the_command_applies_to_tests_without_one(folder: Path) -> None:
     edit(folder / "tests.yaml", "  at: 2027-06-30T00:00:00Z\n", "")
     assert run("test", folder, "--at", "2027-06-29T23:59:59Z").exit_code == 1
     assert run("test", folder, "--at", "2027-06-30T00:00:00+00:00").exit_code == 0
     wrong = run("test", folder, "--at", "yesterday")
     assert wrong.exit_code == 2
-    assert "'yesterday' is no RFC 3339 time: write for example 2026-12-01T00:00:00Z" in wrong.stderr
+    assert "'yesterday' is not an RFC 3339 time: write for example 2026-12-01T00:00:00Z" in wrong.stderr
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: 1\n---\nb: [\n", "wrong.yaml, document 2, line 4 is no YAML"),
-        ("a: 1\n---\n- x\n", "wrong.yaml, document 2 is no object: write apiVersion, kind, metadata and spec."),
+        ("a: 1\n---\nb: [\n", "wrong.yaml, document 2, line 4 is not YAML"),
+        ("a: 1\n---\n- x\n", "wrong.yaml, document 2 is not an object: write apiVersion, kind, metadata and spec."),
         (
             "apiVersion: berth.dev/v1\nkind: Project\n",
             "document 1 has the apiVersion berth.dev/v1, which Berth does not",
@@ -114,15 +114,15 @@ def test_the_clock_of_the_command_is_used_where_a_test_names_none(folder: Path) 
         ),
         (
             "apiVersion: berth.dev/v1alpha1\nkind: RegistryUser\nmetadata: {name: curator}\n",
-            "wrong.yaml, document 1: RegistryUser curator stands in",
+            "wrong.yaml, document 1: RegistryUser curator is also in",
         ),
         (
             "apiVersion: berth.dev/v1alpha1\nkind: DockerRepository\nmetadata: {name: a}\n",
-            "stands in no project's namespace: set metadata.namespace to berth-<project>.",
+            "is not in a project's namespace: set metadata.namespace to berth-<project>.",
         ),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_sentence_with_file_and_document(
+def test_an_unreadable_document_is_reported_in_one_sentence_with_file_and_number(
     folder: Path, text: str, words: str
 ) -> None:
     (folder / "wrong.yaml").write_text(text)
@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_told_in_one_sentence_with_file_and_document(
     assert words in result.stderr
 
 
-def test_manifests_of_others_and_hidden_folders_are_passed_over(folder: Path) -> None:
+def test_foreign_manifests_and_hidden_folders_are_ignored(folder: Path) -> None:
     (folder / "deployment.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n")
     (folder / "values.yaml").write_text("replicas: 1\n")
     (folder / ".git").mkdir()
@@ -146,7 +146,7 @@ def test_a_list_is_read_as_its_items(folder: Path) -> None:
     (folder / "list.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [user]}))
     result = run("test", folder)
     assert result.exit_code == 1
-    assert "list.json, document 1: RegistryUser newcomer stands in" in result.stderr or "people.yaml" in result.stderr
+    assert "list.json, document 1: RegistryUser newcomer is also in" in result.stderr or "people.yaml" in result.stderr
 
 
 def test_a_folder_without_a_test_fails_so_that_a_pipeline_notices(folder: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_folder_without_a_test_fails_so_that_a_pipeline_notices(folder: Path, 
     assert result.stderr.startswith("Error: There is no AccessTest among these files")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no .yaml, .yml or .json file" in run("test", empty).stderr
+    assert "contains no .yaml, .yml or .json file" in run("test", empty).stderr
 
 
 def test_diff_lists_who_gains_and_who_loses_what(folder: Path) -> None:
@@ -174,10 +174,10 @@ def test_diff_lists_who_gains_and_who_loses_what(folder: Path) -> None:
     assert run("diff", EXAMPLE, folder, "--at", AT, "--exit-code").exit_code == 1
 
 
-def test_diff_of_the_same_says_that_nobody_gains_or_loses(folder: Path) -> None:
+def test_diff_of_equal_folders_reports_no_change(folder: Path) -> None:
     result = run("diff", EXAMPLE, folder, "--exit-code")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "Nobody gains or loses anything.\n"
+    assert result.stderr == "No subject gains or loses anything.\n"
 
 
 def test_diff_as_json_names_subjects_and_actions(folder: Path) -> None:

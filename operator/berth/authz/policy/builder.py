@@ -1,7 +1,7 @@
-"""Builds the policy snapshot from the facts of watched objects, in proportion to what changed. Pure.
+"""Incremental builder of the policy snapshot from the facts of watched objects. Pure.
 
-Rules come from `AccessPolicy` objects in the project's own namespace alone. State comes from both: the stricter of
-what the object says itself and of what its policy says counts, so that the trash acts before the operator does.
+Rules come only from `AccessPolicy` objects in the project's own namespace. The state is the stricter one of the object
+and its policy, so that the trash takes effect before the operator reconciles.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _NAMESPACE_PREFIX: Final = project_namespace("")
 
 
 def stricter(first: PolicyState, second: PolicyState) -> PolicyState:
-    """The state that allows less."""
+    """The stricter of two states."""
     return max(first, second, key=_STRICTNESS.__getitem__)
 
 
 @dataclass(slots=True)
 class _Path:
-    """Everything that speaks of one repository path, by object name."""
+    """The facts about one repository path, by object name."""
 
     repositories: dict[str, RepositoryFacts] = field(default_factory=dict)
     policies: dict[str, PolicyFacts] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class _Path:
 
 @dataclass(slots=True)
 class _ProjectParts:
-    """Everything that speaks of one project."""
+    """The facts about one project."""
 
     project: ProjectFacts | None = None
     policy: PolicyFacts | None = None
@@ -46,10 +46,10 @@ class _ProjectParts:
 
 
 class PolicyBuilder:
-    """Takes facts one object at a time and gives the snapshot of all of them.
+    """Builds the snapshot from the facts of single objects.
 
-    `layer_size_limit` (bytes, for projects that set none) and `public_allowed` are the installation's. None as facts
-    means that the object is gone. Users, teams, tokens and certifications go to `people`.
+    `layer_size_limit` (bytes, for projects without their own) and `public_allowed` are settings of the installation.
+    Facts of None mean that the object is gone. Users, teams, tokens and certifications go to `people`.
     """
 
     def __init__(self, *, layer_size_limit: int | None, public_allowed: bool = False) -> None:
@@ -62,14 +62,14 @@ class PolicyBuilder:
         self._snapshot = Snapshot(generation=0, public_allowed=public_allowed)
 
     def update_project(self, name: str, facts: ProjectFacts | None) -> None:
-        """A Project appeared, changed or went."""
+        """Update a Project."""
         parts = self._parts.setdefault(name, _ProjectParts())
         if parts.project != facts:
             parts.project = facts
             self._changed_projects.add(name)
 
     def update_repository(self, namespace: str, name: str, facts: RepositoryFacts | None) -> None:
-        """A DockerRepository appeared, changed or went. Outside a project's namespace it means nothing."""
+        """Update a DockerRepository. Outside a project's namespace it has no effect."""
         project = project_of(namespace)
         if project is None:
             return
@@ -87,7 +87,7 @@ class PolicyBuilder:
             self._changed_paths.add((project, facts.path))
 
     def update_policy(self, namespace: str, name: str, facts: PolicyFacts | None) -> None:
-        """An AccessPolicy appeared, changed or went. One that speaks of another namespace's project means nothing."""
+        """Update an AccessPolicy. It has no effect outside the namespace of its project."""
         project = project_of(namespace)
         if project is None:
             return
@@ -118,7 +118,7 @@ class PolicyBuilder:
             self._changed_paths.add((project, facts.repository))
 
     def snapshot(self) -> Snapshot:
-        """The present policy: the same object until something changed, then a new one of the next generation."""
+        """The current policy: the same object until something changes, then a new one of the next generation."""
         if not (self._changed_projects or self._changed_paths or self.people.has_changes):
             return self._snapshot
         people = self.people
@@ -152,7 +152,7 @@ class PolicyBuilder:
         return projects
 
     def _project_policy(self, name: str) -> ProjectPolicy | None:
-        """None without either Project or policy: whatever nobody was given access to is invisible."""
+        """The policy of a project; None without its Project or AccessPolicy, so that it is invisible."""
         parts = self._parts[name]
         if parts.project is None or parts.policy is None:
             return None
@@ -168,7 +168,7 @@ class PolicyBuilder:
 
 
 def project_of(namespace: str) -> str | None:
-    """The id of the project that a namespace belongs to by its name; None for a namespace of something else."""
+    """The id of the project of a namespace, by its name; None for any other namespace."""
     return namespace.removeprefix(_NAMESPACE_PREFIX) or None if namespace.startswith(_NAMESPACE_PREFIX) else None
 
 
@@ -182,8 +182,8 @@ def _rebuild_path(parts: _ProjectParts, path: str) -> None:
 
 
 def _repository_policy(path: str, known: _Path) -> RepositoryPolicy:
-    """Of two objects that claim one path the older counts; of two policies the one whose name comes first."""
-    # A policy without its object: the object is on its way in or out, and its restrictions hold meanwhile.
+    """Resolve conflicts: of two objects with one path the older counts, of two policies the first by name."""
+    # A policy without its object: the object is being created or deleted, and its restrictions stay in force.
     repository = RepositoryFacts(path=path, created="", local=True)
     if known.repositories:
         repository = min(known.repositories.items(), key=lambda item: claim_rank(path, item[0], item[1].created))[1]

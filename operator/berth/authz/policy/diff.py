@@ -1,6 +1,6 @@
-"""Who gains and who loses what between two policies. Pure.
+"""The rights that subjects gain and lose between two policies. Pure.
 
-Only what differs is decided: projects whose policy is another, and people whom something was given to or taken from.
+Only differences are evaluated: projects with a changed policy, and subjects that changed themselves.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from berth.authz.model import AUTHENTICATED_USERS, PUBLIC, AccessRequest, Projec
 from berth.authz.queries import identity_of
 
 NEW_REPOSITORY: Final = "*"
-"""Stands for the project's other repositories, those that exist without local sharing and those still to be made."""
+"""Placeholder for the other repositories of a project, existing ones without local sharing and future ones."""
 
-_UNNAMED: Final = "some-repository-that-nobody-declared"
+_UNNAMED: Final = "some-undeclared-repository"
 _ORDER: Final = {kind: position for position, kind in enumerate(SubjectKind)}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one subject may do to one repository that it might not before, and the other way round."""
+    """The actions on one repository that one subject gains and loses."""
 
     subject: Subject
     project: str
@@ -38,26 +38,28 @@ class Change:
 def policy_diff(old: Snapshot, new: Snapshot, now: datetime) -> tuple[Change, ...]:
     """Every difference between two policies at one time, by project, repository and subject.
 
-    Teams stand there as their members. Somebody whom nothing names has what AuthenticatedUsers has.
+    Teams are listed as their members. A login that no rule names has the rights of AuthenticatedUsers.
     """
     people = _changed_people(old, new)
     changes: list[Change] = []
     for project in sorted({*old.projects, *new.projects}):
         before, after = old.projects.get(project), new.projects.get(project)
         named = _named(old, before) | _named(new, after)
-        everybody = frozenset({AUTHENTICATED_USERS, PUBLIC})
+        everyone = frozenset({AUTHENTICATED_USERS, PUBLIC})
         same = before == after and old.public_allowed == new.public_allowed and old.fresh_until == new.fresh_until
-        concerned = people if named & everybody else people & named
-        asked = concerned if same else named | people | everybody
-        if asked:
-            changes.extend(_changes(old, new, project, asked, now))
+        affected = people if named & everyone else people & named
+        subjects = affected if same else named | people | everyone
+        if subjects:
+            changes.extend(_changes(old, new, project, subjects, now))
     return tuple(changes)
 
 
-def _changes(old: Snapshot, new: Snapshot, project: str, asked: Iterable[Subject], now: datetime) -> Iterator[Change]:
+def _changes(
+    old: Snapshot, new: Snapshot, project: str, subjects: Iterable[Subject], now: datetime
+) -> Iterator[Change]:
     paths = _paths(old.projects.get(project)) | _paths(new.projects.get(project))
     for path in ("", NEW_REPOSITORY, *sorted(paths)):
-        for subject in sorted(asked, key=lambda subject: (_ORDER[subject.kind], subject)):
+        for subject in sorted(subjects, key=lambda subject: (_ORDER[subject.kind], subject)):
             before = _actions(old, subject, project, path, now)
             after = _actions(new, subject, project, path, now)
             if before != after:
@@ -67,9 +69,9 @@ def _changes(old: Snapshot, new: Snapshot, project: str, asked: Iterable[Subject
 def _actions(snapshot: Snapshot, subject: Subject, project: str, path: str, now: datetime) -> frozenset[Action]:
     actor = actor_of(snapshot, identity_of(snapshot, subject), now)
     repository = _UNNAMED if path == NEW_REPOSITORY else path
-    asked = Action if path else (Action.VIEW, Action.ADMINISTER)
+    actions = Action if path else (Action.VIEW, Action.ADMINISTER)
     return frozenset(
-        action for action in asked if is_allowed(snapshot, actor, AccessRequest(action, project, repository), now)
+        action for action in actions if is_allowed(snapshot, actor, AccessRequest(action, project, repository), now)
     )
 
 
@@ -78,12 +80,12 @@ def _in_order(actions: frozenset[Action]) -> tuple[Action, ...]:
 
 
 def _paths(project: ProjectPolicy | None) -> frozenset[str]:
-    """The repositories that are not simply like all others of the project."""
+    """The repositories with an entry of their own."""
     return frozenset(project.repositories) if project is not None else frozenset()
 
 
 def _named(snapshot: Snapshot, project: ProjectPolicy | None) -> frozenset[Subject]:
-    """Every subject that the sharing of a project or of one of its repositories may mean, teams as their members."""
+    """Every subject that the sharing of a project or its repositories may apply to, teams as their members."""
     if project is None:
         return frozenset()
     lists = [project.rules, *(found.rules for found in project.repositories.values() if found.rules is not None)]
@@ -92,15 +94,15 @@ def _named(snapshot: Snapshot, project: ProjectPolicy | None) -> frozenset[Subje
     members = {member for member, of in snapshot.teams_of.items() if not teams.isdisjoint(of)}
     people = {subject for subject in named | members if subject.kind is not SubjectKind.TEAM}
     if AUTHENTICATED_USERS in named:
-        people |= set(snapshot.certifications)  # of everybody these may push
+        people |= set(snapshot.certifications)  # these may push
     users = {subject.name for subject in people}
     return frozenset(people | {outside for outside, acted in snapshot.aliases.items() if not users.isdisjoint(acted)})
 
 
 def _changed_people(old: Snapshot, new: Snapshot) -> frozenset[Subject]:
-    """Who was added or removed, disabled, put in or out of a team, certified or not any more; and who acts as them."""
+    """Subjects with a changed user, team membership or certification, and the subjects that act as them."""
     users = set(_differing(old.users, new.users))
-    # Both kinds: one who stops being a Robot, or to exist, may be taken for a User from then on.
+    # Both kinds: a Robot that is removed or becomes a Person is a User from then on.
     changed = {Subject(kind, name) for kind in (SubjectKind.USER, SubjectKind.ROBOT) for name in users}
     for before, after in (
         (old.teams_of, new.teams_of),

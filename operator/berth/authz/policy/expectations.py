@@ -1,4 +1,4 @@
-"""Expectations about a policy, checked by the one decision. Pure."""
+"""Checks of the expectations in AccessTests, by `decide`. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from berth.authz.queries import identity_of
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one expectation. `number` counts from 1 within its test."""
+    """The result of one expectation. `number` counts from 1 within its test."""
 
     test: str
     number: int
@@ -27,26 +27,26 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether the decision is the expected one, and the reason if one is expected."""
-        wanted = self.expectation
-        return self.decision.allowed is wanted.allowed and wanted.reason in (None, self.decision.reason)
+        """Whether the decision is as expected, and the reason if one is expected."""
+        expectation = self.expectation
+        return self.decision.allowed is expectation.allowed and expectation.reason in (None, self.decision.reason)
 
     @property
     def title(self) -> str:
         """`User curator push genomics/aligner [download]`."""
-        wanted = self.expectation
-        scopes = f" [{' '.join(scope.value for scope in wanted.scopes)}]" if wanted.scopes else ""
-        return f"{subject_text(_subject(wanted))} {wanted.action.value} {wanted.image}{scopes}"
+        expectation = self.expectation
+        scopes = f" [{' '.join(scope.value for scope in expectation.scopes)}]" if expectation.scopes else ""
+        return f"{subject_text(_subject(expectation))} {expectation.action.value} {expectation.image}{scopes}"
 
     @property
     def expected(self) -> str:
         """`allowed`, `denied` or `denied: NotCertified`."""
-        return _answer(self.expectation.allowed, self.expectation.reason)
+        return _outcome_text(self.expectation.allowed, self.expectation.reason)
 
     @property
     def found(self) -> str:
-        """The same words for what was decided."""
-        return _answer(self.decision.allowed, self.decision.reason)
+        """The decision in the same form."""
+        return _outcome_text(self.decision.allowed, self.decision.reason)
 
 
 def run_tests(snapshot: Snapshot, tests: Iterable[AccessTest], now: datetime) -> tuple[Outcome, ...]:
@@ -69,5 +69,5 @@ def _subject(expectation: Expectation) -> Subject:
     return Subject(SubjectKind(expectation.subject.kind.value), expectation.subject.name or "")
 
 
-def _answer(allowed: bool, reason: object) -> str:
+def _outcome_text(allowed: bool, reason: object) -> str:
     return "allowed" if allowed else f"denied: {reason}" if reason is not None else "denied"

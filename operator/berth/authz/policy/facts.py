@@ -1,8 +1,8 @@
-"""What decisions need of each object, and nothing else: the one conversion from manifests to policy. Pure.
+"""The conversion from manifests to the facts that decisions need. Pure.
 
-The live feed, the offline policy tests and whatever else decides read manifests here. An object whose facts did not
-change (a status write, a label) changes no policy and costs no rebuild. Objects come from the API server, which checked
-them against the CRDs; one that still cannot be read is treated so that nobody gains by it.
+The snapshot watcher, the offline policy tests and the kubectl plugin all use it. An object whose facts stay the same
+(a status write, a label) causes no rebuild. Objects come from the API server, which checked them against the CRDs; an
+object that still cannot be read gives no rights.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ from berth.authz.model import AccessTokenRecord, Rule, Subject
 Manifest: TypeAlias = Mapping[str, Any]
 
 HASH_PREFIXES: Final = ("$argon2id$", "$2a$", "$2b$", "$2y$")
-"""How argon2id and bcrypt hashes begin (PHC string format; crypt(5)): what counts as one, for services and statuses."""
+"""Prefixes of argon2id and bcrypt hashes (PHC string format; crypt(5)), for services and statuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectFacts:
-    """Of a `Project`: what it says itself, before the operator has acted on it."""
+    """The facts of a `Project`, before the operator has reconciled it."""
 
     state: PolicyState
     creation: RepositoryCreation
-    layer_size_limit: int | None  # bytes; None: of the installation
+    layer_size_limit: int | None  # bytes; None: that of the installation
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryFacts:
-    """Of a `DockerRepository`."""
+    """The facts of a `DockerRepository`."""
 
     path: str
     created: str  # RFC 3339 in UTC, which sorts by time
     state: PolicyState = PolicyState.ACTIVE
-    local: bool = False  # it has sharing of its own, wherever its rules are
+    local: bool = False  # it has local sharing; the rules are in its AccessPolicy
     external: bool = False
     has_content: bool = False
     readable: bool = True
@@ -57,7 +57,7 @@ class RepositoryFacts:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """Of an `AccessPolicy`."""
+    """The facts of an `AccessPolicy`."""
 
     project: str
     repository: str | None
@@ -67,24 +67,24 @@ class PolicyFacts:
 
 @dataclass(frozen=True, slots=True)
 class UserFacts:
-    """Of a `RegistryUser`."""
+    """The facts of a `RegistryUser`."""
 
     disabled: bool = False
     robot: bool = False
     secret: tuple[str, str] | None = None  # name and key
-    aliases: frozenset[Subject] = frozenset()  # ServiceAccounts and outside user names that act as this user
+    aliases: frozenset[Subject] = frozenset()  # ServiceAccounts and external user names that act as this user
 
 
 @dataclass(frozen=True, slots=True)
 class TeamFacts:
-    """Of a `RegistryTeam`."""
+    """The facts of a `RegistryTeam`."""
 
     members: frozenset[Subject]
 
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """Of an `AccessToken` that has not been revoked."""
+    """The facts of an `AccessToken` that is not revoked."""
 
     sha256: str
     record: AccessTokenRecord
@@ -92,7 +92,7 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True)
 class CertificationFacts:
-    """Of a `Certification` that has not been withdrawn."""
+    """The facts of a `Certification` that is not withdrawn."""
 
     subject: Subject
     until: datetime | None
@@ -126,7 +126,7 @@ def project_facts(manifest: Manifest) -> ProjectFacts | None:
 
 
 def repository_facts(manifest: Manifest) -> RepositoryFacts:
-    """Facts of a DockerRepository; one that cannot be read keeps its path and is shared with nobody."""
+    """Facts of a DockerRepository; one that cannot be read keeps its path and gives no rights."""
     created = str(manifest["metadata"].get("creationTimestamp") or "")
     try:
         repository = DockerRepository.model_validate(manifest)
@@ -161,9 +161,9 @@ def policy_facts(manifest: Manifest) -> PolicyFacts | None:
 
 
 def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | None:
-    """What the `AccessPolicy` of a Project will say, from the Project itself; None when it cannot be read.
+    """The future `AccessPolicy` of a Project, from the Project itself; None when it cannot be read.
 
-    The generated policies come from the same `berth.api.policy.project_rules`.
+    The operator generates policies with the same function, `berth.api.policy.project_rules`.
     """
     try:
         project = Project.model_validate(manifest)
@@ -174,7 +174,7 @@ def sharing_facts(manifest: Manifest, *, allow_public: bool) -> PolicyFacts | No
 
 
 def local_sharing_facts(manifest: Manifest, project_id: str, *, allow_public: bool) -> PolicyFacts | None:
-    """What the `AccessPolicy` of a DockerRepository will say; None when it inherits or cannot be read."""
+    """The future `AccessPolicy` of a DockerRepository; None when it inherits or cannot be read."""
     try:
         repository = DockerRepository.model_validate(manifest)
     except ValidationError:
@@ -195,13 +195,13 @@ def user_facts(manifest: Manifest) -> UserFacts | None:
         user = RegistryUser.model_validate(manifest)
     except ValidationError:
         return None
-    reference, outside = user.spec.password_secret_ref, user.spec.kubernetes
+    reference, external = user.spec.password_secret_ref, user.spec.kubernetes
     aliases: frozenset[Subject] = frozenset()
-    if outside is not None:
+    if external is not None:
         aliases = frozenset(
             (
-                *(Subject(SubjectKind.USER, name) for name in outside.users),
-                *(Subject(SubjectKind.SERVICE_ACCOUNT, name) for name in outside.service_accounts),
+                *(Subject(SubjectKind.USER, name) for name in external.users),
+                *(Subject(SubjectKind.SERVICE_ACCOUNT, name) for name in external.service_accounts),
             )
         )
     return UserFacts(
@@ -263,7 +263,7 @@ def secret_facts(manifest: Manifest) -> SecretFacts | None:
 
 
 def password_hashes_only(secret: Manifest) -> dict[str, Any]:
-    """A Secret without the values that are no password hash (keys, certificates): those do not stay in memory."""
+    """A Secret without other values than password hashes, so that keys and certificates do not stay in memory."""
     data = secret.get("data")
     kept = {key: value for key, value in data.items() if _hash(value)} if isinstance(data, Mapping) else {}
     return {**secret, "data": kept}

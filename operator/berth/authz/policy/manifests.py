@@ -1,7 +1,7 @@
-"""Manifests, as they lie in Git, to the policy that they will be. Pure.
+"""The policy snapshot of manifests in Git. Pure.
 
-The facts of each object and the snapshot of all come from the very code of the live feed. Where a cluster has the
-generated `AccessPolicy`, the rules come here from the sharing that it is made of.
+Facts and snapshot come from the same code as in the access service. In place of the generated `AccessPolicy` of a
+cluster, the rules come from the sharing in the manifests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from berth.authz.policy import facts
 from berth.authz.policy.builder import PolicyBuilder, project_of
 from berth.authz.policy.facts import Manifest
 
-_Take: TypeAlias = Callable[[str, str, Manifest], None]
+_Update: TypeAlias = Callable[[str, str, Manifest], None]
 
 MODELS: Final[Mapping[str, type[Resource]]] = {
     "Project": Project,
@@ -36,12 +36,12 @@ MODELS: Final[Mapping[str, type[Resource]]] = {
     "Certification": Certification,
     "AccessToken": AccessToken,
 }
-"""Kinds that a policy is read from; manifests of any other kind are passed over."""
+"""Kinds that a policy consists of; manifests of other kinds are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One parsed manifest and where it stood, for messages: a path, or a path and a line."""
+    """One parsed manifest and its place, for messages: a path, or a path and a document."""
 
     place: str
     manifest: Manifest
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a manifest gives nobody anything, in one sentence that names the object and the field."""
+    """The reason why a manifest is not read, in one sentence with the object and the field."""
 
     place: str
     sentence: str
@@ -57,7 +57,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFiles:
-    """What the manifests say together: the policy, the tests that stood among them, and what could not be read."""
+    """The content of all manifests: the policy, the tests among them, and the problems."""
 
     snapshot: Snapshot
     tests: tuple[AccessTest, ...]
@@ -67,12 +67,12 @@ class PolicyFiles:
 def read_policy(
     sources: Iterable[Source], *, layer_size_limit: int | None = None, public_allowed: bool = False
 ) -> PolicyFiles:
-    """The policy of a set of manifests, in any order. Never raises for what stands in them: that is a problem.
+    """The policy of a set of manifests, in any order. An invalid manifest is a `Problem` and never raises.
 
     `layer_size_limit` (bytes) and `public_allowed` are the installation's values.
     """
     state = PolicyBuilder(layer_size_limit=layer_size_limit, public_allowed=public_allowed)
-    takers = _takers(state, public_allowed=public_allowed)
+    updaters = _updaters(state, public_allowed=public_allowed)
     problems: list[Problem] = []
     tests: list[AccessTest] = []
     seen: dict[tuple[str, str, str], str] = {}
@@ -85,13 +85,13 @@ def read_policy(
         fault = _fault(kind, namespace, manifest)
         first = seen.setdefault((kind, namespace, name), source.place)
         if not fault and first is not source.place and kind != "AccessTest":
-            fault = f"stands in {first} already: keep one of the two"
+            fault = f"is also in {first}: keep one of the two"
         if fault:
             problems.append(Problem(source.place, f"{kind} {name or 'without a name'} {fault}."))
         elif kind == "AccessTest":
             tests.append(AccessTest.model_validate(manifest))
         else:
-            takers[kind](namespace, name, manifest)
+            updaters[kind](namespace, name, manifest)
             robots |= _pull_robots(kind, manifest)
     for robot in robots:
         if ("RegistryUser", "", robot) not in seen:
@@ -99,7 +99,7 @@ def read_policy(
     return PolicyFiles(state.snapshot(), tuple(tests), tuple(problems))
 
 
-def _takers(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Take]:
+def _updaters(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Update]:
     people = state.people
 
     def update_project(_namespace: str, name: str, manifest: Manifest) -> None:
@@ -111,7 +111,9 @@ def _takers(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Take
         state.update_repository(namespace, name, facts.repository_facts(manifest))
         project = project_of(namespace) or ""
         local = facts.local_sharing_facts(manifest, project, allow_public=public_allowed)
-        state.update_policy(namespace, f"{name}/", local)  # no object has that name, so it is not the project's own
+        state.update_policy(
+            namespace, f"{name}/", local
+        )  # no object has such a name, so it differs from the project's own
 
     return {
         "Project": update_project,
@@ -126,7 +128,7 @@ def _takers(state: PolicyBuilder, *, public_allowed: bool) -> Mapping[str, _Take
 
 
 def _pull_robots(kind: str, manifest: Manifest) -> set[str]:
-    """The robots that the operator will make for the pull secrets of a Project."""
+    """The robots that the operator will create for the pull secrets of a Project."""
     if kind != "Project":
         return set()
     project = Project.model_validate(manifest)
@@ -146,7 +148,7 @@ def _key(manifest: Manifest) -> tuple[str, str]:
 
 
 def _fault(kind: str, namespace: str, manifest: Manifest) -> str:
-    """What keeps an object from counting; empty when nothing does."""
+    """The reason why an object is not used; empty when it is."""
     model = AccessTest if kind == "AccessTest" else MODELS[kind]
     try:
         model.model_validate(manifest)
@@ -155,5 +157,5 @@ def _fault(kind: str, namespace: str, manifest: Manifest) -> str:
         place = ".".join(str(part) for part in first["loc"]) or "the object"
         return f"cannot be read: {place}: {first['msg']}"
     if kind == "DockerRepository" and not project_of(namespace):
-        return "stands in no project's namespace: set metadata.namespace to berth-<project>"
+        return "is not in a project's namespace: set metadata.namespace to berth-<project>"
     return ""

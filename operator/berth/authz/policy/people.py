@@ -1,6 +1,6 @@
-"""The people's part of the policy snapshot: users, teams, tokens and certifications, in proportion to changes. Pure.
+"""Incremental builder of the users, teams, tokens and certifications of the policy snapshot. Pure.
 
-A change of a team touches its members alone; no project and no policy is looked at.
+A change of a team updates its members alone; no project and no policy is read.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ _Value = TypeVar("_Value")
 
 
 class _Index(Generic[_Key, _Value]):
-    """What is said under each key by the objects that speak of it, worked out anew for keys that were touched alone.
+    """An index from keys to values that come from the objects naming the key; only changed keys are computed again.
 
-    `conclude` makes the value of a key from the names of its objects. A mapping that was given out never changes.
+    `resolve` computes the value of a key from the names of its objects. A returned mapping never changes.
     """
 
-    def __init__(self, conclude: Callable[[frozenset[str]], _Value]) -> None:
-        self._conclude = conclude
+    def __init__(self, resolve: Callable[[frozenset[str]], _Value]) -> None:
+        self._resolve = resolve
         self._names: dict[_Key, set[str]] = {}
-        self._touched: set[_Key] = set()
-        self._given: Mapping[_Key, _Value] = {}
+        self._dirty: set[_Key] = set()
+        self._published: Mapping[_Key, _Value] = {}
 
     @property
     def has_changes(self) -> bool:
-        return bool(self._touched)
+        return bool(self._dirty)
 
-    def move(self, name: str, before: Iterable[_Key], after: Iterable[_Key]) -> None:
-        """The object of that name spoke of the keys `before` and speaks of those `after`."""
+    def update(self, name: str, before: Iterable[_Key], after: Iterable[_Key]) -> None:
+        """Replace the keys `before` of an object by the keys `after`."""
         for key in before:
             self._names[key].discard(name)
-            self._touched.add(key)
+            self._dirty.add(key)
         for key in after:
             self._names.setdefault(key, set()).add(name)
-            self._touched.add(key)
+            self._dirty.add(key)
 
     def mapping(self) -> Mapping[_Key, _Value]:
-        if self._touched:
-            made = dict(self._given)
-            for key in self._touched:
+        if self._dirty:
+            made = dict(self._published)
+            for key in self._dirty:
                 if self._names.get(key):
-                    made[key] = self._conclude(frozenset(self._names[key]))
+                    made[key] = self._resolve(frozenset(self._names[key]))
                 else:
                     self._names.pop(key, None)
                     made.pop(key, None)
-            self._given, self._touched = made, set()
-        return self._given
+            self._published, self._dirty = made, set()
+        return self._published
 
 
 class PeopleBuilder:
-    """Takes facts one object at a time and gives mappings for a snapshot. None as facts: the object is gone."""
+    """Builds mappings for a snapshot from the facts of single objects. Facts of None: the object is gone."""
 
     def __init__(self) -> None:
         self._users: dict[str, UserFacts] = {}
@@ -72,7 +72,7 @@ class PeopleBuilder:
 
     @property
     def has_changes(self) -> bool:
-        """Whether anything changed since the mappings were last asked for."""
+        """Whether anything changed since the mappings were last read."""
         return (
             self._user_index.has_changes
             or self._team_index.has_changes
@@ -82,7 +82,7 @@ class PeopleBuilder:
         )
 
     def users(self) -> Mapping[str, User]:
-        """By name."""
+        """The users by name."""
         return self._user_index.mapping()
 
     def teams_of(self) -> Mapping[Subject, frozenset[str]]:
@@ -90,11 +90,11 @@ class PeopleBuilder:
         return self._team_index.mapping()
 
     def aliases(self) -> Mapping[Subject, frozenset[str]]:
-        """The names of the users that an outside name or ServiceAccount acts as."""
+        """The user names that an external name or ServiceAccount acts as."""
         return self._alias_index.mapping()
 
     def tokens(self) -> Mapping[str, AccessTokenRecord]:
-        """By the SHA-256 of the secret; of two objects with one secret the one whose name comes first counts."""
+        """The tokens by the SHA-256 of the secret; of two objects with one secret the first by name counts."""
         return self._token_index.mapping()
 
     def certifications(self) -> Mapping[Subject, datetime | None]:
@@ -102,41 +102,43 @@ class PeopleBuilder:
         return self._certification_index.mapping()
 
     def update_user(self, name: str, facts: UserFacts | None) -> None:
-        """A RegistryUser appeared, changed or went."""
+        """Update a RegistryUser."""
         before = _replace(self._users, name, facts)
         if before == facts:
             return
-        self._user_index.move(name, _one(name, before), _one(name, facts))
-        self._alias_index.move(name, before.aliases if before else (), facts.aliases if facts else ())
+        self._user_index.update(name, _one(name, before), _one(name, facts))
+        self._alias_index.update(name, before.aliases if before else (), facts.aliases if facts else ())
         if before is not None and before.secret is not None:
             self._users_of_secret[before.secret[0]].discard(name)
         if facts is not None and facts.secret is not None:
             self._users_of_secret.setdefault(facts.secret[0], set()).add(name)
 
     def update_secret(self, name: str, facts: SecretFacts | None) -> None:
-        """A Secret of Berth's own namespace appeared, changed or went."""
+        """Update a Secret of Berth's own namespace."""
         if _replace(self._secrets, name, facts) != facts:
             for user in self._users_of_secret.get(name, ()):
-                self._user_index.move(user, (user,), (user,))
+                self._user_index.update(user, (user,), (user,))
 
     def update_team(self, name: str, facts: TeamFacts | None) -> None:
-        """A RegistryTeam appeared, changed or went."""
+        """Update a RegistryTeam."""
         before = _replace(self._teams, name, facts)
         old = before.members if before else frozenset()
         new = facts.members if facts else frozenset()
-        self._team_index.move(name, old - new, new - old)
+        self._team_index.update(name, old - new, new - old)
 
     def update_token(self, name: str, facts: TokenFacts | None) -> None:
-        """An AccessToken appeared, changed or was revoked."""
+        """Update an AccessToken."""
         before = _replace(self._tokens, name, facts)
         if before != facts:
-            self._token_index.move(name, (before.sha256,) if before else (), (facts.sha256,) if facts else ())
+            self._token_index.update(name, (before.sha256,) if before else (), (facts.sha256,) if facts else ())
 
     def update_certification(self, name: str, facts: CertificationFacts | None) -> None:
-        """A Certification appeared, changed or was withdrawn."""
+        """Update a Certification."""
         before = _replace(self._certifications, name, facts)
         if before != facts:
-            self._certification_index.move(name, (before.subject,) if before else (), (facts.subject,) if facts else ())
+            self._certification_index.update(
+                name, (before.subject,) if before else (), (facts.subject,) if facts else ()
+            )
 
     def _user(self, names: frozenset[str]) -> User:
         (name,) = names
@@ -159,7 +161,7 @@ class PeopleBuilder:
 
 
 def _replace(facts: dict[str, _Value], name: str, new: _Value | None) -> _Value | None:
-    """Put the new facts in the place of the old ones, and answer these."""
+    """Replace the facts of an object; returns the old ones."""
     before = facts.pop(name, None)
     if new is not None:
         facts[name] = new

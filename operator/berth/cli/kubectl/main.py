@@ -1,7 +1,7 @@
-"""`kubectl berth`: what people ask of Berth at their own terminal, and in pipelines.
+"""`kubectl berth`: the plugin of kubectl, for terminals and pipelines.
 
-Only click is imported here and in the modules of the commands; what a command needs it imports when it runs, because
-`--help` has to answer at once (`bench/cli_help.py`).
+Only click is imported here and in the modules of the commands. A command imports the rest when it runs, because
+`--help` must be fast (`bench/cli_help.py`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _EPILOG = """\
 \b
 Exit codes:
   0  yes, or done
-  1  it could not be done or told; a policy test failed
-  2  the command was not understood
-  3  no: the registry refuses it
+  1  an error, an unknown answer, or a failed policy test
+  2  wrong usage
+  3  no: the registry refuses the request
 """
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
 def cli() -> None:
-    """Ask why the registry says no, who may do what, and look after tokens and policies.
+    """Explain decisions of the registry, list who may do what, and manage tokens and policies.
 
     \b
     Examples:
@@ -49,5 +49,5 @@ for _command in (why, can_i, who_can, token, policy):
 
 
 def main() -> None:
-    """The entry point `kubectl-berth`, under the name that people typed."""
+    """Run `kubectl-berth` with the name `kubectl berth` in its messages."""
     cli(prog_name="kubectl berth")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command ends."""
+"""Options that several commands share, and the output and exit of commands."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Which cluster: a kubeconfig (empty: the default) and a context of it (empty: the current one)."""
+    """The cluster: a kubeconfig (empty: the default) and a context of it (empty: the current one)."""
 
     kubeconfig: str
     context: str
 
 
 def on_cluster(command: Command) -> Command:
-    """Options of a command that talks to a cluster; they arrive as `kubeconfig` and `context`."""
+    """Add the options of a command that uses a cluster, with the parameters `kubeconfig` and `context`."""
     kubeconfig = click.option(
         "--kubeconfig",
         envvar="KUBECONFIG",
@@ -38,15 +38,15 @@ def on_cluster(command: Command) -> Command:
     return kubeconfig(context(command))
 
 
-def as_somebody(command: Command) -> Command:
-    """Options that say about whom a question is; they arrive as `subject`, `groups` and `token`."""
+def subject_options(command: Command) -> Command:
+    """Add the options for the subject of a query, with the parameters `subject`, `groups` and `token`."""
     subject = click.option(
         "--as",
         "subject",
         default="",
-        metavar="WHO",
-        help="Ask about somebody else: USER, robot:NAME, serviceaccount:NAMESPACE/NAME, group:NAME, user:NAME (an "
-        "outside user name), AuthenticatedUsers or Public. Default: the RegistryUser that your kubeconfig's user is.",
+        metavar="SUBJECT",
+        help="Another subject: USER, robot:NAME, serviceaccount:NAMESPACE/NAME, group:NAME, user:NAME (an external "
+        "user name), AuthenticatedUsers or Public. Default: the RegistryUser of your kubeconfig's user.",
     )
     groups = click.option(
         "--as-group",
@@ -60,19 +60,19 @@ def as_somebody(command: Command) -> Command:
         "token",
         default="",
         metavar="NAME",
-        help="Ask for a login with this AccessToken and its scopes.",
+        help="A login with this AccessToken and its scopes.",
     )
     return subject(groups(token(command)))
 
 
 def output(*forms: str) -> Callable[[Command], Command]:
-    """`-o`, with these forms; without it the form for people."""
-    told = "For programs. Default: text for people."
-    return click.option("-o", "--output", "form", type=click.Choice(forms), help=told)
+    """Add `-o` with these formats; the default is text for people."""
+    text = "For programs. Default: text for people."
+    return click.option("-o", "--output", "form", type=click.Choice(forms), help=text)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do what needs the cluster; what goes wrong there ends the command with its one sentence."""
+    """Run the part of a command that needs the cluster; an error ends the command with one sentence."""
     import asyncio
 
     from berth.authz.queries import UnknownSubjectError
@@ -80,27 +80,27 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
     try:
         return asyncio.run(work)
-    except UnavailableError as away:
-        told = away.sentence.rstrip(".")
-        raise click.ClickException(f"{told}; try again, or choose another cluster with --context.") from away
+    except UnavailableError as error:
+        text = error.sentence.rstrip(".")
+        raise click.ClickException(f"{text}; try again, or choose another cluster with --context.") from error
     except (KubeError, UnknownSubjectError) as problem:
         raise click.ClickException(problem.sentence) from problem
 
 
 def print_json(document: Any) -> None:
-    """The document on standard output."""
+    """Print a document as JSON."""
     click.echo(json.dumps(document, indent=2))
 
 
 def print_yaml(document: Any) -> None:
-    """The document on standard output, in the order in which it was built."""
+    """Print a document as YAML, with its keys in order of insertion."""
     import yaml
 
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as kubectl prints them: upper-case headings, three spaces between."""
+    """Print columns like kubectl: upper-case headings, three spaces between."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

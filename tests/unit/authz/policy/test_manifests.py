@@ -198,7 +198,7 @@ def test_another_reason_than_the_expected_one_fails() -> None:
         ("{kind: Project, metadata: {name: p}, spec: {}}", "Project p cannot be read: spec.storage"),
         (
             "{kind: DockerRepository, metadata: {name: r}, spec: {}}",
-            "DockerRepository r stands in no project's namespace: set metadata.namespace to berth-<project>.",
+            "DockerRepository r is not in a project's namespace: set metadata.namespace to berth-<project>.",
         ),
         ("{kind: RegistryTeam, metadata: {name: t}, spec: {members: 5}}", "RegistryTeam t cannot be read"),
         ("{kind: RegistryUser, spec: {}}", "RegistryUser without a name cannot be read: metadata"),
@@ -216,7 +216,7 @@ def test_what_cannot_be_read_is_a_problem_that_names_the_object_and_the_field(ma
 def test_an_object_that_stands_there_twice_is_a_problem() -> None:
     twice = read(FOLDER + "---" + FOLDER.split("---")[3])
     assert [problem.sentence for problem in twice.problems] == [
-        "RegistryUser curator stands in file-3 already: keep one of the two."
+        "RegistryUser curator is also in file-3: keep one of the two."
     ]
 
 

@@ -1,4 +1,4 @@
-"""`why`, `can-i` and `who-can`: the registry's own decision, asked at the terminal."""
+"""`why`, `can-i` and `who-can`: decisions of the registry at the terminal."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from berth.cli.kubectl.options import (
     ACTIONS,
     EXIT_DENIED,
     Connection,
-    as_somebody,
     on_cluster,
     output,
     print_json,
     print_table,
     run,
+    subject_options,
 )
 
 if TYPE_CHECKING:
     from berth.cli.kubectl.access.review import Answer, Listed
 
-_IMAGE = "IMAGE is [HOST/]PROJECT/REPOSITORY, with a tag or digest or without; to view or administer, PROJECT will do."
+_IMAGE = "IMAGE is [HOST/]PROJECT/REPOSITORY, with or without a tag or digest; PROJECT alone for view and administer."
 
 
-@click.command(short_help="Show every check and which of them says no.", epilog=_IMAGE)
+@click.command(short_help="Show every check and which one refuses.", epilog=_IMAGE)
 @click.argument("action", type=click.Choice(ACTIONS))
 @click.argument("image")
-@as_somebody
+@subject_options
 @on_cluster
 @output("json")
 def why(
@@ -41,9 +41,9 @@ def why(
     context: str,
     form: str | None,
 ) -> None:
-    """Show every check that the registry makes, and which of them says no.
+    """Show every check of the registry, and which one refuses.
 
-    Exit code 0 means allowed, 3 denied, 1 that it cannot be told.
+    Exit code 0 means allowed, 3 denied, 1 unknown.
 
     \b
     Examples:
@@ -60,13 +60,13 @@ def why(
     _end(answer)
 
 
-@click.command("can-i", short_help="Say yes or no, and why in a sentence.", epilog=_IMAGE)
+@click.command("can-i", short_help="Print yes or no, and the reason in a sentence.", epilog=_IMAGE)
 @click.argument("action", type=click.Choice(ACTIONS))
 @click.argument("image")
-@as_somebody
+@subject_options
 @on_cluster
 @output("json")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the exit code tells.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; use the exit code.")
 def can_i(
     action: str,
     image: str,
@@ -78,9 +78,9 @@ def can_i(
     form: str | None,
     quiet: bool,
 ) -> None:
-    """Say yes or no, and in one sentence why.
+    """Print yes or no, and the reason in one sentence.
 
-    Exit code 0 means yes, 3 no, 1 that it cannot be told.
+    Exit code 0 means yes, 3 no, 1 unknown.
 
     \b
     Examples:
@@ -96,15 +96,15 @@ def can_i(
     _end(answer)
 
 
-@click.command("who-can", short_help="List who may, with level and source.", epilog=_IMAGE)
+@click.command("who-can", short_help="List the subjects that may, with level and source.", epilog=_IMAGE)
 @click.argument("action", type=click.Choice(ACTIONS))
 @click.argument("image")
 @on_cluster
 @output("json")
 def who_can(action: str, image: str, kubeconfig: str, context: str, form: str | None) -> None:
-    """List everybody who may do this now, with their level and where it comes from.
+    """List every subject that may do this now, with its level and the source of the level.
 
-    Teams stand there as their members. Of groups and AuthenticatedUsers nobody knows the members but their logins.
+    Teams are listed as their members. The members of groups and AuthenticatedUsers are not known.
 
     \b
     Examples:
@@ -120,23 +120,23 @@ def who_can(action: str, image: str, kubeconfig: str, context: str, form: str | 
         print_table(listed.HEADER, listed.rows)
     _note(listed.unread)
     if not listed.rows and form is None:
-        click.echo(f"Nobody can {action} {listed.name}.", err=True)
+        click.echo(f"No one can {action} {listed.name}.", err=True)
 
 
 def _answer(
     action: str, image: str, subject: str, groups: tuple[str, ...], token: str, connection: Connection
 ) -> Answer:
-    """The answer; where something that was not read could change it, there is none, and the command ends here."""
+    """The answer; the command ends with an error if unread objects could change it."""
     from berth.cli.kubectl.access import review
 
-    answer = run(review.ask(action, image, review.Somebody(subject, groups, token), connection))
+    answer = run(review.ask(action, image, review.QuerySubject(subject, groups, token), connection))
     if answer.in_doubt:
         raise click.ClickException(answer.in_doubt)
     return answer
 
 
 def _end(answer: Answer) -> None:
-    """Leave with the exit code of the answer."""
+    """Exit with the code of the answer."""
     _note(answer.unread)
     if not answer.allowed:
         sys.exit(EXIT_DENIED)

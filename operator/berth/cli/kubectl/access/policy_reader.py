@@ -1,4 +1,4 @@
-"""The policy of one project as the cluster tells it to whoever asks: the same facts that the registry decides by."""
+"""The policy of one project, read from the cluster with the rights of the user."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ _PROJECT: Final = re.compile(PROJECT_ID_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What could be read."""
+    """The policy, and the resources that could not be read."""
 
     snapshot: Snapshot
     host: str = ""  # of the registry, from the project's status; empty: unknown
-    unread: tuple[str, ...] = ()  # plural names of what the asker may not read, in order
+    unread: tuple[str, ...] = ()  # plural names of the resources that the user may not read, sorted
 
 
 async def read_world(client: KubeClient, project: str, *, tokens: bool = False) -> World:
-    """Everything that decides about one project; AccessTokens only where a question is about one.
+    """Read every object that affects decisions about one project; AccessTokens only with `tokens`.
 
-    What the asker may not read is left out and named. Raises KubeError for everything else, and where Berth's kinds
-    do not exist.
+    Resources that the user may not read are left out and listed. Raises KubeError for any other error, and if Berth's
+    kinds do not exist.
     """
     reader = _Reader(client)
-    people = [REGISTRY_USERS, REGISTRY_TEAMS, CERTIFICATIONS, *([ACCESS_TOKENS] if tokens else [])]
-    # An id that no project can have must not become part of a path; `decide` says what is wrong with it.
+    cluster_wide = [REGISTRY_USERS, REGISTRY_TEAMS, CERTIFICATIONS, *([ACCESS_TOKENS] if tokens else [])]
+    # An invalid project id must not become part of a path; `decide` reports it.
     inside = [DOCKER_REPOSITORIES, ACCESS_POLICIES] if _PROJECT.fullmatch(project) else []
     namespace = project_namespace(project)
     found, *lists = await asyncio.gather(
         reader.one(PROJECTS, project if inside else ""),
-        *(reader.all(resource) for resource in people),
+        *(reader.all(resource) for resource in cluster_wide),
         *(reader.all(resource, namespace) for resource in inside),
     )
-    by_resource = dict(zip((*people, *inside), lists, strict=True))
-    # Public rules that the installation does not allow stand in no AccessPolicy.
+    by_resource = dict(zip((*cluster_wide, *inside), lists, strict=True))
+    # No AccessPolicy contains Public rules that the installation does not allow.
     state = PolicyBuilder(layer_size_limit=None, public_allowed=True)
     for manifest in found:
         state.update_project(project, facts.project_facts(manifest))
-    _take(state, by_resource)
+    _update(state, by_resource)
     host = str((found[0].get("status") or {}).get("address") or "").partition("/")[0] if found else ""
     return World(state.snapshot(), host, tuple(sorted(reader.unread)))
 
 
-def _take(state: PolicyBuilder, manifests: dict[Resource, list[Manifest]]) -> None:
+def _update(state: PolicyBuilder, manifests: dict[Resource, list[Manifest]]) -> None:
     people = state.people
     for resource, each in _pairs(manifests):
         metadata = each["metadata"]
@@ -88,7 +88,7 @@ def _pairs(manifests: dict[Resource, list[Manifest]]) -> Iterable[tuple[Resource
 
 
 class _Reader:
-    """Reads, and remembers what it was not allowed to."""
+    """Reads objects and records the resources that the user may not read."""
 
     def __init__(self, client: KubeClient) -> None:
         self._client = client

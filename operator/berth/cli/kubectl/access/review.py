@@ -1,4 +1,4 @@
-"""The questions of `why`, `can-i` and `who-can`, answered by the registry's own decision on what the cluster says."""
+"""The answers of `why`, `can-i` and `who-can`: the registry's own decision on the objects of the cluster."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from berth.cli.kubectl.cluster import connect, user_name
 from berth.cli.kubectl.options import Connection
 
 _KUBERNETES_ACCOUNT: Final = "system:serviceaccount:"
-_WHENEVER: Final = frozenset({"registryusers", "dockerrepositories", "accesspolicies", "projects"})
+_ALWAYS_NEEDED: Final = frozenset({"registryusers", "dockerrepositories", "accesspolicies", "projects"})
 _MAY_CHANGE: Final = {
     "visible": frozenset({"registryteams"}),
     "level": frozenset({"registryteams"}),
     "certification": frozenset({"certifications"}),
 }
-"""What else could turn a denial by this check around."""
+"""Unread resources that could change a denial by this check."""
 
 
 @dataclass(frozen=True, slots=True)
-class Somebody:
-    """About whom a question is, as written: all empty means whoever asks."""
+class QuerySubject:
+    """The subject of a query as written; all empty means the user of the kubeconfig."""
 
     subject: str
     groups: tuple[str, ...]
     token: str  # name of an AccessToken
 
 
-_WHOEVER_ASKS: Final = Somebody("", (), "")
+_CURRENT_USER: Final = QuerySubject("", (), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Answer:
     identity: Identity
     request: AccessRequest
     decision: Decision
-    unread: tuple[str, ...]  # resources that the asker may not read
+    unread: tuple[str, ...]  # resources that the user may not read
     host: str = ""  # of the registry; empty: unknown
 
     @property
     def allowed(self) -> bool:
-        """Whether the registry allows it, as far as could be read."""
+        """Whether the registry allows the request, by the objects that could be read."""
         return self.decision.allowed
 
     @property
@@ -72,8 +72,8 @@ class Answer:
 
     @property
     def chain(self) -> str:
-        """The answer as lines: what was asked, then every check."""
-        return "\n".join((self._asked, *(f"  {line}" for line in explain(self.decision))))
+        """The answer as lines: the request, then every check."""
+        return "\n".join((self._title, *(f"  {line}" for line in explain(self.decision))))
 
     @property
     def yes_or_no(self) -> str:
@@ -85,13 +85,13 @@ class Answer:
 
     @property
     def in_doubt(self) -> str:
-        """Why the answer may be another one, in a sentence; empty when nothing that was not read could change it."""
+        """Why unread objects could change the answer, in a sentence; empty if they cannot."""
         last = self.decision.trace[-1].check
-        matter = _WHENEVER if self.allowed else _WHENEVER | _MAY_CHANGE.get(last, frozenset())
-        return _untellable([resource for resource in self.unread if resource in matter], self.host)
+        relevant = _ALWAYS_NEEDED if self.allowed else _ALWAYS_NEEDED | _MAY_CHANGE.get(last, frozenset())
+        return _unknown([resource for resource in self.unread if resource in relevant], self.host)
 
     @property
-    def _asked(self) -> str:
+    def _title(self) -> str:
         who = identity_text(self.identity)
         name = "/".join(part for part in (self.request.project, self.request.repository) if part)
         return f"{self.request.action.value} {name} as {who}"
@@ -99,19 +99,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Who may do something, ready to be printed."""
+    """The subjects that may do an action, ready to be printed."""
 
     HEADER: ClassVar[tuple[str, ...]] = ("KIND", "NAME", "LEVEL", "BY", "SOURCE", "NOTE")
 
     action: str
     name: str
-    entitled: tuple[AllowedSubject, ...]
+    subjects: tuple[AllowedSubject, ...]
     unread: tuple[str, ...]
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
         """A line for each subject."""
-        return [_row(each) for each in self.entitled]
+        return [_row(each) for each in self.subjects]
 
     @property
     def document(self) -> dict[str, Any]:
@@ -125,26 +125,26 @@ class Listed:
         }
 
 
-async def ask(action: str, image: str, somebody: Somebody, connection: Connection) -> Answer:
-    """May they? Raises KubeError and UnknownSubject, each with a sentence."""
+async def ask(action: str, image: str, subject: QuerySubject, connection: Connection) -> Answer:
+    """Decide one request. Raises KubeError and UnknownSubjectError, each with a sentence."""
     named = parse_image(image)
     async with connect(connection.kubeconfig, connection.context) as client:
-        world = await read_world(client, named.project, tokens=bool(somebody.token))
-        asker = await user_name(client) if somebody == _WHOEVER_ASKS else ""
+        world = await read_world(client, named.project, tokens=bool(subject.token))
+        user = await user_name(client) if subject == _CURRENT_USER else ""
     _check_host(named, world)
     try:
-        somebody = replace(somebody, subject=own_name(asker, world.snapshot)) if asker else somebody
-        identity = identity_for(somebody, world.snapshot)
+        subject = replace(subject, subject=own_name(user, world.snapshot)) if user else subject
+        identity = identity_for(subject, world.snapshot)
     except UnknownSubjectError as problem:
         unread = [resource for resource in ("registryusers", "accesstokens") if resource in world.unread]
-        raise UnknownSubjectError(_untellable(unread, world.host) or problem.sentence) from None
+        raise UnknownSubjectError(_unknown(unread, world.host) or problem.sentence) from None
     request = AccessRequest(Action(action), named.project, named.repository, absent=_is_absent(named, world))
     decision = decide(world.snapshot, identity, request, datetime.now(UTC))
     return Answer(identity, request, decision, world.unread, world.host)
 
 
 async def who(action: str, image: str, connection: Connection) -> Listed:
-    """Who may? Raises KubeError, with a sentence."""
+    """Find the subjects that may do an action. Raises KubeError, with a sentence."""
     named = parse_image(image)
     async with connect(connection.kubeconfig, connection.context) as client:
         world = await read_world(client, named.project)
@@ -154,7 +154,7 @@ async def who(action: str, image: str, connection: Connection) -> Listed:
 
 
 def own_name(user: str, snapshot: Snapshot) -> str:
-    """Whom the kubeconfig's user is in the registry. Raises UnknownSubject where that is nobody."""
+    """The subject of the kubeconfig's user in the registry. Raises UnknownSubjectError without one."""
     if user.startswith(_KUBERNETES_ACCOUNT):
         return user
     try:
@@ -162,41 +162,41 @@ def own_name(user: str, snapshot: Snapshot) -> str:
     except UnknownSubjectError:
         raise UnknownSubjectError(
             phrase(
-                "No RegistryUser lists {user}, your name in this cluster, in spec.kubernetes.users; say who you mean "
-                "with --as.",
+                "No RegistryUser lists {user}, your name in this cluster, in spec.kubernetes.users; choose a "
+                "subject with --as.",
                 user=user,
             )
         ) from None
     return user
 
 
-def identity_for(somebody: Somebody, snapshot: Snapshot) -> Identity:
-    """The login that is asked about. Raises UnknownSubject."""
-    if somebody.token:
-        return _with_token(somebody, snapshot)
-    if not somebody.subject:
-        return Identity(CredentialKind.OIDC, groups=frozenset(somebody.groups))
-    identity = identity_of(snapshot, parse_subject(somebody.subject, snapshot))
-    if not somebody.groups:
+def identity_for(subject: QuerySubject, snapshot: Snapshot) -> Identity:
+    """The identity of the queried login. Raises UnknownSubjectError."""
+    if subject.token:
+        return _with_token(subject, snapshot)
+    if not subject.subject:
+        return Identity(CredentialKind.OIDC, groups=frozenset(subject.groups))
+    identity = identity_of(snapshot, parse_subject(subject.subject, snapshot))
+    if not subject.groups:
         return identity
     if identity.credential in (CredentialKind.NONE, CredentialKind.SERVICE_ACCOUNT):
         raise UnknownSubjectError("Only a login at the identity provider has groups; leave --as-group out.")
-    # Whoever has groups came from the identity provider, whether a RegistryUser stands for them or not.
-    groups = identity.groups.union(somebody.groups)
+    # Groups come from the identity provider, with or without a RegistryUser.
+    groups = identity.groups.union(subject.groups)
     return replace(identity, credential=CredentialKind.OIDC, kind=SubjectKind.USER, groups=groups)
 
 
-def _with_token(somebody: Somebody, snapshot: Snapshot) -> Identity:
-    found = next(((key, token) for key, token in snapshot.tokens.items() if token.name == somebody.token), None)
+def _with_token(subject: QuerySubject, snapshot: Snapshot) -> Identity:
+    found = next(((key, token) for key, token in snapshot.tokens.items() if token.name == subject.token), None)
     if found is None:
         raise UnknownSubjectError(
-            phrase("There is no AccessToken {name}; see kubectl berth token list.", name=somebody.token)
+            phrase("There is no AccessToken {name}; see kubectl berth token list.", name=subject.token)
         )
     key, token = found
-    if somebody.groups or (somebody.subject and not _owns(somebody.subject, token, snapshot)):
+    if subject.groups or (subject.subject and not _owns(subject.subject, token, snapshot)):
         raise UnknownSubjectError(
             phrase(
-                "The AccessToken {name} is that of {owner}, who logs in with it alone; leave out --as and --as-group.",
+                "The AccessToken {name} belongs to {owner}; leave out --as and --as-group.",
                 name=token.name,
                 owner=subject_text(token.owner),
             )
@@ -216,28 +216,28 @@ def _owns(subject: str, token: AccessTokenRecord, snapshot: Snapshot) -> bool:
 
 
 def identity_text(identity: Identity) -> str:
-    """Who is asking, in words."""
+    """The identity as text."""
     if identity.credential is CredentialKind.NONE:
-        return "nobody (not logged in)"
+        return "anonymous (not logged in)"
     groups = f"in {' and '.join(f'Group {group}' for group in sorted(identity.groups))}" if identity.groups else ""
     if not identity.name:
-        return f"somebody {groups}" if groups else "somebody with a login"
+        return f"a login {groups}" if groups else "a login without a name"
     token = f"with AccessToken {identity.token}" if identity.token else ""
     return " ".join(part for part in (subject_text(identity.subject), groups, token) if part)
 
 
-def _untellable(missing: Sequence[str], host: str) -> str:
-    """That nothing can be told without these resources, in a sentence; empty when none is missing."""
+def _unknown(missing: Sequence[str], host: str) -> str:
+    """The error that these unread resources are needed, in a sentence; empty when none is missing."""
     if not missing:
         return ""
     return (
-        f"That cannot be told, because you may not read {' and '.join(missing)} in this cluster; open "
-        f"https://{host or 'HOST'}/why instead, or ask whoever runs the registry."
+        f"The answer is unknown, because you may not read {' and '.join(missing)} in this cluster; open "
+        f"https://{host or 'HOST'}/why instead, or ask your registry administrators."
     )
 
 
 def _is_absent(named: ImageName, world: World) -> bool:
-    """Whether the cluster has no object of that name; of what could not be read nothing is said."""
+    """Whether the cluster has no object of this name; False if the objects could not be read."""
     project = world.snapshot.projects.get(named.project)
     unread = "dockerrepositories" in world.unread
     return project is not None and not unread and named.repository not in project.repositories
@@ -255,12 +255,12 @@ def _check_host(named: ImageName, world: World) -> None:
         )
 
 
-def _row(entitled: AllowedSubject) -> tuple[str, ...]:
-    effective = entitled.effective_level
-    kind, name = entitled.subject
-    note = f"certified until {rfc3339(entitled.until)}" if entitled.until else ""
-    if entitled.when_certified:
-        note = "each of them who is certified"
+def _row(allowed: AllowedSubject) -> tuple[str, ...]:
+    effective = allowed.effective_level
+    kind, name = allowed.subject
+    note = f"certified until {rfc3339(allowed.until)}" if allowed.until else ""
+    if allowed.when_certified:
+        note = "only certified logins"
     if effective is None or effective.rule is None:
         return kind.value, name or "-", "-", "-", "-", note
     return kind.value, name or "-", effective.level.value, subject_text(effective.rule), effective.source.value, note

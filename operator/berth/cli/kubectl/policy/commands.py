@@ -1,4 +1,4 @@
-"""`policy test` and `policy diff`: sharing, users and certifications in Git, judged before they are applied."""
+"""`policy test` and `policy diff`: checks of sharing, users and certifications in Git before they are applied."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(exists=True, path_type=Path)
 _PUBLIC = click.option(
-    "--allow-public", is_flag=True, help="Sharing with Public counts, as the installation allows it."
+    "--allow-public", is_flag=True, help="Sharing with Public has an effect, as in an installation that allows it."
 )
 
 
@@ -24,7 +24,7 @@ class _Moment(click.ParamType[datetime]):
     name = "time"
 
     def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """A time with its zone."""
+        """Parse a time with its zone."""
         if isinstance(value, datetime):
             return value
         try:
@@ -32,11 +32,13 @@ class _Moment(click.ParamType[datetime]):
         except ValueError:
             moment = None
         if moment is None or moment.tzinfo is None:
-            self.fail(f"{value!r} is no RFC 3339 time: write for example 2026-12-01T00:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not an RFC 3339 time: write for example 2026-12-01T00:00:00Z", param, ctx)
         return moment
 
 
-_AT = click.option("--at", type=_Moment(), default=None, metavar="TIME", help="The clock, RFC 3339. Default: now.")
+_AT = click.option(
+    "--at", type=_Moment(), default=None, metavar="TIME", help="Time of the decisions, RFC 3339. Default: now."
+)
 
 
 @click.group(short_help="Test and compare policies in Git, offline.")
@@ -89,10 +91,10 @@ def test(paths: tuple[Path, ...], junit: Path | None, quiet: bool, at: datetime 
 @_AT
 @_PUBLIC
 def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime | None, allow_public: bool) -> None:
-    """List who gains and who loses what between two folders of manifests.
+    """List the rights that subjects gain and lose between two folders of manifests.
 
-    What counts is what somebody may do, not how it is written. PROJECT/* are the repositories of a project that no
-    manifest names. Teams stand there as their members.
+    The command compares rights, not their notation. PROJECT/* are the repositories of a project that no manifest
+    names. Teams are listed as their members.
 
     \b
     Examples:
@@ -110,13 +112,13 @@ def diff(old: Path, new: Path, exit_code: bool, form: str | None, at: datetime |
         for line in report.change_lines(changes):
             click.echo(line)
         if not changes:
-            click.echo("Nobody gains or loses anything.", err=True)
+            click.echo("No subject gains or loses anything.", err=True)
     if exit_code and changes:
         sys.exit(EXIT_FAILED)
 
 
 def _read(paths: tuple[Path, ...], allow_public: bool) -> PolicyFiles:
-    """The policy of all files together; what is wrong with them ends the command, a sentence for each."""
+    """Read the policy of all files; problems end the command, with one sentence each."""
     from berth.authz.policy.manifests import read_policy
     from berth.cli.kubectl.policy.files import UnreadableFileError, sources
 

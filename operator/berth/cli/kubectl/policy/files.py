@@ -26,9 +26,9 @@ class UnreadableFileError(ValueError):
 
 
 def sources(paths: Iterable[Path]) -> Iterator[Source]:
-    """Every manifest, with its file and the number of its document (from 1) as place; files in the order of names.
+    """Every manifest, with its file and the number of its document (from 1) as place; files sorted by name.
 
-    Raises UnreadableFile for what is no YAML or no object, and for a kind of Berth's group that does not exist.
+    Raises UnreadableFileError for a document that is not a YAML object, and for an unknown kind of Berth's group.
     """
     for path in paths:
         found = False
@@ -36,7 +36,9 @@ def sources(paths: Iterable[Path]) -> Iterator[Source]:
             found = True
             yield from _manifests(file)
         if not found:
-            raise UnreadableFileError(f"{path} holds no .yaml, .yml or .json file; name the folder of the manifests.")
+            raise UnreadableFileError(
+                f"{path} contains no .yaml, .yml or .json file; name the folder of the manifests."
+            )
 
 
 def _files(path: Path) -> list[Path]:
@@ -56,7 +58,7 @@ def _manifests(file: Path) -> Iterator[Source]:
         items = document.get("items") if isinstance(document, Mapping) and document.get("kind") == "List" else None
         for each in items if isinstance(items, list) else [document]:
             if not isinstance(each, Mapping):
-                raise UnreadableFileError(f"{place} is no object: write apiVersion, kind, metadata and spec.")
+                raise UnreadableFileError(f"{place} is not an object: write apiVersion, kind, metadata and spec.")
             _check_kind(place, each)
             yield Source(place, each)
 
@@ -70,15 +72,15 @@ def _documents(file: Path) -> Iterator[tuple[int, Any]]:
                     yield number, document
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
-        raise UnreadableFileError(f"{file}, document {number + 1}{line} is no YAML: {error.problem}.") from error
+        raise UnreadableFileError(f"{file}, document {number + 1}{line} is not YAML: {error.problem}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(f"{file}, document {number + 1} is no YAML: it is not text in UTF-8.") from error
+        raise UnreadableFileError(f"{file}, document {number + 1} is not YAML: it is not text in UTF-8.") from error
     except OSError as error:
         raise UnreadableFileError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _check_kind(place: str, manifest: Mapping[str, Any]) -> None:
-    """A misspelt kind or version would be passed over, and the policy be another one than was meant."""
+    """Refuse a misspelt kind or version, which would otherwise be ignored and change the policy."""
     version, kind = str(manifest.get("apiVersion") or ""), str(manifest.get("kind") or "")
     if version.partition("/")[0] != GROUP:
         return

@@ -1,4 +1,4 @@
-"""What `policy test` and `policy diff` print. Pure."""
+"""The output of `policy test` and `policy diff`. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from berth.authz.policy.expectations import Outcome
 
 
 def lines(outcomes: Sequence[Outcome], *, quiet: bool = False) -> Iterator[str]:
-    """A line for each expectation that holds; for one that fails what was expected (-), what is so (+) and why."""
+    """A line for each met expectation; for a failed one the expected (-) and actual (+) result and the reason."""
     for test, each in groupby(outcomes, key=lambda outcome: outcome.test):
         group = list(each)
         if quiet and all(outcome.passed for outcome in group):
@@ -76,7 +76,7 @@ def _case(suite: ElementTree.Element, outcome: Outcome) -> None:
 
 
 def change_lines(changes: Sequence[Change]) -> Iterator[str]:
-    """Under each name who gains (+) and who loses (-) what."""
+    """The gained (+) and lost (-) actions of each subject, grouped by name."""
     for name, each in groupby(changes, key=_name):
         yield name
         for change in each:

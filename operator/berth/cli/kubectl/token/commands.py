@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 SCOPES: Final = ("view", "download", "modify")
 
 
-@click.group(short_help="Make, list and revoke access tokens.")
+@click.group(short_help="Create, list and revoke access tokens.")
 def token() -> None:
-    """Make, list and revoke access tokens: what people and machines log in with instead of a password.
+    """Create, list and revoke access tokens, with which people and machines log in instead of a password.
 
-    The cluster and Git only ever hold the SHA-256 of a token; nobody can read the token back from there.
+    The cluster and Git contain only the SHA-256 of a token; the token cannot be recovered from it.
     """
 
 
-@token.command(short_help="Make a token and print its secret, once.")
+@token.command(short_help="Create a token and print its secret, once.")
 @click.argument("name")
-@click.option("--owner", required=True, metavar="USER", help="Whose rights it has: a RegistryUser, or robot:NAME.")
+@click.option(
+    "--owner", required=True, metavar="USER", help="The owner, whose rights it has: a RegistryUser, or robot:NAME."
+)
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     required=True,
     type=click.Choice(SCOPES),
-    help="What it may be used for; may be repeated. Pull: download. Push: download and modify. Delete: modify.",
+    help="A scope of the token; may be repeated. Pull: download. Push: download and modify. Delete: modify.",
 )
 @click.option("--expires-in", default="", metavar="DURATION", help="For example 720h. Default: until it is revoked.")
-@click.option("--description", default="", metavar="TEXT", help="What it is for.")
+@click.option("--description", default="", metavar="TEXT", help="The purpose of the token.")
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write the secret there, readable by you alone, instead of printing it; the file must not exist yet.",
+    help="Write the secret to this new file, readable by you alone, instead of printing it.",
 )
 @click.option(
     "--dry-run",
@@ -63,15 +65,15 @@ def create(
     kubeconfig: str,
     context: str,
 ) -> None:
-    """Make an access token and print its secret, once.
+    """Create an access token and print its secret, once.
 
     The secret goes to standard output, alone on its line. With -o the object goes there, and the secret to standard
-    error; with --secret-file it goes to that file. Whoever has the secret logs in with it as the password, under any
-    user name. To make one takes the verb issue-token on the owner's RegistryUser.
+    error; with --secret-file it goes to that file. The secret is the password of a login under any user name.
+    To create a token you need the verb issue-token on the owner's RegistryUser.
 
     \b
     Examples:
-      # Make one and log in with it
+      # Create a token and log in with it
       kubectl berth token create laptop --owner curator --scope download --scope modify --expires-in 720h \\
         | docker login registry.example.org -u curator --password-stdin
 
@@ -93,7 +95,7 @@ def create(
 def _make(
     name: str, owner: str, scopes: tuple[str, ...], expires_in: str, description: str, secret_file: Path | None
 ) -> Made:
-    """The object and its secret; the secret is in its file before anything is created, so that it cannot be lost."""
+    """Make the object and its secret; the secret is written to its file first, so that it cannot be lost."""
     from berth.cli.kubectl.token import objects
 
     try:
@@ -106,7 +108,7 @@ def _make(
 
 
 def _create(made: Made, secret_file: Path | None, connection: Connection) -> Created:
-    """Create the object; where that fails, the secret of nothing stays nowhere."""
+    """Create the object; if that fails, delete the file of the secret."""
     from berth.cli.kubectl.token import objects
 
     try:
@@ -122,7 +124,7 @@ def _create(made: Made, secret_file: Path | None, connection: Connection) -> Cre
 @output("yaml", "json", "name")
 @on_cluster
 def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> None:
-    """List access tokens: whose they are, for what, until when, and when they were last used.
+    """List access tokens with owner, scopes, expiry and last use.
 
     \b
     Examples:
@@ -152,7 +154,7 @@ def list_tokens(owner: str, form: str | None, kubeconfig: str, context: str) -> 
 def revoke(names: tuple[str, ...], kubeconfig: str, context: str) -> None:
     """Revoke access tokens by deleting their objects; the registry refuses them at once.
 
-    A token that is kept in Git has to go from there too, or it comes back.
+    Remove a token in Git there too, or it is created again.
 
     \b
     Examples:
@@ -171,7 +173,7 @@ def revoke(names: tuple[str, ...], kubeconfig: str, context: str) -> None:
 
 
 def _show(made: Made, manifest: dict[str, Any], secret_file: Path | None, form: str | None, done: str) -> None:
-    """The secret to standard output, or the object there and the secret where `create` says."""
+    """Print the secret to standard output, or the object there and the secret as described for `create`."""
     if form is not None or secret_file is not None:
         _print_object(manifest, form or "name", done)
     if secret_file is None:

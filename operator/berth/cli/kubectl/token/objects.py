@@ -32,7 +32,7 @@ HEADER: Final = ("NAME", "OWNER", "SCOPES", "EXPIRES", "LAST USED", "DESCRIPTION
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A new token: the object, and the secret that stands nowhere else."""
+    """A new token: the object and its secret, which is stored nowhere else."""
 
     manifest: Manifest
     secret: str = field(repr=False)
@@ -40,7 +40,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The object as the API server has it, and what its maker should know."""
+    """The created object, and notes for the user."""
 
     manifest: Manifest
     notes: tuple[str, ...]
@@ -56,7 +56,7 @@ def make(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Made:
-    """A token with a new secret. Raises ValueError, with one sentence, for what the object cannot say."""
+    """Make a token with a new secret. Raises ValueError, with one sentence, for invalid input."""
     if re.fullmatch(DNS_SUBDOMAIN_PATTERN, name) is None:
         raise ValueError(f"{name!r} cannot be the name of an object: use lower-case letters, digits, hyphens and dots")
     secret = make_token(random(RANDOM_BYTES))
@@ -113,7 +113,7 @@ async def _check_owner(owner: dict[str, str], client: KubeClient) -> tuple[str, 
             raise
         return ()
     if found is None:
-        return (f"there is no RegistryUser {name} yet; the token counts as soon as there is one.",)
+        return (f"there is no RegistryUser {name} yet; the token is valid as soon as it exists.",)
     robot = RegistryUser.model_validate(found).spec.type is UserType.ROBOT
     if robot != (owner["kind"] == TokenOwnerKind.ROBOT):
         written = f"robot:{name}" if robot else name
@@ -131,7 +131,7 @@ async def listed(owner: str, connection: Connection) -> list[Manifest]:
 
 
 async def revoke(names: Sequence[str], connection: Connection) -> list[tuple[str, bool]]:
-    """Delete the objects; for each name whether there was one."""
+    """Delete the objects. Returns for each name whether it existed."""
     async with connect(connection.kubeconfig, connection.context) as client:
         return [(name, await client.delete(ACCESS_TOKENS, name)) for name in names]
 
@@ -155,18 +155,18 @@ def _owner(text: str) -> tuple[TokenOwnerKind, str]:
     prefix, colon, name = text.rpartition(":")
     kind = {"robot": TokenOwnerKind.ROBOT, "user": TokenOwnerKind.USER, "": TokenOwnerKind.USER}.get(prefix.lower())
     if kind is None or (colon and not prefix) or not well_named(kind.value, name):
-        raise ValueError(f"{text!r} is no owner: write the name of a RegistryUser, or robot:NAME")
+        raise ValueError(f"{text!r} is not an owner: write the name of a RegistryUser, or robot:NAME")
     return kind, name
 
 
 def _positive(text: str) -> timedelta:
     duration = parse_duration(text)
     if duration <= timedelta(0):
-        raise ValueError(f"the duration {text} is not longer than nothing: write for example 720h")
+        raise ValueError(f"the duration {text} is not above zero: write for example 720h")
     return duration
 
 
 def _plain(manifest: Manifest) -> Manifest:
-    """Without the bookkeeping that kubectl does not show either."""
+    """The object without `managedFields`, which kubectl does not show either."""
     metadata = {key: value for key, value in manifest["metadata"].items() if key != "managedFields"}
     return {**manifest, "metadata": metadata}
