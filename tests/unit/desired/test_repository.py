@@ -64,3 +64,9 @@ def test_labels_hold_any_name_that_an_object_may_have() -> None:
         value = made["metadata"]["labels"]["berth.dev/repository"]
         assert len(value) <= 63
         assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value)
+
+
+def test_a_label_is_the_whole_name_where_it_fits() -> None:
+    (longest,), (too_long,) = policies("a" * 63, localSharing=[]), policies("a" * 64, localSharing=[])
+    assert longest["metadata"]["labels"]["berth.dev/repository"] == "a" * 63
+    assert too_long["metadata"]["labels"]["berth.dev/repository"].startswith("a" * 52 + "-")

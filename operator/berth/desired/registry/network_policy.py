@@ -9,7 +9,7 @@ from berth.desired.inputs import ProjectInputs
 from berth.desired.labels import NAME, build_child, registry_selector
 
 CALLERS: Final = ("access", "catalog", "gateway", "operator")
-"""Components of Berth that call registries: manifests, healing walk, blobs, write probe."""
+"""Components of Berth that call registries: manifests, registry walk, blobs, write probe."""
 
 _API = "networking.k8s.io/v1"
 _COMPONENT = "network"

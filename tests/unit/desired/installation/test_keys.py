@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from berth.desired.installation import keys
@@ -113,3 +115,40 @@ def test_no_secret_is_derived_from_nothing() -> None:
         keys.http_secret(b"", "uid-1")
     with pytest.raises(ValueError, match="uid"):
         keys.http_secret(bytes(32), "")
+
+
+def test_renewal_is_due_at_exactly_two_thirds_of_the_life() -> None:
+    leaf = keys.make_token_leaf(CA, NOW).certificate
+    start, end = load(leaf).not_valid_before_utc, load(leaf).not_valid_after_utc
+    due = start + (end - start) * (2 / 3)
+    assert keys.needs_renewal(leaf, due)
+    assert not keys.needs_renewal(leaf, due - timedelta(seconds=1))
+    assert not keys.needs_renewal(leaf, start)
+    assert keys.needs_renewal(leaf, start - timedelta(seconds=1))
+
+
+def test_a_certificate_expires_at_its_very_end() -> None:
+    leaf = keys.make_token_leaf(CA, NOW).certificate
+    end = load(leaf).not_valid_after_utc
+    assert keys.is_expired(leaf, end)
+    assert not keys.is_expired(leaf, end - timedelta(seconds=1))
+
+
+def test_a_pair_of_another_kind_of_key_is_not_usable() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "other")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    certificate = builder.serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=1))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    pem = certificate.sign(key, None).public_bytes(serialization.Encoding.PEM)
+    assert not keys.is_usable(keys.KeyPair(pem.decode(), private.decode()))
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("a.example:8443", "a.example"), ("a.example", "a.example"), ("[::1]:8443", "::1"), ("::1", "::1")],
+)
+def test_the_name_of_a_host_has_no_port(host: str, name: str) -> None:
+    assert keys.host_name(host) == name

@@ -161,6 +161,7 @@ def test_probes_never_ask_for_what_needs_a_token() -> None:
         ("0", "0"),
         ("1048576", "1048576"),
         ("0.1Ki", "103"),
+        ("0.0000000001", "1n"),
     ],
 )
 def test_quantities_are_written_as_the_api_server_keeps_them(written: str, kept: str) -> None:
@@ -183,3 +184,16 @@ def test_resources_come_from_the_installation_unless_the_spec_says_so() -> None:
 def test_no_default_contradicts_what_a_person_wrote() -> None:
     assert resources(requests={"memory": "2Gi"})["limits"]["memory"] == "2Gi"
     assert resources(limits={"memory": "32Mi", "cpu": "10m"})["requests"] == {"cpu": "10m", "memory": "32Mi"}
+
+
+def test_pods_of_a_shared_claim_leave_the_service_before_they_stop() -> None:
+    assert "lifecycle" not in spec_of()["template"]["spec"]["containers"][0]
+    assert spec_of(**SHARED)["template"]["spec"]["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 5}}}
+
+
+def test_several_pods_are_spread_over_nodes() -> None:
+    assert "topologySpreadConstraints" not in spec_of(claim=SHARED["claim"])["template"]["spec"]
+    (spread,) = spec_of(claim=SHARED["claim"], registry={"replicas": 2})["template"]["spec"][
+        "topologySpreadConstraints"
+    ]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"

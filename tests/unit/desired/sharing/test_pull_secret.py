@@ -22,6 +22,7 @@ from berth.desired.sharing.pull_secret import (
     build_pull_secret,
     build_robot,
     build_token,
+    is_made_by_berth,
     plan_rotation,
     read_pull_secret_token,
     read_pull_token,
@@ -160,3 +161,34 @@ def test_a_project_names_each_namespace_with_its_service_accounts() -> None:
     }
     project = Project.model_validate({"metadata": {"name": "genomics"}, "spec": spec})
     assert [PullTarget.from_entry(project, entry) for entry in project.spec.pull_secrets] == [TARGET]
+
+
+def test_a_token_without_an_end_or_a_time_of_creation_is_not_read() -> None:
+    made = build_token(TARGET, 3, "a" * 64, NOW + MONTH, "", Labels())
+    live = {**made, "metadata": {**made["metadata"], "creationTimestamp": "2026-11-24T12:00:00Z"}}
+    endless = {**live, "spec": {key: value for key, value in live["spec"].items() if key != "expiresAt"}}
+    assert read_pull_token(made) is None
+    assert read_pull_token(endless) is None
+    assert read_pull_token(live) == PullToken("genomics.pull.analysis.3", "a" * 64, NOW, NOW + MONTH)
+    assert "annotations" not in made["metadata"]
+
+
+def test_a_token_of_another_name_has_number_zero() -> None:
+    assert PullToken("r.first", "a" * 64, NOW, NOW + MONTH).number == 0
+
+
+def test_an_object_with_the_mark_and_another_manager_is_not_berths() -> None:
+    marked = {"annotations": {names.ANNOTATION_DESIRED_HASH: "x"}, "labels": {names.LABEL_MANAGED_BY: "helm"}}
+    assert not is_made_by_berth({"metadata": marked})
+    assert not is_made_by_berth({"metadata": {}})
+
+
+def test_a_robot_without_service_accounts_has_none() -> None:
+    target = PullTarget("genomics", "analysis")
+    robot = build_robot(target, Labels())
+    robot["metadata"]["annotations"][names.ANNOTATION_DESIRED_HASH] = "x"
+    assert read_target(robot) == target
+
+
+def test_a_token_with_letters_beyond_ascii_is_no_token() -> None:
+    assert read_pull_secret_token(build_pull_secret(TARGET, "h", "geheim-ä", Labels()), TARGET) == ""
