@@ -157,6 +157,7 @@ def _probe(respond: Callable[[], Response], request: Request) -> Response:
 
 def _endpoint(path: str) -> str:
     """The name of the endpoint, as in metrics."""
-    if path == "/v2" or path.startswith("/v2/"):
-        return "registry"
-    return _ENDPOINTS.get(path, "other")
+    endpoint = _ENDPOINTS.get(path)
+    if endpoint is None:
+        endpoint = "registry" if path == "/v2" or path.startswith("/v2/") else "other"
+    return endpoint

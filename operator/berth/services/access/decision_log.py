@@ -29,8 +29,14 @@ class DecisionLog:
         reason: Reason | None = None,
     ) -> None:
         """Record one decision. A refusal without a reason is a challenge."""
-        line = self.prepare(
-            identity, action=action, repository=repository, generation=generation, allowed=allowed, reason=reason
+        line = self._audit.decision(
+            self._endpoint,
+            identity,
+            action=action,
+            repository=repository,
+            allowed=allowed,
+            reason=reason if allowed or reason is not None else CHALLENGE,
+            generation=generation,
         )
         self._audit.write(line, caller)
         if not allowed:
@@ -53,7 +59,7 @@ class DecisionLog:
             action=action,
             repository=repository,
             allowed=allowed,
-            reason=reason if allowed or reason is not None else CHALLENGE,
+            reason=reason,
             generation=generation,
         )
 

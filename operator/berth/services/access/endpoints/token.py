@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -39,7 +39,7 @@ from berth.services.access.tokens.grant_cache import (
     CachedResponse,
     GrantCache,
 )
-from berth.services.access.tokens.validity import validity_of
+from berth.services.access.tokens.validity import Validity, validity_of
 
 _BODY_LIMIT: Final = 64 * 1024  # bytes of a form; the gateway lets no more through
 _MAX_FIELDS: Final = 2 * MAX_SCOPES
@@ -168,7 +168,7 @@ class TokenEndpoint:
         response = Response(200, _TOKEN_HEADERS, body.encode("ascii"))
         if key is not None:
             until = min(grant.validity.until, issued + RESPONSE_SECONDS)
-            validity = replace(grant.validity, key_generation=tokens.key_generation, until=until)
+            validity = Validity(grant.validity.generation, tokens.key_generation, until)
             self._cache.responses.put(key, CachedResponse(grant, response, validity))
         return response
 

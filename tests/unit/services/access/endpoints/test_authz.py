@@ -115,7 +115,7 @@ async def test_absent_and_not_yours_are_the_same_to_the_letter(world: World) -> 
     assert len(set(answers)) == 3
 
 
-async def test_an_anonymous_client_is_asked_to_log_in(world: World) -> None:
+async def test_an_anonymous_client_has_to_log_in(world: World) -> None:
     response = await world.ask("GET", MANIFEST, await world.token(None, PULL))
     assert response.status == 403
     assert response.sentence == sentence_of(Reason.NOT_AUTHENTICATED)

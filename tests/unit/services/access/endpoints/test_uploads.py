@@ -21,11 +21,11 @@ async def test_a_client_that_may_push_cancels_an_upload_with_a_token_for_this_on
     world.registries.answer = Response(204)
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (204, b"")
     (sent,) = world.registries.tokens
-    told_registry = claims(sent.removeprefix("Bearer "))
-    assert told_registry["access"] == [{"type": "repository", "name": "genomics/aligner", "actions": ["delete"]}]
-    assert told_registry["aud"] == ["berth-registry/genomics"]
-    assert told_registry["sub"] == "ann"
-    assert told_registry["exp"] - told_registry["iat"] == world.tokens.lifetime
+    forwarded = claims(sent.removeprefix("Bearer "))
+    assert forwarded["access"] == [{"type": "repository", "name": "genomics/aligner", "actions": ["delete"]}]
+    assert forwarded["aud"] == ["berth-registry/genomics"]
+    assert forwarded["sub"] == "ann"
+    assert forwarded["exp"] - forwarded["iat"] == world.tokens.lifetime
     assert [(line["action"], line["allowed"]) for line in world.audit[-1:]] == [("push", True)]
 
 
