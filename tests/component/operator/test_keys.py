@@ -17,7 +17,8 @@ from berth.api import names
 from berth.kube.client import KubeClient
 from berth.kube.resources import DEPLOYMENTS, PROJECTS, SECRETS, Manifest
 from tests.kit.control_plane import ControlPlane, running
-from tests.kit.operator.harness import BERTH, Cluster, RunningOperator, install, running_operator
+from tests.kit.operator.harness import Cluster, RunningOperator, install, running_operator
+from tests.kit.operator.settings import BERTH
 
 CA, SIGNING = "berth-token-ca", "berth-token-signing"
 

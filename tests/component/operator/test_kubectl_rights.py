@@ -10,7 +10,8 @@ import pytest
 
 from berth.api import names
 from berth.kube.resources import DOCKER_REPOSITORIES, REGISTRY_TEAMS, REGISTRY_USERS, ROLE_BINDINGS
-from tests.kit.operator.harness import ACCOUNT, BERTH, Cluster, RunningOperator
+from tests.kit.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.settings import ACCOUNT, BERTH
 
 SHARED = {"spec": {"localSharing": [{"kind": "User", "name": "somebody", "level": "View"}]}}
 TRASHED = {"spec": {"trashed": True}}

@@ -20,7 +20,8 @@ from berth.kube.resources import (
     SECRETS,
     Resource,
 )
-from tests.kit.operator.harness import BERTH, Cluster, RunningOperator
+from tests.kit.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.settings import BERTH
 
 KEYS = ("berth-install", "berth-token-ca", "berth-token-signing", "berth-tls-ca", "berth-gateway-tls")
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from berth.kube.resources import PROJECTS, REGISTRY_USERS, Manifest
-from tests.kit.operator.harness import BERTH, Cluster, RunningOperator, start_access, tell_access
+from tests.kit.operator.harness import Cluster, RunningOperator, start_access, tell_access
+from tests.kit.operator.settings import BERTH
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
 

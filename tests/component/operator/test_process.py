@@ -11,7 +11,8 @@ import pytest
 from berth.kube.client import KubeClient
 from berth.kube.resources import PROJECTS
 from berth.services.operator.process import operate
-from tests.kit.operator.harness import Cluster, RunningOperator, operator_settings
+from tests.kit.operator.harness import Cluster, RunningOperator
+from tests.kit.operator.settings import operator_settings
 
 
 async def test_health_readiness_and_metrics_answer(operator: RunningOperator) -> None:

@@ -8,8 +8,9 @@ from berth.kube.resources import (
     ROLE_BINDINGS,
     SECRETS,
 )
-from tests.kit.operator.harness import ACCOUNT, BERTH, Cluster, RunningOperator, running_operator
+from tests.kit.operator.harness import Cluster, RunningOperator, running_operator
 from tests.kit.operator.pull_secrets import ROLE, consent, held, made_and_served, project, served, tokens, told
+from tests.kit.operator.settings import ACCOUNT, BERTH
 
 
 async def test_a_namespace_that_did_not_agree_is_told_the_command_and_nothing_is_made(

@@ -27,14 +27,12 @@ from berth.kube.resources import (
     Resource,
 )
 from berth.services.operator.process import operate
-from berth.settings import OperatorSettings
 from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.control_plane import ControlPlane, tool
+from tests.kit.operator.settings import ACCOUNT, BERTH, operator_settings
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE = 30.0  # seconds; a limit for broken code, never waited for by working code
-BERTH = "berth-system"
-ACCOUNT = "berth-operator"
 
 
 def install(plane: ControlPlane) -> Path:
@@ -260,18 +258,6 @@ class RunningOperator:
                         if answer.status == 200:
                             return
                 await asyncio.sleep(0.02)  # the interval of a poll: readiness can not be watched
-
-
-def operator_settings(**changed: Any) -> OperatorSettings:
-    """Settings as the chart would make them."""
-    values = {
-        "host": "registry.example.org",
-        "namespace": BERTH,
-        "registry_image": "registry.example.org/distribution:3.1.2",
-        "service_account": ACCOUNT,
-        "workers": 4,
-    }
-    return OperatorSettings(**{**values, **changed})
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,8 @@ from berth.kube.resources import (
     SECRETS,
     Manifest,
 )
-from tests.kit.operator.harness import ACCOUNT, BERTH, Cluster
+from tests.kit.operator.harness import Cluster
+from tests.kit.operator.settings import ACCOUNT, BERTH
 
 ROLE = "berth-pull-secret-writer"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from berth.api import names
 from berth.api.conditions import ConditionType
@@ -23,7 +24,7 @@ from berth.reconcile.write.status import is_true
 from berth.status.observed import ApplyFailure, ObservedNamespace, RepositoryObservation
 from berth.status.repository import compute_repository_status
 
-LOOK_AGAIN = 10.0  # seconds; fallback while something is under way
+PROGRESS_RESYNC_SECONDS: Final = 10.0  # fallback while something is in progress
 
 
 async def reconcile_repository(context: Context, repository: DockerRepository, live: Manifest) -> Outcome:
@@ -121,7 +122,9 @@ async def _tell(
         return Retrying(failure.message)
     if is_true(status, ConditionType.READY) or repository.metadata.being_deleted:
         return Done(held_back)
-    return Waiting("the status says what is under way", min(LOOK_AGAIN, held_back or LOOK_AGAIN))
+    return Waiting(
+        "the status says what is under way", min(PROGRESS_RESYNC_SECONDS, held_back or PROGRESS_RESYNC_SECONDS)
+    )
 
 
 def _own_policy_state(context: Context, repository: DockerRepository, namespace: str) -> PolicyState | None:
