@@ -18,7 +18,7 @@ from berth.reconcile.context import Context
 from berth.reconcile.observe import children
 from berth.reconcile.observe.children import first_failure
 from berth.reconcile.observe.subjects import observe_people, sharing_subjects
-from berth.reconcile.outcome import Done, Outcome, Retrying, Stalled, Waiting
+from berth.reconcile.outcome import NEEDS_PERSON, Done, Outcome, Retrying, Stalled, Waiting
 from berth.reconcile.write import finalizer
 from berth.reconcile.write.status import is_true
 from berth.status.observed import ApplyFailure, ObservedNamespace, RepositoryObservation
@@ -117,14 +117,13 @@ async def _tell(
     status = compute_repository_status(repository, observed, context.now())
     held_back = await context.statuses.write(live, status)
     if held_back is None and is_true(status, ConditionType.STALLED):
-        return Stalled("the status says what a person must do")
+        return Stalled(NEEDS_PERSON)
     if failure is not None:
         return Retrying(failure.message)
     if is_true(status, ConditionType.READY) or repository.metadata.being_deleted:
         return Done(held_back)
-    return Waiting(
-        "the status says what is under way", min(PROGRESS_RESYNC_SECONDS, held_back or PROGRESS_RESYNC_SECONDS)
-    )
+    pause = min(PROGRESS_RESYNC_SECONDS, held_back or PROGRESS_RESYNC_SECONDS)
+    return Waiting("the status says what is in progress", pause)
 
 
 def _own_policy_state(context: Context, repository: DockerRepository, namespace: str) -> PolicyState | None:
