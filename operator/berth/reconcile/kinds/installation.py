@@ -1,4 +1,4 @@
-"""One pass over the installation itself: its keys and certificates (docs/keys.md)."""
+"""Reconcile the installation itself: its keys and certificates (docs/keys.md)."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ from berth.reconcile.observe.inputs import found_material
 from berth.reconcile.outcome import Done, Outcome, Retrying
 from berth.reconcile.watch.mappings import INSTALLATION_SECRETS
 
-LOOK_AGAIN: Final = 3600.0  # seconds; certificates are renewed when two thirds of their life are over
-REACH_AGAIN: Final = 5.0  # seconds between two looks at how far a successor that is to sign has come
+RENEWAL_CHECK_SECONDS: Final = 3600.0  # certificates are renewed when two thirds of their life are over
+ROLLOUT_CHECK_SECONDS: Final = 5.0  # while the next token authority waits for every registry to run with it
 
 _log = structlog.get_logger(__name__)
 
 
 async def reconcile_installation(context: Context) -> Outcome:
-    """Make what is missing, renew what is due or asked for, keep everything else to the byte."""
+    """Create what is missing, renew what is due or requested, keep everything else to the byte."""
     settings, now = context.settings, context.now()
     found = await _found(context)
-    rollout = SuccessorRollout(_everywhere(context, found), timedelta(seconds=settings.authority_overlap))
+    rollout = SuccessorRollout(_successor_is_everywhere(context, found), timedelta(seconds=settings.authority_overlap))
     generate = settings.tls_mode == "Generated"
     material = complete_material(found, settings.host, now, generate_tls=generate, rollout=rollout)
     desired = desired_installation(material, settings.namespace, settings.instance, context.version)
     applied = await context.applier.apply_all(desired)
     changed = {reference.name for reference, change in applied.changes if change is not Change.UNCHANGED}
-    if changed & {TOKEN_CA, SEED}:  # registries are made of nothing else here
+    if changed & {TOKEN_CA, SEED}:  # no other key is an input of a project
         context.enqueuer.all_projects()
     if applied.refusals:
         return Retrying(applied.refusals[0].error.sentence)
-    _tell(found, material)
-    return Done(REACH_AGAIN if material.token_ca.due_since else LOOK_AGAIN)
+    _log_changes(found, material)
+    return Done(ROLLOUT_CHECK_SECONDS if material.token_ca.due_since else RENEWAL_CHECK_SECONDS)
 
 
 async def _found(context: Context) -> FoundMaterial:
-    """What the cluster holds. A Secret that the cache lacks is asked for, because a missing key is made anew."""
+    """The present keys. A Secret that the cache lacks is read, because a missing key is replaced by a new one."""
     namespace = context.settings.namespace
     for name in INSTALLATION_SECRETS:
         if context.caches.live(SECRETS, (namespace, name)) is None:
@@ -65,16 +65,16 @@ async def _found(context: Context) -> FoundMaterial:
     return found_material(context.caches, namespace, INSTALLATION_SECRETS)
 
 
-def _everywhere(context: Context, found: FoundMaterial) -> bool:
-    """Whether every project's registry runs with the successor of the token authority among those that it trusts."""
+def _successor_is_everywhere(context: Context, found: FoundMaterial) -> bool:
+    """Whether every project's registry runs with the next token authority among those that it trusts."""
     if found.token_ca is None or found.token_ca.successor is None:
         return False
     successor = found.token_ca.successor.certificate
-    return all(_reached(context, live, successor) for live in context.caches.objects(PROJECTS).values())
+    return all(_runs_with(context, live, successor) for live in context.caches.objects(PROJECTS).values())
 
 
-def _reached(context: Context, project: Manifest, certificate: str) -> bool:
-    """Whether the registry's Secret holds the certificate, and no pod runs that was started without it."""
+def _runs_with(context: Context, project: Manifest, certificate: str) -> bool:
+    """Whether the registry's Secret has the certificate, and every pod was started with it."""
     namespace = names.project_namespace(project["metadata"]["name"])
     secret = context.caches.live(SECRETS, (namespace, SECRET_NAME))
     deployment = context.caches.live(DEPLOYMENTS, (namespace, names.REGISTRY_NAME))
@@ -90,16 +90,16 @@ def _reached(context: Context, project: Manifest, certificate: str) -> bool:
     )
 
 
-def _tell(found: FoundMaterial, material: Material) -> None:
-    """What changed, in the log; keys themselves never."""
+def _log_changes(found: FoundMaterial, material: Material) -> None:
+    """Log what changed, never a key itself."""
     if found.token_leaf is not None and found.token_leaf != material.token_leaf:
-        _log.info("tokens are signed with a new key")
+        _log.info("token signing key rotated")
     before, after = found.token_ca, material.token_ca
     if before is None or before == after:
         return
     if before.current != after.current:
-        _log.info("a new token authority signs")
+        _log.info("token authority rotated")
     elif after.due_since and not before.due_since:
-        _log.info("a new token authority is to sign; it does when every registry was started with it")
+        _log.info("token authority rotation pending: every registry has to start with the next one first")
     elif len(after.retired) < len(before.retired):
-        _log.info("former token authorities are trusted no more")
+        _log.info("former token authorities removed")
