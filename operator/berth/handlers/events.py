@@ -1,4 +1,4 @@
-"""Kopf's part: it watches Berth's own kinds and tells what it sees. Nothing is decided here (docs/adr/0001-kopf.md)."""
+"""Kopf's part: watches of Berth's own kinds. Nothing is decided here (docs/adr/0001-kopf.md)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from berth.reconcile.watch.missed_events import WatchEvent
 WATCHED: Final = (PROJECTS, DOCKER_REPOSITORIES, REGISTRY_USERS, REGISTRY_TEAMS, ACCESS_TOKENS, CERTIFICATIONS)
 
 
-def register(registry: kopf.OperatorRegistry, tell: Callable[[WatchEvent], None]) -> None:
-    """Register the handlers of Berth's own kinds. `tell` must be safe to call from Kopf's thread.
+def register(registry: kopf.OperatorRegistry, on_event: Callable[[WatchEvent], None]) -> None:
+    """Register the handlers of Berth's own kinds. `on_event` must be safe to call from Kopf's thread.
 
-    What Kopf only lists (`type` is None) was listed by the reflectors as well, and woken: once is enough at a start.
+    What Kopf only lists (`type` is None) is dropped: the reflectors list and enqueue it as well.
     """
     for resource in WATCHED:
-        kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=registry)(_handler(resource, tell))
+        kopf.on.event(GROUP, VERSION, resource.plural, id=resource.plural, registry=registry)(
+            _handler(resource, on_event)
+        )
 
 
-def _handler(resource: Resource, tell: Callable[[WatchEvent], None]) -> Callable[..., Awaitable[None]]:
-    async def told(type: str | None, meta: Mapping[str, Any], **_: Any) -> None:
+def _handler(resource: Resource, on_event: Callable[[WatchEvent], None]) -> Callable[..., Awaitable[None]]:
+    async def handle(type: str | None, meta: Mapping[str, Any], **_: Any) -> None:
         if type is not None:
             key = (meta.get("namespace") or "", meta["name"])
-            tell(WatchEvent(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
+            on_event(WatchEvent(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
 
-    return told
+    return handle

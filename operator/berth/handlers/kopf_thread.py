@@ -1,7 +1,7 @@
 """Kopf, embedded: in a thread and an event loop of its own.
 
-When Kopf ends it cancels every task of its loop that began after it did, whoever began it; in a loop of its own these
-are its own alone.
+When Kopf ends it cancels every task of its loop that is younger than itself, also tasks of others. In a loop of its own
+there are no others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from berth.kube.client import ConnectionInfo, KubeClient
 from berth.reconcile.watch.missed_events import WatchEvent
 
 
-async def watch_with_kopf(client: KubeClient, heard: Callable[[WatchEvent], None]) -> None:
-    """Run Kopf until cancelled; what it sees is `heard` in the caller's loop.
+async def watch_with_kopf(client: KubeClient, on_event: Callable[[WatchEvent], None]) -> None:
+    """Run Kopf until cancelled; `on_event` is called in the caller's loop.
 
     Raises when Kopf ends by itself: since 1.45 it does when one of its watches is dead.
     """
@@ -28,15 +28,15 @@ async def watch_with_kopf(client: KubeClient, heard: Callable[[WatchEvent], None
     stop: Future[None] = Future()
     ended: asyncio.Future[None] = loop.create_future()
 
-    def tell(news: WatchEvent) -> None:
-        loop.call_soon_threadsafe(heard, news)
+    def forward(event: WatchEvent) -> None:
+        loop.call_soon_threadsafe(on_event, event)
 
     def login() -> ConnectionInfo:
         return asyncio.run_coroutine_threadsafe(client.connection_info(), loop).result(timeout=30)
 
     def body() -> None:
         try:
-            asyncio.run(_operate(login, tell, stop))
+            asyncio.run(_operate(login, forward, stop))
         except BaseException as error:
             loop.call_soon_threadsafe(_finish, ended, error)
         else:
@@ -63,16 +63,16 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(RuntimeError(f"Kopf has ended: {type(error).__name__}: {error}"))
 
 
-async def _operate(login: Callable[[], ConnectionInfo], tell: Callable[[WatchEvent], None], stop: Future[None]) -> None:
+async def _operate(login: Callable[[], ConnectionInfo], on_event: Callable[[WatchEvent], None], stop: Future[None]) -> None:
     registry = kopf.OperatorRegistry()
-    register(registry, tell)
+    register(registry, on_event)
     kopf.on.login(registry=registry)(_login_handler(login))
-    # One line for each handled event tells nothing that Berth's own log does not.
+    # Kopf's line for each event repeats what Berth's own log has.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     await kopf.operator(
         registry=registry,
         settings=kopf_settings(),
-        standalone=True,  # other people's Kopf operators and their peerings are none of Berth's business
+        standalone=True,  # ignore the peering of other Kopf operators
         clusterwide=True,
         stop_flag=stop,
     )
@@ -87,7 +87,7 @@ def kopf_settings() -> kopf.OperatorSettings:
 
 
 def _login_handler(login: Callable[[], ConnectionInfo]) -> Callable[..., kopf.ConnectionInfo]:
-    """Kopf logs in with the very credentials that Berth's own client has."""
+    """Let Kopf log in with the credentials of Berth's own client."""
 
     def handler(**_: object) -> kopf.ConnectionInfo:
         present = login()

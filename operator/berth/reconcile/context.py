@@ -1,4 +1,4 @@
-"""What every reconciler works with, put together once at the start of the process."""
+"""The dependencies of every reconciler, created once at the start of the process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from berth.settings import OperatorSettings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The operator's hands and memory. Nothing in it is global; tests make their own."""
+    """Dependencies of the reconcilers. Nothing is global; tests create their own."""
 
     settings: OperatorSettings
     version: str  # of Berth, for the label app.kubernetes.io/version

@@ -1,10 +1,9 @@
-"""The keyed queue between events and work. Knows nothing of Kubernetes; time and randomness are injected.
+"""The work queue (client-go: rate limiting work queue). Independent of Kubernetes; time and randomness are injected.
 
-A key that waits is never queued twice; a key that is being worked on is worked on by one worker alone, and if it is
-added meanwhile it runs once more afterwards. A key whose work failed comes back after growing, jittered pauses, and an
-event for it does not cut that pause short more than once a second, so that a broken object can not eat the workers.
-A key may run `BURST` times in a row as fast as events come, then once a second: somebody else's controller that undoes
-what Berth does gets no hot loop out of it.
+A waiting key is queued once. A key is processed by one worker at a time; when it is added meanwhile, it is processed
+once more afterwards. A failed key is requeued with growing, jittered delays. Events shorten that delay to one second at
+least, so that a broken object cannot occupy the workers. A key is processed `BURST` times in a row as fast as events
+come, then once a second, so that another controller that reverts Berth's writes causes no hot loop.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from typing import Final, NamedTuple, TypeAlias
 
 BACKOFF_FIRST: Final = 0.5  # seconds
 BACKOFF_LIMIT: Final = 300.0  # seconds
-FAILED_PACE: Final = 1.0  # seconds; how soon an event may bring back a key that failed
-BURST: Final = 30  # passes
-PACE: Final = 1.0  # seconds for each pass beyond the burst
+FAILED_PACE: Final = 1.0  # seconds; the shortest delay of a failed key after an event
+BURST: Final = 30  # runs of one key in a row
+PACE: Final = 1.0  # seconds for each run beyond the burst
 
 
 class Key(NamedTuple):
-    """What is worked on: a kind and a name (`namespace/name` for a namespaced kind)."""
+    """An object to reconcile: kind and name (`namespace/name` for a namespaced kind)."""
 
     kind: str
     name: str
 
 
 Work: TypeAlias = Callable[[Key], Awaitable[float | None]]
-"""Does one pass; returns the seconds after which to look again, or None. Raising means failure, which the work itself
-has logged: backoff."""
+"""Processes one key; returns the seconds until the next time, or None. Raises after a failure, which it has logged:
+backoff."""
 
 
 class KeyedQueue:
@@ -49,12 +48,12 @@ class KeyedQueue:
         self._again: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._earliest: dict[Key, float] = {}
-        self._spent: dict[Key, float] = {}  # until when the passes so far would last at one in PACE seconds
+        self._spent: dict[Key, float] = {}  # until when the runs so far would last at one in PACE seconds
         self._changed = asyncio.Event()
         self._closed = False
 
     def add(self, key: Key, after: float = 0.0) -> None:
-        """Ask for a pass over this key, `after` seconds from now at the latest."""
+        """Enqueue a key, to be processed `after` seconds from now at the latest."""
         due = max(self._clock() + after, self._earliest.get(key, 0.0))
         if key in self._active:
             self._again[key] = min(due, self._again.get(key, due))
@@ -65,27 +64,27 @@ class KeyedQueue:
             self._changed.set()
 
     def close(self) -> None:
-        """Begin nothing more: `run` returns when the passes under way have ended."""
+        """Start no more keys: `run` returns when the active ones have ended."""
         self._closed = True
         self._changed.set()
 
     @property
     def waiting(self) -> int:
-        """Keys that wait, delayed ones included."""
+        """Number of waiting keys, delayed ones included."""
         return len(self._due)
 
     @property
     def active(self) -> int:
-        """Keys that are being worked on."""
+        """Number of keys in progress."""
         return len(self._active)
 
     def ready_since(self) -> float:
-        """For how many seconds the longest-waiting due key has been due; 0 when none is."""
+        """Seconds for which the longest-waiting due key has been due; 0 without one."""
         now = self._clock()
         return max((now - due for due in self._due.values() if due <= now), default=0.0)
 
     async def run(self, work: Work, workers: int) -> None:
-        """Work with so many workers at once until `close`, or with the error of a broken worker."""
+        """Process keys with a number of workers until `close`. Raises the error of a broken worker."""
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker(work))
@@ -100,7 +99,7 @@ class KeyedQueue:
                 self._succeeded(key, after)
 
     async def _next(self) -> Key | None:
-        """Wait for a due key and take it; None when the queue is closed."""
+        """Wait for a due key and take it; None after `close`."""
         while not self._closed:
             key, pause = self._pop()
             if key is not None:
@@ -114,7 +113,7 @@ class KeyedQueue:
         return None
 
     def _pop(self) -> tuple[Key | None, float | None]:
-        """A due key, or how long until there may be one (None: until something is added)."""
+        """A due key, or the seconds until there may be one (None: until a key is added)."""
         while self._heap:
             due, _, key = self._heap[0]
             if self._due.get(key) != due:
@@ -131,7 +130,7 @@ class KeyedQueue:
         return None, None
 
     def _pace(self, key: Key) -> None:
-        """Count one pass (generic cell rate algorithm, ITU-T I.371) and hold the key back when its burst is spent."""
+        """Count one run (generic cell rate algorithm, ITU-T I.371) and delay the key when its burst is used up."""
         now = self._clock()
         self._spent[key] = spent = max(now, self._spent.get(key, now)) + PACE
         if spent - now > BURST * PACE:

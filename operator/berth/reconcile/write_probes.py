@@ -1,7 +1,7 @@
-"""Write probes of registries: which were made, which are due. In memory; nothing of it is ever written to the cluster.
+"""Write probes of registries: the latest results, and which are due. In memory alone.
 
-A registry counts as probed only while the pods that were probed run. After a restart of the operator a project that
-said it was writable keeps saying so while the first probe runs, so that a restart changes no status.
+A result counts while the probed pods run. After a restart of the operator a project whose status reports writable
+storage keeps it while the first probe runs, so that a restart changes no status.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import structlog
 from berth.status.observed import ObservedProbe, ProbeOutcome
 
 Prober: TypeAlias = Callable[[str], Awaitable[ObservedProbe | None]]
-"""Writes to the registry of a project id and reads it back. None: it could not be tried (no token for it), which says
-nothing about the registry."""
+"""Writes to the registry of a project id and reads it back. None: no token for it, so nothing is known about the
+registry."""
 
 Pods: TypeAlias = frozenset[str]
-"""What tells the pods that run now from earlier ones."""
+"""Identity of the pods that run now, see `observe.children.ready_pods`."""
 
-AT_ONCE: Final = 4  # probes
+CONCURRENT_PROBES: Final = 4
 RETRY_FIRST: Final = 1.0  # seconds after a probe that did not succeed, then twice as long each time
 RETRY_LIMIT: Final = 30.0  # seconds
 
@@ -33,55 +33,55 @@ _log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Entry:
     pods: Pods
-    seen: ObservedProbe | None
+    result: ObservedProbe | None
     due: float
     running: bool = False
     failures: int = 0  # in a row
-    asked: str = ""  # what somebody last wrote to have it looked at anew
+    request: str = ""  # the annotation with which a new probe was requested last
 
 
 class Probes:
-    """Remembers the last probe of each project and runs those that are due."""
+    """Caches the latest result for each project and runs probes that are due."""
 
     def __init__(
         self,
         prober: Prober,
-        wake: Callable[[str], None],
+        enqueue: Callable[[str], None],
         interval: float,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._prober = prober
-        self._wake = wake
+        self._enqueue = enqueue
         self._interval = interval
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
         self._due: asyncio.Queue[str] = asyncio.Queue()
 
-    def look(self, project_id: str, pods: Pods, *, said_ready: bool, asked: str = "") -> ObservedProbe | None:
-        """The last probe of these pods, or None; asks for a new one when that is due.
+    def latest(self, project_id: str, pods: Pods, *, reported_ready: bool, request: str = "") -> ObservedProbe | None:
+        """The latest result for these pods, or None; queues a new probe when one is due.
 
-        `said_ready`: whether the project's present status says that its storage is writable. It counts only when
-        this process has not looked at the project before. `asked`: with each new value a new probe is due.
+        `reported_ready`: whether the project's present status reports writable storage; it counts in the first call
+        for a project only. `request`: each new value makes a probe due.
         """
         if not pods:
             return None
         entry = self._entries.get(project_id)
         if entry is None:
-            assumed = ObservedProbe(ProbeOutcome.WRITTEN) if said_ready else None
-            entry = _Entry(pods, assumed, self._clock(), asked=asked)
+            assumed = ObservedProbe(ProbeOutcome.WRITTEN) if reported_ready else None
+            entry = _Entry(pods, assumed, self._clock(), request=request)
         elif entry.pods != pods:
-            entry = _Entry(pods, None, self._clock(), running=entry.running, asked=asked)
-        elif entry.asked != asked:
-            entry = replace(entry, due=self._clock(), asked=asked)
+            entry = _Entry(pods, None, self._clock(), running=entry.running, request=request)
+        elif entry.request != request:
+            entry = replace(entry, due=self._clock(), request=request)
         if entry.due <= self._clock() and not entry.running:
             entry = replace(entry, running=True)
             self._due.put_nowait(project_id)
         self._entries[project_id] = entry
-        return entry.seen
+        return entry.result
 
     def next_due(self, project_id: str) -> float:
-        """Seconds until the project should be looked at again for its probe; the end of a running one wakes it."""
+        """Seconds until the next probe of the project is due; the end of a running one enqueues the project."""
         entry = self._entries.get(project_id)
         if entry is None or entry.running:
             return self._interval
@@ -92,9 +92,9 @@ class Probes:
         self._entries.pop(project_id, None)
 
     async def run(self) -> None:
-        """Run probes as they come due, for ever."""
+        """Run probes as they become due, forever."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
+            for _ in range(CONCURRENT_PROBES):
                 group.create_task(self._work())
 
     async def _work(self) -> None:
@@ -104,24 +104,26 @@ class Probes:
             if began is None:
                 continue
             try:
-                seen = await self._prober(project_id)
+                result = await self._prober(project_id)
             except Exception as error:
-                _log.exception("an error in a write probe", project=project_id, error=type(error).__name__)
-                seen = None
-            self._record(project_id, began, seen)
+                _log.exception("unexpected error in a write probe", project=project_id, error=type(error).__name__)
+                result = None
+            self._record(project_id, began, result)
 
-    def _record(self, project_id: str, began: _Entry, seen: ObservedProbe | None) -> None:
+    def _record(self, project_id: str, began: _Entry, result: ObservedProbe | None) -> None:
         entry = self._entries.get(project_id)
         if entry is None:
             return
-        if entry.pods != began.pods:  # it answers for pods that are gone: the present ones are due at once
+        if entry.pods != began.pods:  # a result for pods that are gone: the present ones are due at once
             ended = replace(entry, due=self._clock())
-        elif seen is not None and seen.outcome is ProbeOutcome.WRITTEN:
-            ended = replace(entry, due=self._clock() + self._interval, seen=seen, failures=0)
+        elif result is not None and result.outcome is ProbeOutcome.WRITTEN:
+            ended = replace(entry, due=self._clock() + self._interval, result=result, failures=0)
         else:
             pause = min(RETRY_LIMIT, RETRY_FIRST * 2 ** min(entry.failures, 8))
-            ended = replace(entry, due=self._clock() + pause, seen=seen or entry.seen, failures=entry.failures + 1)
-        if entry.asked != began.asked:  # somebody asked after it had begun
+            ended = replace(
+                entry, due=self._clock() + pause, result=result or entry.result, failures=entry.failures + 1
+            )
+        if entry.request != began.request:  # requested after this probe began
             ended = replace(ended, due=self._clock())
         self._entries[project_id] = replace(ended, running=False)
-        self._wake(project_id)
+        self._enqueue(project_id)

@@ -44,7 +44,7 @@ async def test_a_user_is_said_to_be_disabled_only_when_every_replica_refuses_the
     await cluster.admin.apply(REGISTRY_USERS, user, field_manager="test")
     waits = (
         "False",
-        "Not in force everywhere yet: pod access-1 of the access service does not know the latest change yet.",
+        "Not in force everywhere yet: pod access-1 of the access service does not have the latest change yet.",
         2,
     )
     await cluster.until(REGISTRY_USERS, "leaver", lambda live: says(live, "Ready") == waits)

@@ -222,16 +222,16 @@ class RunningOperator:
     async def idle(self) -> None:
         """Wait until no key is due or worked on."""
         await self._until(
-            lambda sample: sample("berth_operator_keys_active") == 0 and not sample("berth_operator_key_wait_seconds")
+            lambda sample: sample("berth_reconcile_active") == 0 and not sample("berth_workqueue_longest_wait_seconds")
         )
 
     async def passes(self, kind: str) -> float:
         """Passes over objects of a kind so far."""
-        return (await self._sample())("berth_operator_passes_total", kind)
+        return (await self._sample())("berth_reconcile_total", kind)
 
     async def passed_again(self, kind: str, before: float) -> None:
         """Wait until there was another pass, and nothing is left to do."""
-        await self._until(lambda sample: sample("berth_operator_passes_total", kind) > before)
+        await self._until(lambda sample: sample("berth_reconcile_total", kind) > before)
         await self.idle()
 
     async def _until(self, holds: Callable[[Callable[..., float]], bool]) -> None:

@@ -198,8 +198,8 @@ class StubProbes:
         self.looks: list[tuple[str, Pods, bool, str]] = []
         self.forgotten: list[str] = []
 
-    def look(self, project_id: str, pods: Pods, *, said_ready: bool, asked: str = "") -> ObservedProbe | None:
-        self.looks.append((project_id, pods, said_ready, asked))
+    def latest(self, project_id: str, pods: Pods, *, reported_ready: bool, request: str = "") -> ObservedProbe | None:
+        self.looks.append((project_id, pods, reported_ready, request))
         return self.found
 
     def next_due(self, _project_id: str) -> float:

@@ -33,8 +33,10 @@ class Bench:
             raise self.answer
         return self.answer
 
-    def look(self, pods: frozenset[str] = ONE, *, said_ready: bool = False, asked: str = "") -> ObservedProbe | None:
-        return self.probes.look("a", pods, said_ready=said_ready, asked=asked)
+    def look(
+        self, pods: frozenset[str] = ONE, *, reported_ready: bool = False, request: str = ""
+    ) -> ObservedProbe | None:
+        return self.probes.latest("a", pods, reported_ready=reported_ready, request=request)
 
 
 def bench(test: Callable[[Bench], object]) -> None:
@@ -64,19 +66,19 @@ def test_new_pods_count_as_not_probed_until_their_probe_ended() -> None:
 
 def test_after_a_restart_a_project_that_said_so_stays_writable_while_it_is_probed() -> None:
     async def test(b: Bench) -> None:
-        assert b.look(said_ready=True) == WRITTEN
+        assert b.look(reported_ready=True) == WRITTEN
         b.answer = BROKEN
         await asyncio.sleep(1)
-        assert b.look(said_ready=True) == BROKEN
+        assert b.look(reported_ready=True) == BROKEN
 
     bench(test)
 
 
 def test_what_the_status_says_counts_only_at_the_first_look() -> None:
     async def test(b: Bench) -> None:
-        b.look(said_ready=True)
+        b.look(reported_ready=True)
         await asyncio.sleep(1)
-        assert b.look(TWO, said_ready=True) is None
+        assert b.look(TWO, reported_ready=True) is None
 
     bench(test)
 
@@ -109,13 +111,13 @@ def test_whoever_asks_gets_a_new_probe_once_for_each_time_they_ask() -> None:
         b.look()
         await asyncio.sleep(1)
         b.answer = BROKEN
-        assert b.look(asked="monday") == WRITTEN
+        assert b.look(request="monday") == WRITTEN
         await asyncio.sleep(0.5)
         b.answer = WRITTEN
-        assert b.look(asked="tuesday") == BROKEN
+        assert b.look(request="tuesday") == BROKEN
         await asyncio.sleep(0.5)
         for _ in range(20):
-            assert b.look(asked="tuesday") == WRITTEN
+            assert b.look(request="tuesday") == WRITTEN
             await asyncio.sleep(1)
         assert len(b.probed_at) == 3
 
@@ -127,11 +129,11 @@ def test_a_probe_that_was_under_way_when_somebody_asked_is_followed_by_a_new_one
         b.takes = 10
         b.look()
         await asyncio.sleep(5)
-        b.look(asked="now")
+        b.look(request="now")
         await asyncio.sleep(6)
-        assert b.look(asked="now") == WRITTEN
+        assert b.look(request="now") == WRITTEN
         await asyncio.sleep(11)
-        b.look(asked="now")
+        b.look(request="now")
         first, second = b.probed_at
         assert second > first + b.takes
 
@@ -141,7 +143,7 @@ def test_a_probe_that_was_under_way_when_somebody_asked_is_followed_by_a_new_one
 def test_what_was_asked_before_a_restart_is_not_asked_again_after_the_first_probe() -> None:
     async def test(b: Bench) -> None:
         for _ in range(20):
-            b.look(asked="long ago")
+            b.look(request="long ago")
             await asyncio.sleep(1)
         assert len(b.probed_at) == 1
 
@@ -192,7 +194,7 @@ def test_a_probe_of_pods_that_are_gone_meanwhile_counts_for_nobody() -> None:
 
 def test_no_pods_are_never_probed() -> None:
     async def test(b: Bench) -> None:
-        assert b.look(frozenset(), said_ready=True) is None
+        assert b.look(frozenset(), reported_ready=True) is None
         await asyncio.sleep(5)
         assert b.probed_at == []
 

@@ -1,4 +1,4 @@
-"""One pass over a `DockerRepository`: finalizer, its `AccessPolicy`, the operator's part of its status."""
+"""Reconcile a `DockerRepository`: its finalizer, its `AccessPolicy`, the operator's part of its status."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def reconcile_repository(context: Context, repository: DockerRepository, l
     namespace = repository.metadata.namespace or ""
     space = children.observe_namespace(context.caches, namespace)
     claimed_by = _claimed_by(context, repository, namespace)
-    if repository.metadata.being_deleted and not _keeps(space, claimed_by):
+    if repository.metadata.being_deleted and not _has_data(space, claimed_by):
         await finalizer.release(context.client, context.caches, live)
         return Done()
-    if _keeps(space, claimed_by):
+    if _has_data(space, claimed_by):
         live = await finalizer.hold(context.client, context.caches, live)
     failure = await _apply(context, repository, space, claimed_by)
-    return await _tell(context, repository, live, space, claimed_by, failure)
+    return await _write_status(context, repository, live, space, claimed_by, failure)
 
 
 async def forget_repository(context: Context, key: ObjectKey) -> None:
@@ -46,11 +46,11 @@ async def forget_repository(context: Context, key: ObjectKey) -> None:
     await context.applier.prune(_policies(context, *key), ())
 
 
-def _keeps(space: ObservedNamespace | None, claimed_by: str) -> bool:
-    """Whether the object stands for data that a delete must not lose.
+def _has_data(space: ObservedNamespace | None, claimed_by: str) -> bool:
+    """Whether the object has data that a delete must not lose.
 
-    One outside a project, or whose path is another's, stands for none; one in a namespace that is being deleted can
-    not be kept, and a finalizer would only keep the namespace Terminating for ever.
+    One outside a project, or with the path of another one, has none. One in a namespace that is being deleted cannot
+    be kept: a finalizer would only keep the namespace Terminating forever.
     """
     return space is not None and bool(space.project) and not space.terminating and not claimed_by
 
@@ -84,14 +84,14 @@ async def _apply(
 
 
 def _policies(context: Context, namespace: str, name: str) -> Iterator[Reference]:
-    """The policy that stands there for this repository."""
+    """The present policy of this repository."""
     live = context.caches.live(ACCESS_POLICIES, (namespace, repository_policy_name(name)))
     labels = (live["metadata"].get("labels") or {}) if live else {}
     if live is not None and labels.get(names.LABEL_REPOSITORY) == repository_label(name):
         yield Reference.of(live)
 
 
-async def _tell(
+async def _write_status(
     context: Context,
     repository: DockerRepository,
     live: Manifest,

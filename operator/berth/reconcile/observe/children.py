@@ -1,6 +1,6 @@
-"""From the caches to what manifests and statuses depend on.
+"""From live objects to observations: what manifests and statuses depend on.
 
-Reads memory alone; the events of an object that is not well are the one exception (`warning_event`).
+Reads the caches alone, with one exception: `warning_event`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def observe_pod(live: Manifest, event: str = "") -> ObservedPod:
 
 
 def ready_pods(pods: Iterable[Manifest]) -> frozenset[str]:
-    """What tells these ready pods, and these runs of their containers, from any others."""
+    """Identity of the ready pods and of the runs of their containers."""
     return frozenset(
         f"{pod['metadata']['uid']}/{container.get('restartCount', 0)}"
         for pod in pods
@@ -151,9 +151,9 @@ def ready_pods(pods: Iterable[Manifest]) -> frozenset[str]:
 
 
 async def warning_event(client: KubeClient, about: Manifest) -> str:
-    """The message of the newest Warning event about an object, or nothing; events are hints, so no right is no error.
+    """The message of the newest Warning event about an object, or empty.
 
-    One request; asked for objects that are not well only.
+    One request, so call it only for objects that are not healthy. Events are hints: a missing right is no error.
     """
     metadata = about["metadata"]
     fields = f"involvedObject.uid={metadata['uid']},type=Warning"
@@ -166,13 +166,13 @@ async def warning_event(client: KubeClient, about: Manifest) -> str:
 
 
 def policy_state(caches: Caches, namespace: str, name: str) -> PolicyState | None:
-    """The state that an AccessPolicy tells; None when it does not exist."""
+    """The state of an AccessPolicy; None when it does not exist."""
     live = caches.live(ACCESS_POLICIES, (namespace, name))
     return PolicyState(live["spec"]["state"]) if live else None
 
 
 def project_state(project: Manifest | None) -> PolicyState:
-    """The state of a project by its own spec; one that does not exist counts as trashed: nothing may be done in it."""
+    """The state of a project by its own spec; one that does not exist counts as trashed."""
     if project is None or "deletionTimestamp" in project["metadata"] or project["spec"].get("trashed"):
         return PolicyState.TRASHED
     return PolicyState.SUSPENDED if project["spec"].get("suspend") else PolicyState.ACTIVE
@@ -192,7 +192,7 @@ def older_claimant(repository: DockerRepository, others: Iterable[Manifest]) -> 
 
 
 def observe_password(user: RegistryUser, caches: Caches, namespace: str) -> ObservedPassword:
-    """What stands where the user's password reference points to; the hash itself goes no further than here."""
+    """What the user's password reference points to; the hash itself is not returned."""
     reference = user.spec.password_secret_ref
     if reference is None:
         return ObservedPassword.NOT_REFERENCED
@@ -245,19 +245,19 @@ def _event_time(event: Mapping[str, Any]) -> str:
 
 
 def observe_project_namespace(caches: Caches, project: Project) -> ObservedNamespace | None:
-    """The project's namespace. One that Berth made stays the project's when somebody takes its label away."""
+    """The project's namespace. One that Berth created stays the project's when its label is removed."""
     name = names.project_namespace(project.project_id)
-    seen = observe_namespace(caches, name)
-    if seen is None or seen.project:
-        return seen
+    observed = observe_namespace(caches, name)
+    if observed is None or observed.project:
+        return observed
     found = caches.live(NAMESPACES, ("", name)) or {"metadata": {}}
     made_here = names.ANNOTATION_DESIRED_HASH in (found["metadata"].get("annotations") or {})
     recorded = any(entry.kind == NAMESPACES.kind and entry.name == name for entry in project.status.inventory)
-    return ObservedNamespace(name, seen.terminating, project.project_id) if made_here and recorded else seen
+    return ObservedNamespace(name, observed.terminating, project.project_id) if made_here and recorded else observed
 
 
 def first_failure(changes: ChangeSet) -> ApplyFailure | None:
-    """The first object that the API server did not take. What is invalid stays so until somebody changes something."""
+    """The first object that the API server refused. Only a change of the object helps when it is invalid."""
     if not changes.refusals:
         return None
     refusal = changes.refusals[0]

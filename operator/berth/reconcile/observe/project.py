@@ -1,4 +1,4 @@
-"""What the status of a project depends on, read after the writes of a pass."""
+"""Observations for the status of a project, after the writes of a reconcile."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def observe_project(
     inventory: tuple[InventoryEntry, ...],
     pull_secrets: tuple[PullSecretStatus, ...],
 ) -> ProjectObservation:
-    """Everything that `compute_project_status` asks for. Asks for a write probe when one is due."""
+    """Everything that `compute_project_status` needs. Requests a write probe when one is due."""
     caches, project_id = context.caches, project.project_id
     name = names.project_namespace(project_id)
     claim = await _claim(context, name)
@@ -66,12 +66,12 @@ async def observe_project(
 
 
 def _probe(context: Context, project: Project, pods: Iterable[Manifest]) -> ObservedProbe | None:
-    said = project.status.condition(ConditionType.STORAGE_READY)
-    return context.probes.look(
+    reported = project.status.condition(ConditionType.STORAGE_READY)
+    return context.probes.latest(
         project.project_id,
         children.ready_pods(pods),
-        said_ready=said is not None and said.status == "True",
-        asked=(project.metadata.annotations or {}).get(names.ANNOTATION_RECONCILE_REQUESTED, ""),
+        reported_ready=reported is not None and reported.status == "True",
+        request=(project.metadata.annotations or {}).get(names.ANNOTATION_RECONCILE_REQUESTED, ""),
     )
 
 
@@ -84,8 +84,8 @@ async def _claim(context: Context, namespace: str) -> ObservedClaim | None:
 
 
 async def _pod(context: Context, live: Manifest) -> ObservedPod:
-    """One pod; its events are asked for only while it has not started a container, because then nothing else tells."""
-    seen = children.observe_pod(live)
-    if seen.ready or seen.unschedulable or any(found.restarts or found.waiting_message for found in seen.containers):
-        return seen
+    """One pod. Its events are read only while no container was started, when nothing else explains it."""
+    observed = children.observe_pod(live)
+    if observed.ready or observed.unschedulable or any(c.restarts or c.waiting_message for c in observed.containers):
+        return observed
     return children.observe_pod(live, await children.warning_event(context.client, live))

@@ -1,4 +1,4 @@
-"""The users and teams that an object names, from the caches: what manifests and statuses depend on."""
+"""The users and teams that an object names, from the caches."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _OF_USERS: Final = frozenset({"User", "Robot"})
 
 
 def named_teams(sharing: Iterable[Share], caches: Caches) -> dict[str, RegistryTeam]:
-    """The teams that something is shared with, as far as they exist and can be read."""
-    names_wanted = {share.name for share in sharing if share.kind is SubjectKind.TEAM and share.name}
-    return _found(RegistryTeam, REGISTRY_TEAMS, names_wanted, caches)
+    """The teams in a sharing list that exist and can be decoded."""
+    object_names = {share.name for share in sharing if share.kind is SubjectKind.TEAM and share.name}
+    return _found(RegistryTeam, REGISTRY_TEAMS, object_names, caches)
 
 
 def named_users(sharing: Iterable[Share], teams: Mapping[str, RegistryTeam], caches: Caches) -> dict[str, RegistryUser]:
-    """The users and robots that something is shared with, themselves or in a team, as far as they exist."""
+    """The users and robots in a sharing list, directly or by a team, that exist."""
     members = ((member.kind.value, member.name) for team in teams.values() for member in team.spec.members)
     named = (*sharing_subjects(sharing), *members)
     return _found(RegistryUser, REGISTRY_USERS, {name for kind, name in named if kind in _OF_USERS and name}, caches)
 
 
 def observe_people(subjects: Iterable[tuple[str, str]], caches: Caches, *, public_allowed: bool) -> ObservedSubjects:
-    """Of the users and teams among these subjects (kind and name) those that exist."""
+    """The users and teams among subjects (kind, name) that exist."""
     wanted = tuple(subjects)
     users = _found(RegistryUser, REGISTRY_USERS, {name for kind, name in wanted if kind in _OF_USERS}, caches)
     teams = _found(RegistryTeam, REGISTRY_TEAMS, {name for kind, name in wanted if kind == "Team"}, caches)
@@ -46,7 +46,7 @@ def observe_people(subjects: Iterable[tuple[str, str]], caches: Caches, *, publi
 
 
 def sharing_subjects(sharing: Iterable[Share]) -> tuple[tuple[str, str], ...]:
-    """Kind and name of everybody that a list names."""
+    """Kind and name of each subject in a sharing list."""
     return tuple((share.kind.value, share.name or "") for share in sharing)
 
 
@@ -72,10 +72,10 @@ def user_certifications(
     )
 
 
-def _found(model: type[ModelT], resource: Resource, names_wanted: Iterable[str], caches: Caches) -> dict[str, ModelT]:
-    """Objects by name; one that does not exist or can not be read is left out."""
+def _found(model: type[ModelT], resource: Resource, object_names: Iterable[str], caches: Caches) -> dict[str, ModelT]:
+    """Objects by name, without those that do not exist, are being deleted, or cannot be decoded."""
     found: dict[str, ModelT] = {}
-    for name in names_wanted:
+    for name in object_names:
         live = caches.live(resource, ("", name))
         if live is None or "deletionTimestamp" in live["metadata"]:
             continue

@@ -1,4 +1,4 @@
-"""Whether access serves: how projects hear that its last ready pod went, or that there is one again."""
+"""Whether the access service has a ready pod, and a reconcile of every project when that changes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Final
 
 from berth.kube.resources import Manifest
 
-UNREADY_GRACE: Final = 30.0  # seconds without a ready pod after which every project is looked at; a restart takes less
+UNREADY_GRACE: Final = 30.0  # seconds without a ready pod before projects are enqueued; a restart takes less
 
 
 class AccessReadiness:
     """Enqueues every project when no pod of access was ready for `UNREADY_GRACE`, and when one is ready again.
 
-    `wake` wakes all projects; `later` calls something after so many seconds.
+    `enqueue` enqueues all projects; `later` is `call_later` of the event loop.
     """
 
-    def __init__(self, wake: Callable[[], None], later: Callable[[float, Callable[[], None]], Any]) -> None:
-        self._wake = wake
+    def __init__(self, enqueue: Callable[[], None], later: Callable[[float, Callable[[], None]], Any]) -> None:
+        self._enqueue = enqueue
         self._later = later
         self._ready: set[str] = set()
 
@@ -29,17 +29,17 @@ class AccessReadiness:
         if new is not None and serves((new,)):
             self._ready.add(new["metadata"]["uid"])
         if self._ready and not before:
-            self._wake()
+            self._enqueue()
         elif before and not self._ready:
-            self._later(UNREADY_GRACE, self._look)
+            self._later(UNREADY_GRACE, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if not self._ready:
-            self._wake()
+            self._enqueue()
 
 
 def serves(pods: Iterable[Manifest]) -> bool:
-    """Whether one of these pods takes requests."""
+    """Whether one of these pods is ready and stays."""
     return any(
         found["type"] == "Ready" and found["status"] == "True"
         for pod in pods

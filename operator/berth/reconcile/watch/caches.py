@@ -1,4 +1,4 @@
-"""Everything that the operator knows of the cluster, kept true by watches; reconciling reads nothing else.
+"""The state of the cluster in memory, maintained by watches; reconcilers read nothing else.
 
 Which watch covers what:
 
@@ -7,7 +7,7 @@ Which watch covers what:
 - Secrets: in Berth's own namespace (not Helm's release records), and one watch for each project's namespace, because
   the operator has no right to Secrets of the whole cluster (docs/adr/0002-watching-secrets.md).
 - PersistentVolumes: all, because they carry no label of Berth's.
-- RoleBindings by which namespaces agree to their pull secrets: everywhere, by the name that the manual gives them.
+- RoleBindings with which namespaces agree to pull secrets: everywhere, by the name that the manual gives them.
 - The pods of the access service, in Berth's own namespace.
 """
 
@@ -49,7 +49,7 @@ from berth.kube.resources import (
 from berth.kube.trim import without_tags
 
 Change: TypeAlias = Callable[[Resource, Manifest | None, Manifest | None], None]
-"""Called with (resource, old, new) for each change that Berth did not make itself."""
+"""Called with (resource, old, new) for a change of one object."""
 
 WHOLE: Final = (
     PROJECTS,
@@ -82,18 +82,18 @@ POLICY: Final = (
     CERTIFICATIONS,
     SECRETS,
 )
-"""What the access service decides by, and watches too (Secrets: those of Berth's own namespace)."""
+"""The kinds that decisions of the access service depend on (Secrets: those of Berth's own namespace)."""
 OF_PROJECTS: Final = (REGISTRY_USERS, ACCESS_TOKENS)
-"""Kinds without a namespace of which the operator makes some for projects (pull secrets), found by their label."""
+"""Cluster-scoped kinds that the operator also creates for projects (pull secrets), grouped by their label."""
 NOT_HELM: Final = "type!=helm.sh/release.v1"
 
 
 class Caches:
-    """The reflectors, read as one. `run` it as a task; nothing may be reconciled before `synced`.
+    """All reflectors behind one interface. `run` it as a task; reconcile nothing before it is `synced`.
 
-    `consent` is the name of the RoleBindings by which namespaces agree to pull secrets, `access` the label selector of
-    the access service's pods. `on_change` hears of others' changes, `on_write` of one's own to `OF_PROJECTS`, which
-    nobody else tells, and `on_access` of changes of those pods.
+    `consent` is the name of the RoleBindings with which namespaces agree to pull secrets, `access` the label selector
+    of the access service's pods. `on_change` is called for changes by others, `on_write` for own writes to
+    `OF_PROJECTS`, `on_access` for changes of those pods.
     """
 
     def __init__(  # noqa: PLR0917 (called once, in services/operator)
@@ -132,7 +132,7 @@ class Caches:
         return Reflector(self._client, resource, namespace, labels, fields, changed, index=group, transform=keep)
 
     def _project_secrets(self, namespace: str) -> Reflector:
-        """Tells of changes only after its first list: whoever asked for it waits for that and looks then."""
+        """A reflector that reports changes only after its first list, because its user waits for that list."""
 
         def changed(old: Manifest | None, new: Manifest | None) -> None:
             if reflector.synced.is_set():
@@ -142,7 +142,7 @@ class Caches:
         return reflector
 
     async def run(self) -> None:
-        """Keep everything true, for ever. Ends by cancellation, or with the error of a broken watch."""
+        """Watch forever. Ends by cancellation, or with the error of a broken watch."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             for reflector in self._needed():
@@ -159,7 +159,7 @@ class Caches:
         return all(reflector.synced.is_set() for reflector in self._needed())
 
     def failing(self) -> Mapping[str, str]:
-        """Watches that fail right now, and how, for the readiness probe and the log."""
+        """Watches that fail now, and their errors."""
         return {
             f"{r.selection.resource.plural} {r.selection.namespace or ''}".strip(): r.last_error
             for r in self._all_reflectors()
@@ -167,7 +167,7 @@ class Caches:
         }
 
     def follow_secrets(self, namespace: str) -> asyncio.Event:
-        """Watch the Secrets of a project's namespace from now on; the event tells when they are known."""
+        """Watch the Secrets of a project's namespace from now on; the event is set after the first list."""
         reflector = self._secrets.get(namespace)
         if reflector is None:
             if self._group is None:
@@ -185,7 +185,7 @@ class Caches:
             del self._secrets[namespace]
 
     def objects(self, resource: Resource) -> Mapping[ObjectKey, Manifest]:
-        """All known objects of a resource (Secrets: of Berth's own namespace)."""
+        """All cached objects of a resource (Secrets: of Berth's own namespace)."""
         return (self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]).objects
 
     def access_pods(self) -> Iterable[Manifest]:
@@ -193,9 +193,9 @@ class Caches:
         return self._access.objects.values()
 
     def policy_versions(self) -> Mapping[str, int] | None:
-        """By plural of `POLICY`: the resource version at which another watch knows everything that is known here.
+        """By plural of `POLICY`: the resource version that another watch must have reached to have all changes.
 
-        None while that of a deletion of one's own is not known yet; see `deletions_confirmed`.
+        None while the version of an own deletion is not known; see `deletions_confirmed`.
         """
         versions: dict[str, int] = {}
         for resource in POLICY:
@@ -206,7 +206,7 @@ class Caches:
         return versions
 
     async def deletions_confirmed(self) -> None:
-        """Wait until the API server has told every deletion of one's own in `POLICY`: a moment, as a rule."""
+        """Wait for the events of all own deletions in `POLICY`; usually a moment."""
         for resource in POLICY:
             await self._policy(resource).deletions_confirmed()
 
@@ -214,25 +214,25 @@ class Caches:
         return self._secrets[self._namespace] if resource == SECRETS else self._cluster[resource]
 
     def in_namespace(self, resource: Resource, namespace: str) -> Mapping[ObjectKey, Manifest]:
-        """The known objects of a resource in one namespace."""
+        """The cached objects of a resource in one namespace."""
         reflector = self._of(resource, namespace)
         return reflector.by_index(namespace) if reflector else {}
 
     def of_project(self, resource: Resource, project_id: str) -> Mapping[ObjectKey, Manifest]:
-        """The known objects of one of `OF_PROJECTS` that carry the label of a project."""
+        """The cached objects of one of `OF_PROJECTS` with the label of a project."""
         return self._cluster[resource].by_index(project_id)
 
     def consent(self, namespace: str) -> Manifest | None:
-        """The RoleBinding by which a namespace agrees to its pull secret, if it has the documented name."""
+        """The RoleBinding with which a namespace agrees to its pull secret, if it has the documented name."""
         return next(iter(self._consents.by_index(namespace).values()), None)
 
     def live(self, resource: Resource, key: ObjectKey) -> Manifest | None:
-        """The object, or None when it does not exist (as far as the watches tell)."""
+        """The cached object, or None."""
         reflector = self._of(resource, key[0])
         return reflector.objects.get(key) if reflector else None
 
     def observe(self, written: Manifest) -> None:
-        """Take the answer to one's own write."""
+        """Take the response to an own write."""
         resource, key = resource_of(written), key_of(written)
         reflector = self._of(resource, key[0])
         if reflector is not None:
@@ -242,7 +242,7 @@ class Caches:
                 self._on_write(resource, before, reflector.objects[key])
 
     def forget(self, resource: Resource, key: ObjectKey, uid: str) -> None:
-        """Take note of one's own deletion."""
+        """Take an own deletion."""
         reflector = self._of(resource, key[0])
         if reflector is not None:
             before = reflector.objects.get(key)
@@ -254,7 +254,7 @@ class Caches:
         return self._secrets.get(namespace) if resource == SECRETS else self._cluster.get(resource)
 
     def _needed(self) -> tuple[Reflector, ...]:
-        """Those that must have listed before reconciling may begin."""
+        """The reflectors that must list before the first reconcile."""
         return (*self._cluster.values(), self._consents, self._access, self._secrets[self._namespace])
 
     def _all_reflectors(self) -> Iterator[Reflector]:

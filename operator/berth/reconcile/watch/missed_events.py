@@ -1,4 +1,4 @@
-"""What a second watch of Berth's own kinds tells, and when it is worth a pass."""
+"""A second watch of Berth's own kinds: enqueues what the first one missed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from berth.kube.resources import Manifest, ObjectKey, Resource
 from berth.reconcile.watch.keys import key_for
 from berth.reconcile.workqueue import Key
 
-PATIENCE: Final = 1.0  # seconds in which the caches hear of a change themselves, or get the answer to their own write
+GRACE_SECONDS: Final = 1.0  # until then the caches have the change, or the response to an own write
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """That an object of one of Berth's own kinds was changed, or is gone, as of a resource version."""
+    """An object of one of Berth's own kinds changed, or is gone, at a resource version."""
 
     resource: Resource
     object: ObjectKey
@@ -24,23 +24,23 @@ class WatchEvent:
 
     @property
     def key(self) -> Key:
-        """What is to be worked on."""
+        """The key of the object."""
         return key_for(self.resource, self.object)
 
-    def is_new_to(self, known: Manifest | None) -> bool:
-        """Whether whoever knows `known` (None: no such object) has yet to hear of it.
+    def is_new_to(self, cached: Manifest | None) -> bool:
+        """Whether the event is newer than `cached` (None: no such object).
 
-        Versions are comparable numbers, also those of deletions.
+        Resource versions are comparable numbers, also those of deletions.
         """
-        if known is None:
+        if cached is None:
             return not self.gone
-        return int(known["metadata"]["resourceVersion"]) < self.version
+        return int(cached["metadata"]["resourceVersion"]) < self.version
 
 
 class MissedEvents:
-    """Wakes keys of whose change the caches have not heard after `PATIENCE`; all others were told, or are own writes.
+    """Enqueues objects whose change is not in the caches after `GRACE_SECONDS`.
 
-    `live` looks into the caches; `later` calls something after so many seconds.
+    `live` reads the caches, `add` enqueues, `later` is `call_later` of the event loop.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class MissedEvents:
         self._add = add
         self._later = later
 
-    def add(self, news: WatchEvent) -> None:
-        """Take one event. An own write's event may come before its answer, so it is judged a little later."""
-        self._later(PATIENCE, self._judge, news)
+    def add(self, event: WatchEvent) -> None:
+        """Take one event. The event of an own write may come before its response, so it is compared later."""
+        self._later(GRACE_SECONDS, self._compare, event)
 
-    def _judge(self, news: WatchEvent) -> None:
-        if news.is_new_to(self._live(news.resource, news.object)):
-            self._add(news.key)
+    def _compare(self, event: WatchEvent) -> None:
+        if event.is_new_to(self._live(event.resource, event.object)):
+            self._add(event.key)

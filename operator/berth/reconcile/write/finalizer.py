@@ -1,4 +1,4 @@
-"""The finalizer `berth.dev/trash`: while it stands, a deleted object stays visible and its data is kept."""
+"""The finalizer `berth.dev/trash`: with it, a deleted object stays visible and its data is kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from berth.reconcile.watch.caches import Caches
 
 
 async def hold(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:
-    """Set the finalizer when it is missing and may still be set; returns the present object.
+    """Add the finalizer when it is missing and can still be added; returns the present object.
 
-    Raises Conflict when the object has changed since it was cached: the next pass has the new one.
+    Raises ConflictError when the object changed since it was cached.
     """
     finalizers = live["metadata"].get("finalizers") or []
     if names.FINALIZER in finalizers or "deletionTimestamp" in live["metadata"]:
@@ -20,7 +20,7 @@ async def hold(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:
 
 
 async def release(client: KubeClient, caches: Caches, live: Manifest) -> None:
-    """Take the finalizer away, so that the API server removes a deleted object. Nothing happens without one."""
+    """Remove the finalizer, if it is there, so that the API server removes a deleted object."""
     finalizers = live["metadata"].get("finalizers") or []
     if names.FINALIZER in finalizers:
         await _set(client, caches, live, [name for name in finalizers if name != names.FINALIZER])

@@ -1,7 +1,7 @@
-"""Whether every replica of the access service decides by what a status is about to say.
+"""Whether every replica of the access service has the policy that a status is about to report.
 
-A status tells people that a right is gone, so it may be written only once no replica grants it any more. Each replica
-says how far its watches have come (`GET /policy-revision`), and that is compared with how far the operator's have.
+A status reports that a right is gone, so it is written only when no replica grants the right any more. Each replica
+reports how far its watches have come (`GET /policy-revision`), and that is compared with the operator's own watches.
 Resource versions are comparable numbers for one kind of object, so one request covers any number of changes and
 deletions (docs/adr/0012-policy-propagation-before-status.md).
 """
@@ -19,17 +19,17 @@ from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
 
 RevisionSource: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, int] | None]]
-"""Asks the replica at (address, port) whether it has come as far as the versions say, by plural of the kind; it may
-wait a moment for that. Returns how far it has come; None: it did not answer."""
+"""Called with address and port of a replica and the resource versions to wait for, by plural of the kind. Returns the
+versions that the replica has; None when it does not answer."""
 
-AGAIN: Final = 1.0  # seconds after which a replica that is behind, or does not answer, is asked again
-TOLD_WITHIN: Final = 2.0  # seconds; how long a status waits for the events of Berth's own deletions
+RETRY_SECONDS: Final = 1.0  # between two requests to a replica that is behind or does not answer
+DELETIONS_TIMEOUT_SECONDS: Final = 2.0  # how long a status waits for the events of own deletions
 _PORT: Final = "http"  # name of the port that the chart gives to access
 
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
-    run: tuple[str, int]  # uid of the pod, restarts: a process that starts anew knows nothing of before
+    run: tuple[str, int]  # uid of the pod, restarts: a restarted process starts without a policy
     name: str
     address: str
     port: int
@@ -37,28 +37,30 @@ class _Replica:
 
 
 class PolicyPropagation:
-    """Asks the replicas, and remembers what they said. Parallel questions are asked once."""
+    """Requests the revisions of the replicas and caches them. Parallel calls share one round of requests."""
 
-    def __init__(self, caches: Caches, ask: RevisionSource, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, caches: Caches, revisions: RevisionSource, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._caches = caches
-        self._ask = ask
+        self._revisions = revisions
         self._clock = clock
         self._round = asyncio.Lock()
         self._known: dict[tuple[str, int], Mapping[str, int]] = {}
         self._problem = ""
         self._quiet_until = float("-inf")
 
-    async def problem(self) -> str:
-        """Empty when every replica that serves knows all that is known here; else one sentence that says why not.
+    async def not_propagated(self) -> str:
+        """Empty when every replica has the present policy, else a sentence that says which one does not.
 
-        A pod that is not ready and does not answer serves nobody and is not waited for.
+        A pod that is not ready and does not answer gets no requests, and is not waited for.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TOLD_WITHIN):
+            async with asyncio.timeout(DELETIONS_TIMEOUT_SECONDS):
                 await self._caches.deletions_confirmed()
         wanted = self._caches.policy_versions()
         if wanted is None:
-            return "The API server has not told yet that something is deleted."
+            return "The API server has not sent the event of a deletion yet."
         async with self._round:
             behind = self._behind(wanted)
             if not behind:
@@ -66,20 +68,20 @@ class PolicyPropagation:
             if self._clock() < self._quiet_until:
                 return self._problem
             latest = self._caches.policy_versions() or wanted
-            answers = await asyncio.gather(*(self._ask(r.address, r.port, latest) for r in behind))
-            sentences = [self._judge(*pair, wanted) for pair in zip(behind, answers, strict=True)]
+            responses = await asyncio.gather(*(self._revisions(r.address, r.port, latest) for r in behind))
+            sentences = [self._compare(*pair, wanted) for pair in zip(behind, responses, strict=True)]
             self._problem = next(filter(None, sentences), "")
             if self._problem:
-                self._quiet_until = self._clock() + AGAIN
+                self._quiet_until = self._clock() + RETRY_SECONDS
             return self._problem
 
-    def _judge(self, replica: _Replica, answer: Mapping[str, int] | None, wanted: Mapping[str, int]) -> str:
-        if answer is None:
+    def _compare(self, replica: _Replica, revision: Mapping[str, int] | None, wanted: Mapping[str, int]) -> str:
+        if revision is None:
             return f"Pod {replica.name} of the access service does not answer." if replica.ready else ""
-        self._known[replica.run] = answer
-        if _covers(answer, wanted):
+        self._known[replica.run] = revision
+        if _covers(revision, wanted):
             return ""
-        return f"Pod {replica.name} of the access service does not know the latest change yet."
+        return f"Pod {replica.name} of the access service does not have the latest change yet."
 
     def _behind(self, wanted: Mapping[str, int]) -> list[_Replica]:
         replicas = list(self._replicas())

@@ -1,4 +1,4 @@
-"""Writing statuses: only when they differ, as one server-side apply of what the operator owns, on `/status` alone."""
+"""Write statuses: only when they differ, as one server-side apply of the operator's part, on `/status` alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from berth.kube.client import KubeClient
 from berth.kube.errors import ConflictError, NotFoundError
 from berth.kube.resources import ACCESS_TOKENS, DOCKER_REPOSITORIES, Manifest, ObjectKey, key_of, resource_of
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.write.policy_propagation import AGAIN
+from berth.reconcile.write.policy_propagation import RETRY_SECONDS
 from berth.status.conditions import failed_status
 from berth.status.repository import OWNED_CONDITIONS
 
-SETTLE: Final = 5.0  # seconds for which news of mere progress are held back after a write
+PROGRESS_SECONDS: Final = 5.0  # between two writes that report progress only
 
 _OF_REPOSITORY: Final = frozenset({"observedGeneration", "conditions", "address"})
 _CONDITIONS_OF_REPOSITORY: Final = frozenset(kind.value for kind in OWNED_CONDITIONS)
@@ -26,50 +26,50 @@ _CONDITIONS_OF_REPOSITORY: Final = frozenset(kind.value for kind in OWNED_CONDIT
 class StatusWriter:
     """Writes statuses of Berth's own kinds.
 
-    While an object is on its way to Ready, each step would be a write of its own (claim pending, pod starting, probe
-    running); news of that sort wait until the last write is `SETTLE` seconds old. News of success, of an obstacle, or
-    of another generation never wait for that.
+    Until an object is Ready each step would be a write of its own (claim pending, pod starting, probe running), so
+    writes that report progress only are `PROGRESS_SECONDS` apart. Success, an obstacle and a new generation are
+    written at once.
 
-    What it says counts at the gateway already: no status is written before `unenforced` is content. It gives an empty
-    text when every replica of access decides by what is known here, else one sentence that says why not; whoever waits
-    for a new generation then reads that.
+    A status is written only when it is in force at the gateway: `not_propagated` returns an empty text when every
+    replica of access has the present policy, else a sentence that says why not. A new generation gets a status with
+    that sentence meanwhile.
     """
 
     def __init__(
         self,
         client: KubeClient,
         caches: Caches,
-        unenforced: Callable[[], Awaitable[str]],
+        not_propagated: Callable[[], Awaitable[str]],
         *,
         now: Callable[[], datetime],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._caches = caches
-        self._unenforced = unenforced
+        self._not_propagated = not_propagated
         self._now = now
         self._clock = clock
         self._written: dict[tuple[str, ObjectKey], float] = {}
 
     async def write(self, live: Manifest, status: Mapping[str, Any]) -> float | None:
-        """Make the status so. Returns None when it is, or the seconds after which it should be tried again."""
+        """Write the status when it differs. Returns None when it is as given, else the seconds until the next try."""
         present = own_part(live)
         if _canonical(present) == _canonical(status):
             return None
         mark = (live["kind"], key_of(live))
         age = self._clock() - self._written.get(mark, float("-inf"))
-        if age < SETTLE and _mere_progress(present, status):
-            return SETTLE - age
-        problem = await self._unenforced()
+        if age < PROGRESS_SECONDS and _is_progress_only(present, status):
+            return PROGRESS_SECONDS - age
+        problem = await self._not_propagated()
         if not problem:
             await self._store(live, status)
             return None
         if present.get("observedGeneration") != live["metadata"]["generation"]:
             await self._store(live, self._pending(live, present, problem))
-        return AGAIN
+        return RETRY_SECONDS
 
     def _pending(self, live: Manifest, present: Mapping[str, Any], problem: str) -> dict[str, Any]:
-        """The status of before, with a summary that says what it waits for."""
+        """The present status with a summary that says what it waits for."""
         generation, reason = live["metadata"]["generation"], ConditionReason.POLICY_PENDING
         message = f"Not in force everywhere yet: {problem[0].lower()}{problem[1:]}"
         return failed_status(present, generation, reason, message, self._now(), needs_person=False)
@@ -83,7 +83,7 @@ class StatusWriter:
                 resource_of(live), body, field_manager=names.FIELD_MANAGER_OPERATOR, subresource="status"
             )
         except (NotFoundError, ConflictError):
-            self._written.pop(mark, None)  # deleted, or replaced by another of its name: there is nothing to tell
+            self._written.pop(mark, None)  # deleted, or replaced by another object of its name
             return
         self._caches.observe(written)
         self._written[mark] = self._clock()
@@ -94,8 +94,8 @@ class StatusWriter:
 
 
 def own_part(live: Manifest) -> dict[str, Any]:
-    """The part of a live status that the operator writes: all, but for what the catalog writes on repositories and the
-    access service on tokens."""
+    """The operator's part of a live status: without the fields of the catalog on repositories and of the access service
+    on tokens."""
     status: dict[str, Any] = dict(live.get("status") or {})
     if resource_of(live) == ACCESS_TOKENS:
         status.pop("lastUsed", None)
@@ -122,8 +122,8 @@ def _filled(status: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in status.items() if value != []}
 
 
-def _mere_progress(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether both say "under way" for the same generation, so that only words differ."""
+def _is_progress_only(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether both statuses report progress of the same generation, so that only words differ."""
     return before.get("observedGeneration") == after.get("observedGeneration") and all(
         not is_true(status, ConditionType.READY) and not is_true(status, ConditionType.STALLED)
         for status in (before, after)

@@ -1,4 +1,4 @@
-"""What the replicas of access are asked, one by one: how far their policy has come."""
+"""Policy revisions of the replicas of access, one request each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import aiohttp
 
 from berth.api.names import PATH_POLICY_REVISION
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)  # seconds; for two of them a replica waits for its watches
-_ANSWER_LIMIT: Final = 64 * 1024  # bytes
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)  # seconds; a replica waits for its watches for two of them
+_RESPONSE_LIMIT: Final = 64 * 1024  # bytes
 
 
 class AccessReplicas:
-    """Asks replicas by their pods' addresses. `service_token` reads the present ServiceAccount token."""
+    """Requests revisions by the addresses of pods. `service_token` reads the present ServiceAccount token."""
 
     def __init__(self, session: aiohttp.ClientSession, service_token: Callable[[], str]) -> None:
         self._session = session
         self._service_token = service_token
 
     async def __call__(self, address: str, port: int, wanted: Mapping[str, int]) -> Mapping[str, int] | None:
-        """How far the replica has come, by plural of the kind; None when it gives no such answer."""
+        """The resource versions that the replica has, by plural of the kind; None without a valid response."""
         host = f"[{address}]" if ":" in address else address
         try:
             async with self._session.get(
@@ -34,13 +34,13 @@ class AccessReplicas:
             ) as response:
                 if response.status != 200:
                     return None
-                return _versions(json.loads(await response.content.read(_ANSWER_LIMIT)))
+                return _resource_versions(json.loads(await response.content.read(_RESPONSE_LIMIT)))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return None
 
 
-def _versions(document: Any) -> Mapping[str, int] | None:
-    seen = document.get("resourceVersions") if isinstance(document, dict) else None
-    if not isinstance(seen, dict) or not all(isinstance(version, int) for version in seen.values()):
+def _resource_versions(document: Any) -> Mapping[str, int] | None:
+    versions = document.get("resourceVersions") if isinstance(document, dict) else None
+    if not isinstance(versions, dict) or not all(isinstance(version, int) for version in versions.values()):
         return None
-    return seen
+    return versions

@@ -15,33 +15,33 @@ class OperatorMetrics:
 
     def __init__(self, queue: KeyedQueue, failing: Callable[[], Mapping[str, str]]) -> None:
         self.registry = CollectorRegistry()
-        self._passes = Counter(
-            "berth_operator_passes", "Passes over one object.", ("kind", "outcome"), registry=self.registry
+        self._total = Counter(
+            "berth_reconcile_total", "Reconciles by kind and result.", ("kind", "result"), registry=self.registry
         )
-        self._seconds = Histogram(
-            "berth_operator_pass_seconds", "Duration of a pass.", ("kind",), registry=self.registry
+        self._duration = Histogram(
+            "berth_reconcile_duration_seconds", "Duration of a reconcile.", ("kind",), registry=self.registry
         )
         gauges: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("berth_operator_keys_waiting", "Keys that wait, delayed ones included.", lambda: queue.waiting),
-            ("berth_operator_keys_active", "Keys that are being worked on.", lambda: queue.active),
-            ("berth_operator_key_wait_seconds", "How long the longest-waiting due key has waited.", queue.ready_since),
-            ("berth_operator_watches_failing", "Watches that fail now.", lambda: len(failing())),
+            ("berth_workqueue_depth", "Waiting keys, delayed ones included.", lambda: queue.waiting),
+            ("berth_reconcile_active", "Reconciles in progress.", lambda: queue.active),
+            ("berth_workqueue_longest_wait_seconds", "Wait of the longest-waiting due key.", queue.ready_since),
+            ("berth_watches_failing", "Watches that fail now.", lambda: len(failing())),
         )
         for name, meaning, read in gauges:
             Gauge(name, meaning, registry=self.registry).set_function(read)
 
     def measured(self, work: Work) -> Work:
-        """The same work, counted and timed."""
+        """The work with its number and duration measured."""
 
         async def counted(key: Key) -> float | None:
             began = time.perf_counter()
-            outcome = "failed"
+            result = "error"
             try:
                 after = await work(key)
-                outcome = "done"
+                result = "success"
                 return after
             finally:
-                self._passes.labels(key.kind, outcome).inc()
-                self._seconds.labels(key.kind).observe(time.perf_counter() - began)
+                self._total.labels(key.kind, result).inc()
+                self._duration.labels(key.kind).observe(time.perf_counter() - began)
 
         return counted

@@ -96,7 +96,7 @@ def _context(
         caches=caches,
         enqueuer=enqueuer,
         applier=applier,
-        statuses=StatusWriter(client, caches, PolicyPropagation(caches, replicas).problem, now=_now),
+        statuses=StatusWriter(client, caches, PolicyPropagation(caches, replicas).not_propagated, now=_now),
         probes=Probes(prober, lambda project: queue.add(project_key(project)), settings.probe_interval),
         pull_secrets=PullSecrets(client, caches, applier, settings, version, now=_now),
         now=_now,

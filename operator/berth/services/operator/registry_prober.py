@@ -1,4 +1,4 @@
-"""The write probe of a registry, and what its answers mean."""
+"""The write probe of a registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from berth.status.observed import ObservedProbe, ProbeOutcome
 
 
 class RegistryProber:
-    """Probes registries with tokens from access. `base` gives the address of a project's registry."""
+    """Probes registries with tokens from access. `base` returns the URL of a project's registry."""
 
     def __init__(self, session: aiohttp.ClientSession, tokens: TokenSource, base: Callable[[str], str]) -> None:
         self._session = session
@@ -21,19 +21,19 @@ class RegistryProber:
         self._base = base
 
     async def __call__(self, project_id: str) -> ObservedProbe | None:
-        """One probe. None when access gives no token: that says nothing about the registry."""
+        """Probe one registry. None when access gives no token, so that nothing is known about the registry."""
         client = RegistryClient(self._session, self._base(project_id), self._tokens)
         try:
             await client.probe_write(project_id)
         except _NoTokenError:
             return None
         except RegistryError as error:
-            return ObservedProbe(_meaning(error.status), error.sentence)
+            return ObservedProbe(_outcome(error.status), error.sentence)
         return ObservedProbe(ProbeOutcome.WRITTEN)
 
 
-def _meaning(status: int) -> ProbeOutcome:
-    """What a refused probe says. Any answer but these means that the registry is there and can not write or read."""
+def _outcome(status: int) -> ProbeOutcome:
+    """The outcome of a failed probe by its HTTP status; by default the registry cannot write or read."""
     if status in (401, 403):
         return ProbeOutcome.REFUSED
     if status in (0, 429):
@@ -46,7 +46,7 @@ class _NoTokenError(Exception):
 
 
 class _AccessProblems:
-    """A token source whose failures can not be taken for failures of a registry."""
+    """A token source with an error of its own, so that it is not mistaken for an error of a registry."""
 
     def __init__(self, tokens: TokenSource) -> None:
         self._tokens = tokens

@@ -183,7 +183,7 @@ async def test_an_own_deletion_has_no_version_until_its_event_comes() -> None:
     assert recorder.caches.policy_versions() is None
     gone: dict[str, Any] = {**stored, "metadata": {**stored["metadata"], "resourceVersion": "900"}}
     recorder.caches.take("DELETED", gone)
-    await recorder.caches.deletions_told()
+    await recorder.caches.deletions_confirmed()
     versions = recorder.caches.policy_versions()
     assert versions is not None
     assert versions["registryusers"] == 900

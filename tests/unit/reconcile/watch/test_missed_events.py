@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from berth.kube.resources import DOCKER_REPOSITORIES, PROJECTS, REGISTRY_TEAMS, Manifest, ObjectKey, Resource
-from berth.reconcile.watch.missed_events import PATIENCE, MissedEvents, WatchEvent
+from berth.reconcile.watch.missed_events import GRACE_SECONDS, MissedEvents, WatchEvent
 from berth.reconcile.workqueue import Key
 
 TEAM = ("", "t")
@@ -25,7 +25,7 @@ class Watching:
         return self.cached.get(key)
 
     def _later(self, seconds: float, call: Callable[[WatchEvent], None], news: WatchEvent) -> None:
-        assert seconds == PATIENCE
+        assert seconds == GRACE_SECONDS
         self._waiting.append((call, news))
 
     def cache(self, version: int) -> None:

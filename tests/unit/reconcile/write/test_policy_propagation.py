@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.write.policy_propagation import AGAIN, PolicyPropagation
+from berth.reconcile.write.policy_propagation import RETRY_SECONDS, PolicyPropagation
 
 
 def pod(name: str, *, ready: bool = True, phase: str = "Running", restarts: int = 0) -> Manifest:
@@ -36,8 +36,8 @@ class Service:
         self.pods = list(pods)
         self.versions: Mapping[str, int] | None = {"projects": 10, "registryusers": 20}
         self.known: dict[str, Mapping[str, int] | None] = {}
-        self.asked: list[str] = []
-        self.enforcement = PolicyPropagation(cast(Caches, self), self.ask, clock=lambda: self.now)
+        self.requested: list[str] = []
+        self.propagation = PolicyPropagation(cast(Caches, self), self.revisions, clock=lambda: self.now)
 
     def access_pods(self) -> list[Manifest]:
         return self.pods
@@ -49,14 +49,14 @@ class Service:
     def policy_versions(self) -> Mapping[str, int] | None:
         return self.versions
 
-    async def ask(self, address: str, port: int, _wanted: Mapping[str, int]) -> Mapping[str, int] | None:
+    async def revisions(self, address: str, port: int, _wanted: Mapping[str, int]) -> Mapping[str, int] | None:
         assert port == 8080
-        self.asked.append(address)
+        self.requested.append(address)
         await asyncio.sleep(0)
         return self.known.get(address)
 
     async def problem(self) -> str:
-        return await self.enforcement.problem()
+        return await self.propagation.not_propagated()
 
 
 def level(projects: int = 10, users: int = 20) -> Mapping[str, int]:
@@ -72,13 +72,13 @@ async def test_it_is_in_force_when_every_replica_has_come_as_far_as_the_operator
 async def test_one_replica_that_is_behind_in_one_kind_is_named() -> None:
     service = Service(pod("a"), pod("b"))
     service.known = {"a": level(), "b": level(users=19)}
-    assert await service.problem() == "Pod b of the access service does not know the latest change yet."
+    assert await service.problem() == "Pod b of the access service does not have the latest change yet."
 
 
 async def test_a_ready_replica_that_does_not_answer_is_named_and_one_that_is_not_ready_is_not_waited_for() -> None:
     service = Service(pod("a"), pod("b", ready=False), pod("c", phase="Pending"))
     assert await service.problem() == "Pod a of the access service does not answer."
-    service.pods, service.now = service.pods[1:], AGAIN
+    service.pods, service.now = service.pods[1:], RETRY_SECONDS
     assert await service.problem() == ""
 
 
@@ -96,10 +96,10 @@ async def test_what_a_replica_said_is_not_asked_again_until_something_changes() 
     service = Service(pod("a"))
     service.known = {"a": level()}
     assert [await service.problem() for _ in range(3)] == ["", "", ""]
-    assert service.asked == ["a"]
+    assert service.requested == ["a"]
     service.versions, service.known = {"projects": 11}, {"a": level(projects=11)}
     assert await service.problem() == ""
-    assert service.asked == ["a", "a"]
+    assert service.requested == ["a", "a"]
 
 
 async def test_a_replica_that_was_started_anew_is_asked_again() -> None:
@@ -114,14 +114,14 @@ async def test_many_statuses_at_once_ask_each_replica_once() -> None:
     service = Service(pod("a"), pod("b"))
     service.known = {"a": level(), "b": level()}
     assert await asyncio.gather(*(service.problem() for _ in range(50))) == [""] * 50
-    assert service.asked == ["a", "b"]
+    assert service.requested == ["a", "b"]
 
 
 async def test_a_replica_that_is_away_is_asked_at_most_once_a_second_however_many_wait() -> None:
     service = Service(pod("a"))
     assert all(await asyncio.gather(*(service.problem() for _ in range(50))))
-    assert service.asked == ["a"]
-    service.now = AGAIN
+    assert service.requested == ["a"]
+    service.now = RETRY_SECONDS
     service.known = {"a": level()}
     assert await service.problem() == ""
 
@@ -130,4 +130,4 @@ async def test_while_a_deletion_of_the_operators_own_is_not_told_yet_nothing_is_
     service = Service(pod("a"))
     service.versions = None
     assert await service.problem()
-    assert service.asked == []
+    assert service.requested == []

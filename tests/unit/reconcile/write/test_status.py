@@ -11,8 +11,8 @@ from berth.kube.client import KubeClient
 from berth.kube.errors import ConflictError, ForbiddenError, NotFoundError
 from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
-from berth.reconcile.write.policy_propagation import AGAIN
-from berth.reconcile.write.status import SETTLE, StatusWriter, own_part
+from berth.reconcile.write.policy_propagation import RETRY_SECONDS
+from berth.reconcile.write.status import PROGRESS_SECONDS, StatusWriter, own_part
 
 
 def condition(kind: str, status: str = "True", reason: str = "Progressing") -> dict[str, str]:
@@ -45,7 +45,7 @@ class Bench:
             "status": {"observedGeneration": -1},
         }
         self.writer = StatusWriter(
-            cast(KubeClient, self), cast(Caches, self), self.unenforced, now=lambda: NOW, clock=lambda: self.now
+            cast(KubeClient, self), cast(Caches, self), self.not_propagated, now=lambda: NOW, clock=lambda: self.now
         )
 
     async def apply(self, _resource: object, body: Manifest, **how: Any) -> Manifest:
@@ -55,7 +55,7 @@ class Bench:
         self.bodies.append(body)
         return {**self.live, "status": body["status"]}
 
-    async def unenforced(self) -> str:
+    async def not_propagated(self) -> str:
         return self.problem
 
     def observe(self, written: Manifest) -> None:
@@ -79,7 +79,7 @@ async def test_no_status_is_written_before_every_replica_of_access_decides_by_wh
     bench.live["status"] = READY
     bench.live["metadata"]["generation"] = 1
     bench.problem = "Pod access-1 of the access service does not answer."
-    assert await bench.write(status(condition("Ready"), condition("Certified", "False"))) == AGAIN
+    assert await bench.write(status(condition("Ready"), condition("Certified", "False"))) == RETRY_SECONDS
     assert bench.bodies == []
     bench.problem = ""
     assert await bench.write(status(condition("Ready"), condition("Certified", "False"))) is None
@@ -98,7 +98,7 @@ async def test_whoever_waits_for_a_new_generation_reads_which_replica_is_behind_
     bench.live["status"] = status(trashed)
     bench.live["metadata"]["generation"] = 2
     bench.problem = "Pod access-1 of the access service does not answer."
-    assert await bench.write(status(condition("Ready"), condition("Trashed"), generation=2)) == AGAIN
+    assert await bench.write(status(condition("Ready"), condition("Trashed"), generation=2)) == RETRY_SECONDS
     told = {found["type"]: found for found in bench.bodies[0]["status"]["conditions"]}
     assert bench.bodies[0]["status"]["observedGeneration"] == 2
     assert (told["Ready"]["status"], told["Reconciling"]["reason"]) == ("False", "PolicyPending")
@@ -119,7 +119,7 @@ async def test_news_of_mere_progress_wait_and_success_does_not() -> None:
     bench = Bench()
     await bench.write(STARTING)
     bench.now = 1.0
-    assert await bench.write(PROBING) == pytest.approx(SETTLE - 1.0)
+    assert await bench.write(PROBING) == pytest.approx(PROGRESS_SECONDS - 1.0)
     assert await bench.write(READY) is None
     assert [body["status"] for body in bench.bodies] == [STARTING, READY]
 
@@ -127,7 +127,7 @@ async def test_news_of_mere_progress_wait_and_success_does_not() -> None:
 async def test_progress_that_lasts_is_told() -> None:
     bench = Bench()
     await bench.write(STARTING)
-    bench.now = SETTLE + 0.1
+    bench.now = PROGRESS_SECONDS + 0.1
     assert await bench.write(PROBING) is None
     assert len(bench.bodies) == 2
 
