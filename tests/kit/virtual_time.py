@@ -19,7 +19,7 @@ class _Jumping(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise AssertionError("the loop would wait for ever: nothing is scheduled")
+            raise AssertionError("the loop would wait forever: nothing is scheduled")
         self.now += max(0.0, timeout)
         return super().select(0)
 

@@ -1,4 +1,4 @@
-"""Keys rotate when somebody asks: one write for a leaf, and no registry restarts for an authority that stood by."""
+"""Rotation of keys on request: one write for a leaf, and no restart of a registry for a standby authority."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def rotate(cluster: Cluster, value: str) -> None:
 
 
 async def signs(cluster: Cluster, value: str) -> None:
-    """Wait until the authority that was asked for with this value is said to sign."""
+    """Wait until the authority that was requested with this value signs."""
     await cluster.until(SECRETS, CA, lambda live: noted(live, names.ANNOTATION_ROTATE_AUTHORITY) == value, BERTH)
 
 
@@ -251,10 +251,10 @@ async def as_before_successors_stood_by(cluster: Cluster, project: str) -> None:
     await cluster.admin.merge(DEPLOYMENTS, (namespace, "registry"), patch, field_manager="earlier")
 
 
-async def test_a_certificate_that_can_not_be_written_keeps_no_project_from_its_registry(
+async def test_a_certificate_that_cannot_be_written_keeps_no_project_from_its_registry(
     cluster: Cluster, unique: str
 ) -> None:
-    """Somebody made the Secret of the gateway's certificate unchangeable, so that every pass over the keys fails."""
+    """The Secret of the gateway's certificate is immutable, so that every reconcile of the keys fails."""
     tls = {"tls.crt": base64.b64encode(b"none").decode(), "tls.key": base64.b64encode(b"none").decode()}
     metadata = {"name": "berth-gateway-tls", "namespace": BERTH}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls"}

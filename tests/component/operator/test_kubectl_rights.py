@@ -13,7 +13,7 @@ from berth.kube.resources import DOCKER_REPOSITORIES, REGISTRY_TEAMS, REGISTRY_U
 from tests.kit.operator.harness import Cluster, RunningOperator
 from tests.kit.operator.settings import ACCOUNT, BERTH
 
-SHARED = {"spec": {"localSharing": [{"kind": "User", "name": "somebody", "level": "View"}]}}
+SHARED = {"spec": {"localSharing": [{"kind": "User", "name": "another", "level": "View"}]}}
 TRASHED = {"spec": {"trashed": True}}
 DESCRIBED = {"spec": {"description": "changed"}}
 LEVELS = ("View", "Download", "Edit", "EditAndDelete", "Administer")
@@ -34,8 +34,8 @@ def repository(namespace: str, name: str, spec: dict[str, Any] | None = None) ->
     }
 
 
-class Somebody:
-    """Somebody with kubectl."""
+class KubectlUser:
+    """A user of kubectl."""
 
     def __init__(self, cluster: Cluster, namespace: str, user: str, *groups: str) -> None:
         self.plane = cluster.plane
@@ -80,8 +80,8 @@ async def test_each_level_may_change_what_it_says_and_no_more(
         "Administer": (True, True, True),
     }
     for level, expected in may.items():
-        somebody = Somebody(cluster, namespace, f"{unique}-{level}")
-        said = tuple(somebody.patch("one", patch) for patch in (DESCRIBED, TRASHED, SHARED))
+        member = KubectlUser(cluster, namespace, f"{unique}-{level}")
+        said = tuple(member.patch("one", patch) for patch in (DESCRIBED, TRASHED, SHARED))
         assert tuple(not words for words in said) == expected, (level, said)
         await cluster.admin.merge(
             DOCKER_REPOSITORIES,
@@ -91,11 +91,11 @@ async def test_each_level_may_change_what_it_says_and_no_more(
         )
 
 
-async def test_a_refusal_says_which_field_and_whom_to_ask(
+async def test_a_refusal_says_which_field_and_who_can_help(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     namespace = await shared_project(cluster, unique)
-    editor = Somebody(cluster, namespace, f"{unique}-Edit")
+    editor = KubectlUser(cluster, namespace, f"{unique}-Edit")
     said = editor.patch("one", SHARED)
     assert f"spec.localSharing of DockerRepository {namespace}/one can only be changed with Administer" in said
     assert f"spec.trashed of DockerRepository {namespace}/one can only be changed with" in editor.patch("one", TRASHED)
@@ -105,7 +105,7 @@ async def test_an_editor_makes_repositories_but_none_with_sharing_of_its_own(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     namespace = await shared_project(cluster, unique)
-    editor = Somebody(cluster, namespace, f"{unique}-Edit")
+    editor = KubectlUser(cluster, namespace, f"{unique}-Edit")
     assert editor.create(repository(namespace, "two")) == ""
     assert "can only be changed with Administer" in editor.create(repository(namespace, "three", SHARED["spec"]))
     assert "can only be changed with Administer" in editor.create(repository(namespace, "four", {"localSharing": []}))
@@ -117,17 +117,17 @@ async def test_an_editor_does_not_take_sharing_away_and_may_edit_beside_it(
 ) -> None:
     namespace = await shared_project(cluster, unique)
     await cluster.admin.merge(DOCKER_REPOSITORIES, (namespace, "one"), SHARED, field_manager="owner")
-    editor = Somebody(cluster, namespace, f"{unique}-Edit")
+    editor = KubectlUser(cluster, namespace, f"{unique}-Edit")
     assert "can only be changed with Administer" in editor.patch("one", {"spec": {"localSharing": None}})
     assert editor.patch("one", DESCRIBED) == ""
 
 
-async def test_nobody_outside_the_project_sees_its_repositories(
+async def test_no_one_outside_the_project_sees_its_repositories(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     namespace = await shared_project(cluster, unique)
-    assert not Somebody(cluster, namespace, "somebody-else").may("get")
-    assert Somebody(cluster, namespace, f"{unique}-View").may("get")
+    assert not KubectlUser(cluster, namespace, "another").may("get")
+    assert KubectlUser(cluster, namespace, f"{unique}-View").may("get")
 
 
 async def test_members_by_team_group_and_service_account_get_their_rights_and_lose_them(
@@ -143,11 +143,11 @@ async def test_members_by_team_group_and_service_account_get_their_rights_and_lo
     await cluster.make_project(unique, sharing=sharing)
     namespace = names.project_namespace(unique)
     await cluster.until(ROLE_BINDINGS, "berth-administer", lambda live: live is not None, namespace)
-    member = Somebody(cluster, namespace, f"{unique}@example.org")
+    member = KubectlUser(cluster, namespace, f"{unique}@example.org")
     assert (member.may("create"), member.may("delete")) == (True, False)
-    grouped = Somebody(cluster, namespace, "somebody", f"idp:{unique}")
+    grouped = KubectlUser(cluster, namespace, "another", f"idp:{unique}")
     assert (grouped.may("delete"), grouped.may("administer")) == (True, False)
-    account = Somebody(cluster, namespace, f"system:serviceaccount:builders:{unique}")
+    account = KubectlUser(cluster, namespace, f"system:serviceaccount:builders:{unique}")
     assert account.may("administer")
     await apply(cluster, "RegistryTeam", unique, {"members": []})
     await cluster.until(ROLE_BINDINGS, "berth-edit", lambda live: live is None, namespace)

@@ -16,7 +16,7 @@ from tests.kit.operator.harness import Cluster, RunningOperator
 
 
 async def replicas(cluster: Cluster, project: str, wanted: int) -> None:
-    """Wait until the Deployment asks for so many pods, then do what its controller does."""
+    """Wait until the Deployment has this number of replicas, then do what its controller does."""
     namespace = names.project_namespace(project)
     live = await cluster.until(
         DEPLOYMENTS, "registry", lambda live: live is not None and live["spec"]["replicas"] == wanted, namespace
@@ -99,7 +99,7 @@ async def test_a_project_that_holds_nothing_can_be_deleted(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.project_namespace(unique)}}
-    await cluster.admin.apply(NAMESPACES, space, field_manager="somebody")
+    await cluster.admin.apply(NAMESPACES, space, field_manager="another")
     await cluster.make_project(unique)
     live = await cluster.condition(PROJECTS, unique, Stalled="NamespaceTaken")
     assert await cluster.admin.get(DEPLOYMENTS, "registry", names.project_namespace(unique)) is None
@@ -108,16 +108,16 @@ async def test_a_project_that_holds_nothing_can_be_deleted(
     await cluster.until(PROJECTS, unique, lambda live: live is None)
 
 
-async def test_a_namespace_of_somebody_else_becomes_the_projects_when_it_is_labelled_so(
+async def test_a_namespace_of_others_becomes_the_projects_when_it_is_labelled_so(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     name = names.project_namespace(unique)
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await cluster.admin.apply(NAMESPACES, space, field_manager="somebody")
+    await cluster.admin.apply(NAMESPACES, space, field_manager="another")
     await cluster.make_project(unique)
     await cluster.condition(PROJECTS, unique, Stalled="NamespaceTaken")
     label = {"metadata": {"labels": {names.LABEL_PROJECT: unique}}}
-    await cluster.admin.merge(NAMESPACES, ("", name), label, field_manager="somebody")
+    await cluster.admin.merge(NAMESPACES, ("", name), label, field_manager="another")
     await cluster.until(DEPLOYMENTS, "registry", lambda live: live is not None, name)
 
 

@@ -67,7 +67,7 @@ async def test_the_status_of_a_user_follows_the_secret_of_the_password(
     await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound")
 
 
-async def test_a_certification_is_told_on_the_user_and_ends_by_itself(
+async def test_a_certification_is_reported_on_the_user_and_ends_by_itself(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     await certify(cluster, unique, unique)
@@ -91,9 +91,9 @@ async def test_a_certification_ends_at_its_second_for_a_user_whose_password_is_n
     before = await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound", Certified="True")
     assert before["status"]["certifiedUntil"] == rfc3339(end)
     after = await cluster.condition(REGISTRY_USERS, unique, Stalled="SecretNotFound", Certified="CertificationExpired")
-    (told,) = (c for c in after["status"]["conditions"] if c["type"] == "Certified")
-    assert told["lastTransitionTime"] >= rfc3339(end)
-    assert rfc3339(end) in told["message"]
+    (certified,) = (c for c in after["status"]["conditions"] if c["type"] == "Certified")
+    assert certified["lastTransitionTime"] >= rfc3339(end)
+    assert rfc3339(end) in certified["message"]
     shown = cluster.plane.kubectl("get", "registryuser", unique, check=True).stdout
     assert " ".join(shown.splitlines()[0].split()) == "NAME READY REASON TYPE CERTIFIED BECAUSE UNTIL AGE"
     assert f"False CertificationExpired {rfc3339(end)}" in " ".join(shown.split())
@@ -122,7 +122,7 @@ async def test_a_member_who_appears_is_known_to_the_team_and_to_the_project_shar
     await cluster.condition(PROJECTS, unique, SubjectsKnown="SubjectsNotFound", Administered="NoAdminister")
 
 
-async def test_a_token_tells_whether_it_holds_and_keeps_when_it_was_last_used(
+async def test_a_token_reports_whether_it_is_valid_and_keeps_when_it_was_last_used(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     token = {

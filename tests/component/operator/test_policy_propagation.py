@@ -57,7 +57,7 @@ async def test_a_user_is_said_to_be_disabled_only_when_every_replica_refuses_the
 async def test_the_sharing_of_a_project_is_said_to_be_in_force_when_every_replica_knows_it(cluster: Cluster) -> None:
     await cluster.ready_project("enforced")
     cluster.replicas.silent = {ADDRESSES[0]}
-    patch = '{"spec":{"sharing":[{"kind":"User","name":"nobody","level":"View"}],"trashed":true}}'
+    patch = '{"spec":{"sharing":[{"kind":"User","name":"absent","level":"View"}],"trashed":true}}'
     cluster.plane.kubectl("patch", "project", "enforced", "--type=merge", "-p", patch, check=True)
     waits = ("False", "Not in force everywhere yet: pod access-0 of the access service does not answer.", 2)
     live = await cluster.until(PROJECTS, "enforced", lambda live: says(live, "Ready") == waits)
@@ -69,18 +69,18 @@ async def test_the_sharing_of_a_project_is_said_to_be_in_force_when_every_replic
 
 
 @pytest.mark.usefixtures("replicas")
-async def test_at_rest_no_replica_is_asked_anything(cluster: Cluster, operator: RunningOperator) -> None:
+async def test_at_rest_no_replica_gets_a_request(cluster: Cluster, operator: RunningOperator) -> None:
     await cluster.ready_project("at-rest")
     await operator.idle()
     cluster.replicas.silent = set(ADDRESSES)
-    before = await operator.passes("Project")
+    before = await operator.reconciles("Project")
     cluster.plane.kubectl("label", "project", "at-rest", "touched=yes", check=True)
-    await operator.passed_again("Project", before)
+    await operator.reconciled_again("Project", before)
     assert says(await cluster.get(PROJECTS, "at-rest"), "Ready")[0] == "True"
 
 
 @pytest.mark.usefixtures("operator")
-async def test_a_project_says_that_nobody_can_pull_while_no_pod_of_access_is_ready(cluster: Cluster) -> None:
+async def test_a_project_says_that_no_one_can_pull_while_no_pod_of_access_is_ready(cluster: Cluster) -> None:
     await cluster.ready_project("unserved")
     tell_access(cluster.plane, "access", ready=False)
     try:

@@ -31,7 +31,7 @@ async def test_a_part_that_ends_ends_the_operator(cluster: Cluster) -> None:
                 await operate(settings, client, cluster.registries, cluster.replicas, asyncio.Event())
 
 
-async def test_an_error_in_berth_is_told_as_unknown_and_healed_by_the_next_pass(
+async def test_an_error_in_berth_is_reported_as_unknown_and_healed_by_the_next_pass(
     cluster: Cluster, operator: RunningOperator, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await cluster.ready_project(unique)
@@ -41,7 +41,7 @@ async def test_an_error_in_berth_is_told_as_unknown_and_healed_by_the_next_pass(
             raise ZeroDivisionError
 
         broken.setattr("berth.reconcile.kinds.project_children.desired_project", bug)
-        edit = {"spec": {"description": "wakes it"}}
+        edit = {"spec": {"description": "new"}}
         await cluster.admin.merge(PROJECTS, ("", unique), edit, field_manager="owner")
         live = await cluster.condition(PROJECTS, unique, Ready="Unknown")
         assert live["status"]["inventory"], "what Berth knows is lost with the error"

@@ -1,4 +1,4 @@
-"""Whether a namespace agreed to its pull secret: asked for, given, taken back."""
+"""Consent of a namespace to its pull secret: missing, given, taken back."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from berth.kube.resources import (
     SECRETS,
 )
 from tests.kit.operator.harness import Cluster, RunningOperator, running_operator
-from tests.kit.operator.pull_secrets import ROLE, consent, held, made_and_served, project, served, tokens, told
+from tests.kit.operator.pull_secrets import (
+    ROLE,
+    consent,
+    held,
+    made_and_served,
+    project,
+    pull_secret_status,
+    served,
+    tokens,
+)
 from tests.kit.operator.settings import ACCOUNT, BERTH
 
 
-async def test_a_namespace_that_did_not_agree_is_told_the_command_and_nothing_is_made(
+async def test_a_namespace_that_did_not_agree_gets_the_command_and_nothing_else(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     mark = cluster.plane.audit_position()
     await project(cluster, unique, {"namespace": namespace})
-    entry = await told(cluster, unique, namespace, "ConsentMissing")
+    entry = await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
     assert entry["served"] is False
     assert await tokens(cluster, unique) == {}
     written = {each.resource for each in cluster.plane.writes(cluster.user, mark) if unique in each.name}
@@ -36,17 +45,17 @@ async def test_a_namespace_that_agrees_later_is_served_then(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     await project(cluster, unique, {"namespace": namespace})
-    await told(cluster, unique, namespace, "ConsentMissing")
+    await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
     consent(cluster, namespace)
     await served(cluster, unique, namespace)
 
 
-async def test_withdrawn_consent_revokes_the_token_at_once_and_tells_what_to_remove(
+async def test_withdrawn_consent_revokes_the_token_at_once_and_reports_what_to_remove(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     await made_and_served(cluster, unique, namespace)
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
-    entry = await told(cluster, unique, namespace, "ConsentMissing")
+    entry = await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
     assert await tokens(cluster, unique) == {}
     assert (entry["served"], entry["secretName"]) == (False, f"berth-{unique}")
     assert "rotatedAt" not in entry
@@ -61,7 +70,7 @@ async def test_consent_that_comes_back_makes_a_new_token(
 ) -> None:
     first = held(await made_and_served(cluster, unique, namespace))
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
-    await told(cluster, unique, namespace, "ConsentMissing")
+    await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
     consent(cluster, namespace)
     second = held(await served(cluster, unique, namespace))
     assert second != first
@@ -78,7 +87,7 @@ async def test_consent_that_was_withdrawn_while_the_operator_was_away_revokes_th
         await first.idle()
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
     async with running_operator(cluster):
-        await told(cluster, unique, namespace, "ConsentMissing")
+        await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
         assert await tokens(cluster, unique) == {}
 
 
@@ -94,7 +103,7 @@ async def test_a_role_without_service_accounts_does_not_keep_the_secret_from_bei
     narrower = ("create", "rolebinding", "secrets", "--role=secrets", f"--serviceaccount={BERTH}:{ACCOUNT}")
     cluster.plane.kubectl("-n", namespace, *narrower, check=True)
     await cluster.admin.delete(ROLE_BINDINGS, ROLE, namespace)
-    await told(cluster, unique, namespace, "ConsentMissing")
+    await pull_secret_status(cluster, unique, namespace, "ConsentMissing")
     await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"pullSecrets": []}}, field_manager="owner")
     await cluster.until(REGISTRY_USERS, f"{unique}.pull.{namespace}", lambda live: live is None)
     assert await cluster.admin.get(SECRETS, f"berth-{unique}", namespace) is None

@@ -1,4 +1,4 @@
-"""Tokens of pull secrets made anew: on demand, in time, and when somebody deletes what stands there."""
+"""Rotation of the tokens of pull secrets: on request, in time, and after a deletion."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ async def test_rotation_on_demand_happens_once_and_the_old_token_goes_when_the_n
     )
     (rule,) = (await cluster.get(ACCESS_POLICIES, "project", names.project_namespace(unique)))["spec"]["rules"]
     assert rule["expiresAt"] == max(ends)
-    before = await operator.passes("Project")
+    before = await operator.reconciles("Project")
     await rotate(cluster, unique, "once")
-    await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"description": "woken"}}, field_manager="owner")
-    await operator.passed_again("Project", before)
+    await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"description": "new"}}, field_manager="owner")
+    await operator.reconciled_again("Project", before)
     assert held(await cluster.get(SECRETS, f"berth-{unique}", namespace)) == second
     await use(cluster, (await tokens(cluster, unique))[second]["metadata"]["name"])
     gone = (await tokens(cluster, unique)).get(first)

@@ -17,7 +17,16 @@ from berth.kube.resources import (
     SERVICE_ACCOUNTS,
 )
 from tests.kit.operator.harness import Cluster, RunningOperator, running_operator
-from tests.kit.operator.pull_secrets import consent, held, login_of, made_and_served, project, served, tokens, told
+from tests.kit.operator.pull_secrets import (
+    consent,
+    held,
+    login_of,
+    made_and_served,
+    project,
+    pull_secret_status,
+    served,
+    tokens,
+)
 
 
 async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_of_its_own(
@@ -41,7 +50,7 @@ async def test_a_namespace_that_agreed_gets_a_secret_with_the_token_of_a_robot_o
     await cluster.condition(ACCESS_TOKENS, token["metadata"]["name"], Ready="True")
 
 
-async def test_the_secret_of_the_token_stands_in_no_other_object(
+async def test_the_secret_of_the_token_is_in_no_other_object(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     password = login_of(await made_and_served(cluster, unique, namespace))["password"]
@@ -51,16 +60,16 @@ async def test_the_secret_of_the_token_stands_in_no_other_object(
     assert password not in cluster.plane.audit_log.read_text()
 
 
-async def test_a_namespace_that_is_not_there_is_told_and_served_when_it_appears(
+async def test_a_namespace_that_does_not_exist_is_reported_and_served_when_it_appears(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     late = f"late-{unique}"
     await project(cluster, unique, {"namespace": late})
-    await told(cluster, unique, late, "NamespaceNotFound")
+    await pull_secret_status(cluster, unique, late, "NamespaceNotFound")
     live = await cluster.condition(PROJECTS, unique, PullSecretsServed="False")
     assert late in next(c["message"] for c in live["status"]["conditions"] if c["type"] == "PullSecretsServed")
     cluster.plane.kubectl("create", "namespace", late, check=True)
-    await told(cluster, unique, late, "ConsentMissing")
+    await pull_secret_status(cluster, unique, late, "ConsentMissing")
 
 
 async def test_a_project_is_ready_whether_or_not_its_namespaces_are_served(
@@ -81,14 +90,14 @@ async def test_a_pull_secret_costs_nothing_when_nothing_changed_and_nothing_at_a
         await cluster.condition(ACCESS_TOKENS, f"{unique}.pull.{namespace}.1", Ready="True")
         await cluster.condition(REGISTRY_USERS, f"{unique}.pull.{namespace}", Ready="True")
         await first.idle()
-        mark, before = cluster.plane.audit_position(), await first.passes("Project")
+        mark, before = cluster.plane.audit_position(), await first.reconciles("Project")
         note = {"metadata": {"annotations": {names.ANNOTATION_RECONCILE_REQUESTED: "now"}}}
         await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
-        await first.passed_again("Project", before)
+        await first.reconciled_again("Project", before)
         assert cluster.plane.writes(cluster.user, mark) == []
     mark = cluster.plane.audit_position()
     async with running_operator(cluster) as second:
-        await second.passed_again("Project", 0)
+        await second.reconciled_again("Project", 0)
     assert cluster.plane.writes(cluster.user, mark) == []
 
 
@@ -100,7 +109,7 @@ async def test_named_service_accounts_use_the_secret_beside_what_they_had(
     own = {"imagePullSecrets": [{"name": "theirs"}]}
     await cluster.admin.merge(SERVICE_ACCOUNTS, (namespace, "puller"), own, field_manager="owner")
     await project(cluster, unique, {"namespace": namespace, "serviceAccounts": ["puller", "absent"]})
-    entry = await told(cluster, unique, namespace, "ServiceAccountNotFound")
+    entry = await pull_secret_status(cluster, unique, namespace, "ServiceAccountNotFound")
     assert entry["served"]
     assert "ServiceAccount absent" in entry["message"]
     account = await cluster.get(SERVICE_ACCOUNTS, "puller", namespace)
@@ -134,7 +143,7 @@ async def test_an_entry_that_goes_takes_everything_with_it(
     await cluster.until(PROJECTS, unique, lambda live: live is not None and robot not in json.dumps(live["status"]))
 
 
-async def test_a_secret_that_is_somebody_elses_stays_as_it_is(
+async def test_a_secret_of_others_is_not_changed(
     cluster: Cluster, operator: RunningOperator, unique: str, namespace: str
 ) -> None:
     consent(cluster, namespace)
@@ -146,7 +155,7 @@ async def test_a_secret_that_is_somebody_elses_stays_as_it_is(
     }
     cluster.plane.apply(theirs)
     await project(cluster, unique, {"namespace": namespace})
-    entry = await told(cluster, unique, namespace, "NameTaken")
+    entry = await pull_secret_status(cluster, unique, namespace, "NameTaken")
     assert f"Secret berth-{unique}" in entry["message"]
     assert (await cluster.get(SECRETS, f"berth-{unique}", namespace))["data"] == {"mine": "bWluZQ=="}
 
@@ -159,7 +168,7 @@ async def test_a_user_of_the_robots_name_is_not_taken_over(
     body = {"apiVersion": names.API_VERSION, "kind": "RegistryUser", "metadata": {"name": name}, "spec": {}}
     await cluster.admin.apply(REGISTRY_USERS, body, field_manager="owner")
     await project(cluster, unique, {"namespace": namespace})
-    entry = await told(cluster, unique, namespace, "NameTaken")
+    entry = await pull_secret_status(cluster, unique, namespace, "NameTaken")
     assert f"RegistryUser {name}" in entry["message"]
     assert (await cluster.get(REGISTRY_USERS, name))["spec"].get("type") != "Robot"
 
@@ -169,7 +178,7 @@ async def test_a_namespace_that_is_deleted_revokes_its_tokens(
 ) -> None:
     await made_and_served(cluster, unique, namespace)
     await cluster.admin.delete(NAMESPACES, namespace)
-    await told(cluster, unique, namespace, "NamespaceTerminating")
+    await pull_secret_status(cluster, unique, namespace, "NamespaceTerminating")
     assert await tokens(cluster, unique) == {}
 
 

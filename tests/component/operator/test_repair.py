@@ -1,4 +1,4 @@
-"""What somebody deletes or edits by hand is put back by watch."""
+"""Children that are deleted or edited by others are put back."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_an_edit_by_hand_of_any_child_is_taken_back(
         namespace = space if resource.namespaced else None
         name = name or space
         before = content(await cluster.get(resource, name, namespace))
-        edited = await cluster.admin.merge(resource, (namespace or "", name), edit, field_manager="somebody")
+        edited = await cluster.admin.merge(resource, (namespace or "", name), edit, field_manager="another")
         assert content(edited) != before, f"the edit {edit} of {resource.kind} {name} changed nothing"
         await cluster.until(resource, name, partial(says, before), namespace)
 
@@ -166,17 +166,17 @@ async def test_other_peoples_objects_labels_and_annotations_stay(
     await cluster.ready_project(unique)
     namespace = names.project_namespace(unique)
     note = {"metadata": {"annotations": {"example.org/note": "mine"}, "labels": {"example.org/team": "mine"}}}
-    await cluster.admin.merge(DEPLOYMENTS, (namespace, "registry"), note, field_manager="somebody")
+    await cluster.admin.merge(DEPLOYMENTS, (namespace, "registry"), note, field_manager="another")
     role = {
         "apiVersion": ROLES.api_version,
         "kind": "Role",
         "metadata": {"name": "mine", "namespace": namespace, "labels": {names.LABEL_PROJECT: unique}},
         "rules": [],
     }
-    await cluster.admin.apply(ROLES, role, field_manager="somebody")
-    before = await operator.passes("Project")
+    await cluster.admin.apply(ROLES, role, field_manager="another")
+    before = await operator.reconciles("Project")
     await cluster.admin.merge(PROJECTS, ("", unique), {"spec": {"suspend": True}}, field_manager="owner")
-    await operator.passed_again("Project", before)
+    await operator.reconciled_again("Project", before)
     live = await cluster.get(DEPLOYMENTS, "registry", namespace)
     assert live["metadata"]["annotations"]["example.org/note"] == "mine"
     assert live["metadata"]["labels"]["example.org/team"] == "mine"
@@ -212,7 +212,7 @@ async def test_the_volume_of_a_bound_claim_outlives_it(
     )
 
 
-async def test_whoever_asks_for_a_look_gets_a_new_one_at_the_registry_too(
+async def test_a_requested_reconcile_probes_the_registry_too(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     await cluster.ready_project(unique)

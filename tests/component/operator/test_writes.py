@@ -32,11 +32,11 @@ async def test_nothing_is_written_when_nothing_changed(
 ) -> None:
     await cluster.ready_project(unique)
     await operator.idle()
-    before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    before, mark = await operator.reconciles("Project"), cluster.plane.audit_position()
     probed = cluster.registries.probed.count(unique)
     note = {"metadata": {"annotations": {names.ANNOTATION_RECONCILE_REQUESTED: "now"}}}
     await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
-    await operator.passed_again("Project", before + 1)  # the second one is after the probe that was asked for
+    await operator.reconciled_again("Project", before + 1)  # the second one is after the requested probe
     assert cluster.registries.probed.count(unique) == probed + 1
     assert cluster.plane.writes(cluster.user, mark) == []
 
@@ -47,7 +47,7 @@ async def test_a_restart_of_the_operator_writes_nothing(cluster: Cluster, unique
         await first.idle()
     mark = cluster.plane.audit_position()
     async with running_operator(cluster) as second:
-        await second.passed_again("Project", 0)
+        await second.reconciled_again("Project", 0)
         assert cluster.registries.probed.count(unique) >= 2
     assert cluster.plane.writes(cluster.user, mark) == []
 
@@ -57,23 +57,23 @@ async def test_one_changed_field_costs_that_child_and_one_status(
 ) -> None:
     await cluster.ready_project(unique)
     await operator.idle()
-    before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    before, mark = await operator.reconciles("Project"), cluster.plane.audit_position()
     sharing = {"spec": {"sharing": [{"kind": "AuthenticatedUsers", "level": "View"}]}}
     await cluster.admin.merge(PROJECTS, ("", unique), sharing, field_manager="owner")
-    await operator.passed_again("Project", before)
+    await operator.reconciled_again("Project", before)
     writes = [(each.resource, each.name, each.subresource) for each in cluster.plane.writes(cluster.user, mark)]
     assert sorted(writes) == [("accesspolicies", "project", ""), ("projects", unique, "status")]
 
 
-async def test_two_hundred_events_cost_no_write_and_few_passes(
+async def test_two_hundred_events_cost_no_write_and_few_reconciles(
     cluster: Cluster, operator: RunningOperator, unique: str
 ) -> None:
     await cluster.ready_project(unique)
     await operator.idle()
-    before, mark = await operator.passes("Project"), cluster.plane.audit_position()
+    before, mark = await operator.reconciles("Project"), cluster.plane.audit_position()
     for number in range(200):
         note = {"metadata": {"annotations": {"example.org/number": str(number)}}}
         await cluster.admin.merge(PROJECTS, ("", unique), note, field_manager="owner")
-    await operator.passed_again("Project", before)
+    await operator.reconciled_again("Project", before)
     assert cluster.plane.writes(cluster.user, mark) == []
-    assert await operator.passes("Project") - before < 100
+    assert await operator.reconciles("Project") - before < 100

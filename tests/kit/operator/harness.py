@@ -74,7 +74,7 @@ def tell_access(plane: ControlPlane, name: str, *, ready: bool, **more: Any) -> 
 
 
 class Registries:
-    """Stands for every project's registry: tells each probe what it should see, and counts them."""
+    """Stub of every project's registry: the result of each probe, and a list of them."""
 
     def __init__(self) -> None:
         self.answer: ObservedProbe | None = ObservedProbe(ProbeOutcome.WRITTEN)
@@ -86,10 +86,10 @@ class Registries:
 
 
 class Replicas:
-    """Stands for the replicas of access, by the names of their pods' addresses: what each says it has reached."""
+    """Stub of the replicas of access, by the addresses of their pods: the revision of each."""
 
     def __init__(self) -> None:
-        self.behind: set[str] = set()  # addresses that know nothing
+        self.behind: set[str] = set()  # addresses without a policy
         self.silent: set[str] = set()  # addresses that do not answer
 
     async def __call__(self, address: str, _port: int, wanted: Mapping[str, int]) -> Mapping[str, int] | None:
@@ -225,19 +225,19 @@ class RunningOperator:
             lambda sample: sample("berth_reconcile_active") == 0 and not sample("berth_workqueue_longest_wait_seconds")
         )
 
-    async def passes(self, kind: str) -> float:
-        """Passes over objects of a kind so far."""
+    async def reconciles(self, kind: str) -> float:
+        """Reconciles of objects of a kind so far."""
         return (await self._sample())("berth_reconcile_total", kind)
 
-    async def passed_again(self, kind: str, before: float) -> None:
-        """Wait until there was another pass, and nothing is left to do."""
+    async def reconciled_again(self, kind: str, before: float) -> None:
+        """Wait until there was another reconcile, and nothing is left to do."""
         await self._until(lambda sample: sample("berth_reconcile_total", kind) > before)
         await self.idle()
 
     async def _until(self, holds: Callable[[Callable[..., float]], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
             while not holds(await self._sample()):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # the interval of a poll: metrics can not be watched
+                await asyncio.sleep(0.02)  # the interval of a poll: metrics cannot be watched
 
     async def _sample(self) -> Callable[..., float]:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
@@ -257,7 +257,7 @@ class RunningOperator:
                     async with session.get(f"http://127.0.0.1:{self.port}/readyz") as answer:
                         if answer.status == 200:
                             return
-                await asyncio.sleep(0.02)  # the interval of a poll: readiness can not be watched
+                await asyncio.sleep(0.02)  # the interval of a poll: readiness cannot be watched
 
 
 @contextlib.asynccontextmanager

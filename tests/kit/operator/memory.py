@@ -190,7 +190,7 @@ class MemoryCaches(Caches):
 
 
 class StubProbes:
-    """Stands for the write probes: what the next look finds, and what was asked for."""
+    """Stub of the write probes: the next result, and the requested ones."""
 
     def __init__(self) -> None:
         self.found: ObservedProbe | None = ObservedProbe(ProbeOutcome.WRITTEN)
@@ -266,7 +266,7 @@ class Operator:
         self.api.now += timedelta(seconds=seconds)
 
     def put(self, manifest: Manifest) -> Manifest:
-        """Somebody else writes an object, and the watches see it."""
+        """Write an object as another client, with its watch event."""
         place = (resource_of(manifest), key_of(manifest))
         kind: EventType = "MODIFIED" if place in self.api.objects else "ADDED"
         stored = self.api.store(manifest)
@@ -275,11 +275,11 @@ class Operator:
         return stored
 
     def change(self, resource: Resource, name: str, namespace: str = "", **fields: Any) -> Manifest:
-        """Somebody else changes an object: maps are merged."""
+        """Change an object as another client; maps are merged."""
         return self.put(_merged(self.api.objects[resource, (namespace, name)], fields))
 
     def remove(self, resource: Resource, name: str, namespace: str = "") -> None:
-        """Somebody else deletes an object without a finalizer."""
+        """Delete an object without a finalizer as another client."""
         gone = self.api.objects.pop((resource, (namespace, name)))
         if resource not in _UNCACHED:
             version = str(int(gone["metadata"]["resourceVersion"]) + 10_000)

@@ -32,8 +32,8 @@ async def project(cluster: Cluster, name: str, *entries: dict[str, Any]) -> None
     await cluster.make_project(name, pullSecrets=list(entries))
 
 
-async def told(cluster: Cluster, name: str, namespace: str, reason: str) -> dict[str, Any]:
-    """Wait until the status says that of a namespace."""
+async def pull_secret_status(cluster: Cluster, name: str, namespace: str, reason: str) -> dict[str, Any]:
+    """Wait until the status of a namespace has a reason."""
 
     def entry(live: Manifest | None) -> dict[str, Any]:
         found = ((live or {}).get("status") or {}).get("pullSecrets") or ()
@@ -65,7 +65,7 @@ def held(secret: Manifest) -> str:
 
 async def served(cluster: Cluster, name: str, namespace: str) -> Manifest:
     """Wait until a namespace is served; its pull secret."""
-    await told(cluster, name, namespace, "Served")
+    await pull_secret_status(cluster, name, namespace, "Served")
     return await cluster.get(SECRETS, f"berth-{name}", namespace)
 
 
@@ -77,13 +77,13 @@ async def made_and_served(cluster: Cluster, name: str, namespace: str) -> Manife
 
 
 async def rotate(cluster: Cluster, name: str, value: str) -> None:
-    """Ask for new tokens, as a person does."""
+    """Request new tokens, as a person does."""
     note = {"metadata": {"annotations": {names.ANNOTATION_ROTATE_PULL_SECRETS: value}}}
     await cluster.admin.merge(PROJECTS, ("", name), note, field_manager="owner")
 
 
 async def use(cluster: Cluster, token: str) -> None:
-    """What the access service does when somebody logs in with a token."""
+    """What the access service does at a login with a token."""
     body = {
         "apiVersion": names.API_VERSION,
         "kind": "AccessToken",

@@ -111,7 +111,7 @@ def test_a_key_that_fails_comes_back_after_growing_pauses_and_others_do_not_wait
 def test_an_event_brings_a_failed_key_back_early_but_not_more_than_once_a_second() -> None:
     async def main(clock: Clock) -> None:
         def answer(_key: Key, _number: int) -> None:
-            the_queue.add(A)  # the failing pass wrote something, and that makes an event
+            the_queue.add(A)  # the failing run wrote something, and that makes an event
             raise ValueError("broken")
 
         the_queue = queue(clock)
@@ -153,7 +153,7 @@ def test_the_earlier_of_two_times_counts() -> None:
     run(main)
 
 
-def test_a_pass_that_asks_for_it_is_repeated_after_that_time() -> None:
+def test_a_key_is_requeued_after_that_time() -> None:
     async def main(clock: Clock) -> None:
         the_queue, work = queue(clock), Recorder(clock, lambda _key, _number: 20.0)
         the_queue.add(A)
@@ -163,7 +163,7 @@ def test_a_pass_that_asks_for_it_is_repeated_after_that_time() -> None:
     run(main)
 
 
-def test_somebody_who_undoes_everything_at_once_gets_no_hot_loop() -> None:
+def test_another_controller_that_reverts_everything_causes_no_hot_loop() -> None:
     async def main(clock: Clock) -> None:
         the_queue = queue(clock)
 
@@ -180,7 +180,7 @@ def test_somebody_who_undoes_everything_at_once_gets_no_hot_loop() -> None:
     run(main)
 
 
-def test_closing_lets_the_passes_under_way_end_and_begins_no_other() -> None:
+def test_closing_lets_active_keys_end_and_starts_no_other() -> None:
     async def main(clock: Clock) -> None:
         the_queue, work = queue(clock), Recorder(clock)
         work.takes = 5.0
@@ -194,7 +194,7 @@ def test_closing_lets_the_passes_under_way_end_and_begins_no_other() -> None:
     run(main)
 
 
-def test_a_key_that_nobody_takes_shows_as_waiting() -> None:
+def test_a_key_that_no_worker_takes_shows_as_waiting() -> None:
     async def main(clock: Clock) -> None:
         the_queue = queue(clock)
         the_queue.add(A)

@@ -22,9 +22,9 @@ class Bench:
         self.answer: ObservedProbe | Exception | None = WRITTEN
         self.takes = 0.1
         self.probed_at: list[float] = []
-        self.woken: list[str] = []
+        self.enqueued: list[str] = []
         self.clock = clock
-        self.probes = Probes(self._probe, self.woken.append, 600, clock=clock)
+        self.probes = Probes(self._probe, self.enqueued.append, 600, clock=clock)
 
     async def _probe(self, project_id: str) -> ObservedProbe | None:
         self.probed_at.append(self.clock())
@@ -54,7 +54,7 @@ def test_new_pods_count_as_not_probed_until_their_probe_ended() -> None:
     async def test(b: Bench) -> None:
         assert b.look() is None
         await asyncio.sleep(1)
-        assert b.woken == ["a"]
+        assert b.enqueued == ["a"]
         assert b.look() == WRITTEN
         assert b.look(TWO) is None
         await asyncio.sleep(1)
@@ -106,7 +106,7 @@ def test_a_failed_probe_is_repeated_with_growing_pauses_and_looking_often_does_n
     bench(test)
 
 
-def test_whoever_asks_gets_a_new_probe_once_for_each_time_they_ask() -> None:
+def test_each_request_gets_one_new_probe() -> None:
     async def test(b: Bench) -> None:
         b.look()
         await asyncio.sleep(1)
@@ -124,7 +124,7 @@ def test_whoever_asks_gets_a_new_probe_once_for_each_time_they_ask() -> None:
     bench(test)
 
 
-def test_a_probe_that_was_under_way_when_somebody_asked_is_followed_by_a_new_one() -> None:
+def test_a_probe_that_was_under_way_at_a_request_is_followed_by_a_new_one() -> None:
     async def test(b: Bench) -> None:
         b.takes = 10
         b.look()
@@ -140,7 +140,7 @@ def test_a_probe_that_was_under_way_when_somebody_asked_is_followed_by_a_new_one
     bench(test)
 
 
-def test_what_was_asked_before_a_restart_is_not_asked_again_after_the_first_probe() -> None:
+def test_what_was_requested_before_a_restart_is_not_requested_again_after_the_first_probe() -> None:
     async def test(b: Bench) -> None:
         for _ in range(20):
             b.look(request="long ago")
@@ -178,7 +178,7 @@ def test_an_error_in_a_probe_ends_neither_the_probes_nor_the_last_finding() -> N
     bench(test)
 
 
-def test_a_probe_of_pods_that_are_gone_meanwhile_counts_for_nobody() -> None:
+def test_a_probe_of_pods_that_are_gone_meanwhile_is_dropped() -> None:
     async def test(b: Bench) -> None:
         b.takes = 10
         b.look(ONE)

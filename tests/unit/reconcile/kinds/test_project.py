@@ -99,7 +99,7 @@ async def test_a_missing_key_stops_the_children_and_keeps_the_inventory(secret: 
     assert inventory(operator) == before
 
 
-@pytest.mark.parametrize("labels", [{}, {names.LABEL_PROJECT: "beta"}], ids=["of nobody", "of another project"])
+@pytest.mark.parametrize("labels", [{}, {names.LABEL_PROJECT: "beta"}], ids=["without a label", "of another project"])
 async def test_a_namespace_of_others_is_not_touched(labels: dict[str, str]) -> None:
     operator = Operator()
     await operator.install()
@@ -436,7 +436,7 @@ class TestObservation:
         await operator.reconcile(PROJECTS, "alpha")
         assert operator.status(PROJECTS, "alpha")["repositories"] == 1
 
-    async def test_a_probe_is_asked_for_with_the_pods_and_the_present_status(self) -> None:
+    async def test_a_probe_is_requested_with_the_pods_and_the_present_status(self) -> None:
         operator = Operator()
         await operator.ready_project()
         note = {"annotations": {names.ANNOTATION_RECONCILE_REQUESTED: "monday"}}

@@ -141,7 +141,7 @@ async def test_a_deleted_repository_is_kept_in_the_trash() -> None:
 
 
 @pytest.mark.parametrize("why", ["elsewhere", "terminating", "path taken"])
-async def test_a_deleted_repository_that_stands_for_no_data_is_released(why: str) -> None:
+async def test_a_deleted_repository_without_data_is_released(why: str) -> None:
     operator = await ready()
     namespace = SPACE
     if why == "elsewhere":

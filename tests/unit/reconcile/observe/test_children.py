@@ -185,7 +185,7 @@ def test_a_scheduled_pod_is_not_unschedulable_and_a_present_end_counts_when_ther
     assert seen.containers[0].last_exit_code == 1
 
 
-def test_ready_pods_are_told_apart_by_their_restarts() -> None:
+def test_ready_pods_are_identified_with_their_restarts() -> None:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     one = with_metadata({**manifest(PODS, "a", SPACE), "status": ready}, uid="a")
     two = with_metadata(

@@ -22,15 +22,15 @@ def going(name: str) -> Manifest:
 
 
 class Watched:
-    """A presence that counts its wakes, and whose time the test lets pass."""
+    """Access readiness with counted reconciles of all projects, in time that the test moves."""
 
     def __init__(self) -> None:
-        self.wakes = 0
+        self.enqueued = 0
         self._waiting: list[Callable[[], None]] = []
-        self.presence = AccessReadiness(self._wake, self._later)
+        self.readiness = AccessReadiness(self._enqueue, self._later)
 
-    def _wake(self) -> None:
-        self.wakes += 1
+    def _enqueue(self) -> None:
+        self.enqueued += 1
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         assert seconds == UNREADY_GRACE
@@ -42,34 +42,34 @@ class Watched:
             call()
 
 
-def test_the_first_ready_pod_wakes_every_project_at_once_and_more_of_them_nobody() -> None:
+def test_the_first_ready_pod_enqueues_every_project_at_once_and_more_of_them_nothing() -> None:
     watched = Watched()
-    watched.presence.changed(None, pod("a", ready=False))
-    assert watched.wakes == 0
-    watched.presence.changed(pod("a", ready=False), pod("a"))
-    watched.presence.changed(None, pod("b"))
-    assert watched.wakes == 1
+    watched.readiness.changed(None, pod("a", ready=False))
+    assert watched.enqueued == 0
+    watched.readiness.changed(pod("a", ready=False), pod("a"))
+    watched.readiness.changed(None, pod("b"))
+    assert watched.enqueued == 1
 
 
 @pytest.mark.parametrize("end", [None, pod("a", ready=False), going("a")], ids=["gone", "not-ready", "going"])
-def test_an_outage_wakes_every_project_after_a_while_and_its_end_at_once(end: Manifest | None) -> None:
+def test_an_outage_enqueues_every_project_after_a_while_and_its_end_at_once(end: Manifest | None) -> None:
     watched = Watched()
-    watched.presence.changed(None, pod("a"))
-    watched.presence.changed(pod("a"), end)
-    assert watched.wakes == 1
+    watched.readiness.changed(None, pod("a"))
+    watched.readiness.changed(pod("a"), end)
+    assert watched.enqueued == 1
     watched.pass_time()
-    assert watched.wakes == 2
-    watched.presence.changed(None, pod("b"))
-    assert watched.wakes == 3
+    assert watched.enqueued == 2
+    watched.readiness.changed(None, pod("b"))
+    assert watched.enqueued == 3
 
 
-def test_while_another_pod_is_ready_nobody_hears_of_one_that_goes() -> None:
+def test_while_another_pod_is_ready_one_that_goes_enqueues_nothing() -> None:
     watched = Watched()
-    watched.presence.changed(None, pod("a"))
-    watched.presence.changed(None, pod("b"))
-    watched.presence.changed(pod("a"), None)
+    watched.readiness.changed(None, pod("a"))
+    watched.readiness.changed(None, pod("b"))
+    watched.readiness.changed(pod("a"), None)
     watched.pass_time()
-    assert watched.wakes == 1
+    assert watched.enqueued == 1
 
 
 @pytest.mark.parametrize(

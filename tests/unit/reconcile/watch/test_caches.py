@@ -1,4 +1,4 @@
-"""The caches: what is found where, and who is told of what."""
+"""The caches: where objects are found, and which changes are reported."""
 
 from __future__ import annotations
 

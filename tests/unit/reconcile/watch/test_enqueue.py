@@ -1,4 +1,4 @@
-"""Which keys a change wakes."""
+"""The keys that a change enqueues."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ A, B = Key("Project", "a"), Key("Project", "b")
 CONSENT = "berth-pull-secret-writer"
 
 
-class Woken:
+class Changes:
     def __init__(self) -> None:
         self.keys: set[Key] = set()
         self.enqueuer = Enqueuer("berth-system", CONSENT, self.keys.add)
 
-    def by(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
+    def enqueues(self, resource: Resource, old: Manifest | None, new: Manifest | None) -> set[Key]:
         self.keys.clear()
         self.enqueuer.changed(resource, old, new)
         return set(self.keys)
@@ -53,181 +53,185 @@ def share(user: str) -> list[dict[str, str]]:
     return [{"kind": "User", "name": user, "level": "View"}]
 
 
-def test_an_object_wakes_itself() -> None:
-    woken = Woken()
-    assert woken.by(PROJECTS, None, thing(PROJECTS, "a")) == {A}
-    assert woken.by(PROJECTS, thing(PROJECTS, "a"), None) == {A}
+def test_an_object_enqueues_itself() -> None:
+    change = Changes()
+    assert change.enqueues(PROJECTS, None, thing(PROJECTS, "a")) == {A}
+    assert change.enqueues(PROJECTS, thing(PROJECTS, "a"), None) == {A}
     repository = thing(DOCKER_REPOSITORIES, "r", "elsewhere")
-    assert woken.by(DOCKER_REPOSITORIES, None, repository) == {Key("DockerRepository", "elsewhere/r")}
+    assert change.enqueues(DOCKER_REPOSITORIES, None, repository) == {Key("DockerRepository", "elsewhere/r")}
 
 
-def test_a_child_wakes_the_project_on_its_label_also_when_the_label_went() -> None:
-    woken = Woken()
+def test_a_child_enqueues_the_project_on_its_label_also_when_the_label_went() -> None:
+    change = Changes()
     child = thing(DEPLOYMENTS, "registry", "berth-a", {names.LABEL_PROJECT: "a"})
-    assert woken.by(DEPLOYMENTS, child, thing(DEPLOYMENTS, "registry", "berth-a")) == {A}
-    assert woken.by(DEPLOYMENTS, child, None) == {A}
-    assert woken.by(DEPLOYMENTS, None, thing(DEPLOYMENTS, "x", "berth-a")) == set()
+    assert change.enqueues(DEPLOYMENTS, child, thing(DEPLOYMENTS, "registry", "berth-a")) == {A}
+    assert change.enqueues(DEPLOYMENTS, child, None) == {A}
+    assert change.enqueues(DEPLOYMENTS, None, thing(DEPLOYMENTS, "x", "berth-a")) == set()
 
 
-def test_a_child_of_a_repository_wakes_that_repository_alone() -> None:
-    woken = Woken()
-    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
+def test_a_child_of_a_repository_enqueues_that_repository_alone() -> None:
+    change = Changes()
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
     labels = {names.LABEL_PROJECT: "a", names.LABEL_REPOSITORY: "r"}
     child = thing(DEPLOYMENTS, "r", "berth-a", labels)
-    assert woken.by(DEPLOYMENTS, child, None) == {Key("DockerRepository", "berth-a/r")}
+    assert change.enqueues(DEPLOYMENTS, child, None) == {Key("DockerRepository", "berth-a/r")}
 
 
-def test_a_user_wakes_the_projects_that_are_shared_with_it_and_no_other() -> None:
-    woken = Woken()
+def test_a_user_enqueues_the_projects_that_are_shared_with_it_and_no_other() -> None:
+    change = Changes()
     shared, other = thing(PROJECTS, "a", sharing=share("ann")), thing(PROJECTS, "b", sharing=share("bob"))
-    woken.by(PROJECTS, None, shared)
-    woken.by(PROJECTS, None, other)
+    change.enqueues(PROJECTS, None, shared)
+    change.enqueues(PROJECTS, None, other)
     before, after = thing(REGISTRY_USERS, "ann"), thing(REGISTRY_USERS, "ann", disabled=True)
-    assert woken.by(REGISTRY_USERS, before, after) == {Key("RegistryUser", "ann"), A}
-    woken.by(PROJECTS, shared, thing(PROJECTS, "a", sharing=share("bob")))
-    assert woken.by(REGISTRY_USERS, after, before) == {Key("RegistryUser", "ann")}
-    assert woken.by(REGISTRY_USERS, None, thing(REGISTRY_USERS, "bob")) == {Key("RegistryUser", "bob"), A, B}
+    assert change.enqueues(REGISTRY_USERS, before, after) == {Key("RegistryUser", "ann"), A}
+    change.enqueues(PROJECTS, shared, thing(PROJECTS, "a", sharing=share("bob")))
+    assert change.enqueues(REGISTRY_USERS, after, before) == {Key("RegistryUser", "ann")}
+    assert change.enqueues(REGISTRY_USERS, None, thing(REGISTRY_USERS, "bob")) == {Key("RegistryUser", "bob"), A, B}
 
 
-def test_a_users_own_status_wakes_nobody_else() -> None:
-    woken = Woken()
-    woken.by(PROJECTS, None, thing(PROJECTS, "a", sharing=share("ann")))
+def test_a_users_own_status_enqueues_nothing_else() -> None:
+    change = Changes()
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a", sharing=share("ann")))
     user = thing(REGISTRY_USERS, "ann")
-    assert woken.by(REGISTRY_USERS, user, {**user, "status": {"x": 1}}) == {Key("RegistryUser", "ann")}
+    assert change.enqueues(REGISTRY_USERS, user, {**user, "status": {"x": 1}}) == {Key("RegistryUser", "ann")}
 
 
-def test_a_certification_wakes_the_user_it_names_and_the_one_it_named() -> None:
-    woken = Woken()
+def test_a_certification_enqueues_the_user_it_names_and_the_one_it_named() -> None:
+    change = Changes()
     before = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "ann"})
     after = thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "bob"})
-    woken.by(CERTIFICATIONS, None, before)
-    assert woken.enqueuer.certifications_of("ann") == {"c"}
+    change.enqueues(CERTIFICATIONS, None, before)
+    assert change.enqueuer.certifications_of("ann") == {"c"}
     users = {Key("RegistryUser", "ann"), Key("RegistryUser", "bob")}
-    assert woken.by(CERTIFICATIONS, before, after) == {Key("Certification", "c"), *users}
-    assert woken.enqueuer.certifications_of("ann") == set()
+    assert change.enqueues(CERTIFICATIONS, before, after) == {Key("Certification", "c"), *users}
+    assert change.enqueuer.certifications_of("ann") == set()
 
 
-def test_a_password_secret_wakes_its_users_and_a_key_the_installation() -> None:
-    woken = Woken()
-    woken.by(REGISTRY_USERS, None, thing(REGISTRY_USERS, "ann", passwordSecretRef={"name": "ann-password"}))
-    woken.by(PROJECTS, None, thing(PROJECTS, "a"))
-    assert woken.by(SECRETS, None, thing(SECRETS, "ann-password", "berth-system")) == {Key("RegistryUser", "ann")}
-    assert woken.by(SECRETS, None, thing(SECRETS, "berth-token-ca", "berth-system")) == {INSTALLATION, A}
-    assert woken.by(SECRETS, thing(SECRETS, "berth-gateway-tls", "berth-system"), None) == {INSTALLATION}
-    assert woken.by(SECRETS, None, thing(SECRETS, "unrelated", "berth-system")) == set()
+def test_a_password_secret_enqueues_its_users_and_a_key_the_installation() -> None:
+    change = Changes()
+    change.enqueues(REGISTRY_USERS, None, thing(REGISTRY_USERS, "ann", passwordSecretRef={"name": "ann-password"}))
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a"))
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "ann-password", "berth-system")) == {
+        Key("RegistryUser", "ann")
+    }
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "berth-token-ca", "berth-system")) == {INSTALLATION, A}
+    assert change.enqueues(SECRETS, thing(SECRETS, "berth-gateway-tls", "berth-system"), None) == {INSTALLATION}
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "unrelated", "berth-system")) == set()
 
 
-def test_the_state_of_a_project_wakes_its_repositories_and_other_changes_do_not() -> None:
-    woken = Woken()
-    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
+def test_the_state_of_a_project_enqueues_its_repositories_and_other_changes_do_not() -> None:
+    change = Changes()
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
     repository = Key("DockerRepository", "berth-a/r")
-    assert woken.by(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", trashed=True)) == {A, repository}
-    assert woken.by(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", description="x")) == {A}
-    assert woken.by(NAMESPACES, None, thing(NAMESPACES, "berth-a")) == {A, repository}
+    assert change.enqueues(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", trashed=True)) == {A, repository}
+    assert change.enqueues(PROJECTS, thing(PROJECTS, "a"), thing(PROJECTS, "a", description="x")) == {A}
+    assert change.enqueues(NAMESPACES, None, thing(NAMESPACES, "berth-a")) == {A, repository}
 
 
-def test_a_new_repository_wakes_its_project_and_its_rivals_for_the_path() -> None:
-    woken = Woken()
+def test_a_new_repository_enqueues_its_project_and_its_rivals_for_the_path() -> None:
+    change = Changes()
     first = thing(DOCKER_REPOSITORIES, "first", "berth-a", repository="x/y")
-    woken.by(DOCKER_REPOSITORIES, None, first)
-    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "unrelated", "berth-a"))
-    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y"))
-    assert woken.enqueuer.claimants("berth-a", "x/y") == {"first", "second"}
+    change.enqueues(DOCKER_REPOSITORIES, None, first)
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "unrelated", "berth-a"))
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y"))
+    assert change.enqueuer.claimants("berth-a", "x/y") == {"first", "second"}
     rivals = {Key("DockerRepository", "berth-a/first"), Key("DockerRepository", "berth-a/second")}
-    assert woken.by(DOCKER_REPOSITORIES, first, None) == {*rivals, A}
-    assert woken.enqueuer.claimants("berth-a", "x/y") == {"second"}
+    assert change.enqueues(DOCKER_REPOSITORIES, first, None) == {*rivals, A}
+    assert change.enqueuer.claimants("berth-a", "x/y") == {"second"}
     second = thing(DOCKER_REPOSITORIES, "second", "berth-a", repository="x/y")
     deleted = {**second, "metadata": {**second["metadata"], "deletionTimestamp": "2026-11-24T12:00:00Z"}}
-    assert woken.by(DOCKER_REPOSITORIES, second, deleted) == {Key("DockerRepository", "berth-a/second"), A}
-    assert woken.by(DOCKER_REPOSITORIES, deleted, None) == {Key("DockerRepository", "berth-a/second"), A}
+    assert change.enqueues(DOCKER_REPOSITORIES, second, deleted) == {Key("DockerRepository", "berth-a/second"), A}
+    assert change.enqueues(DOCKER_REPOSITORIES, deleted, None) == {Key("DockerRepository", "berth-a/second"), A}
 
 
-def test_a_volume_wakes_the_project_of_its_claim_and_a_storage_class_every_project() -> None:
-    woken = Woken()
-    woken.by(PROJECTS, None, thing(PROJECTS, "a"))
-    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
+def test_a_volume_enqueues_the_project_of_its_claim_and_a_storage_class_every_project() -> None:
+    change = Changes()
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a"))
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "b"))
     volume = thing(PERSISTENT_VOLUMES, "pv", claimRef={"namespace": "berth-a", "name": "registry"})
-    assert woken.by(PERSISTENT_VOLUMES, None, volume) == {A}
-    assert woken.by(PERSISTENT_VOLUMES, None, thing(PERSISTENT_VOLUMES, "other")) == set()
-    assert woken.by(STORAGE_CLASSES, None, thing(STORAGE_CLASSES, "fast")) == {A, B}
+    assert change.enqueues(PERSISTENT_VOLUMES, None, volume) == {A}
+    assert change.enqueues(PERSISTENT_VOLUMES, None, thing(PERSISTENT_VOLUMES, "other")) == set()
+    assert change.enqueues(STORAGE_CLASSES, None, thing(STORAGE_CLASSES, "fast")) == {A, B}
 
 
-def test_a_user_wakes_what_names_them_itself_or_through_a_team() -> None:
-    woken = Woken()
+def test_a_user_enqueues_what_names_them_itself_or_through_a_team() -> None:
+    change = Changes()
     members = [{"kind": "User", "name": "ann"}]
-    woken.by(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=members))
+    change.enqueues(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=members))
     team_shares = [{"kind": "Team", "name": "authors", "level": "Edit"}]
-    woken.by(PROJECTS, None, thing(PROJECTS, "a", sharing=team_shares))
-    woken.by(PROJECTS, None, thing(PROJECTS, "b", sharing=share("bob")))
-    woken.by(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-b", localSharing=share("ann")))
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a", sharing=team_shares))
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "b", sharing=share("bob")))
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-b", localSharing=share("ann")))
     owner = {"kind": "User", "name": "ann"}
-    woken.by(ACCESS_TOKENS, None, thing(ACCESS_TOKENS, "laptop", owner=owner, sha256="1"))
+    change.enqueues(ACCESS_TOKENS, None, thing(ACCESS_TOKENS, "laptop", owner=owner, sha256="1"))
     user = thing(REGISTRY_USERS, "ann")
     concerned = {A, Key("RegistryTeam", "authors"), Key("DockerRepository", "berth-b/r"), Key("AccessToken", "laptop")}
-    assert woken.by(REGISTRY_USERS, None, user) == concerned | {Key("RegistryUser", "ann")}
-    assert woken.by(REGISTRY_USERS, user, {**user, "status": {}}) == {Key("RegistryUser", "ann")}
+    assert change.enqueues(REGISTRY_USERS, None, user) == concerned | {Key("RegistryUser", "ann")}
+    assert change.enqueues(REGISTRY_USERS, user, {**user, "status": {}}) == {Key("RegistryUser", "ann")}
 
 
-def test_a_team_wakes_what_is_shared_with_it_and_no_other() -> None:
-    woken = Woken()
+def test_a_team_enqueues_what_is_shared_with_it_and_no_other() -> None:
+    change = Changes()
     for name, team in (("a", "authors"), ("b", "others")):
         shares = [{"kind": "Team", "name": team, "level": "Edit"}]
-        woken.by(PROJECTS, None, thing(PROJECTS, name, sharing=shares))
+        change.enqueues(PROJECTS, None, thing(PROJECTS, name, sharing=shares))
     team_key = Key("RegistryTeam", "authors")
-    assert woken.by(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=[])) == {A, team_key}
-    woken.by(PROJECTS, thing(PROJECTS, "a", sharing=[{"kind": "Team", "name": "authors"}]), thing(PROJECTS, "a"))
-    assert woken.by(REGISTRY_TEAMS, thing(REGISTRY_TEAMS, "authors", members=[]), None) == {team_key}
+    assert change.enqueues(REGISTRY_TEAMS, None, thing(REGISTRY_TEAMS, "authors", members=[])) == {A, team_key}
+    change.enqueues(PROJECTS, thing(PROJECTS, "a", sharing=[{"kind": "Team", "name": "authors"}]), thing(PROJECTS, "a"))
+    assert change.enqueues(REGISTRY_TEAMS, thing(REGISTRY_TEAMS, "authors", members=[]), None) == {team_key}
 
 
-def test_tokens_with_one_secret_wake_each_other_when_one_comes_or_goes() -> None:
-    woken = Woken()
+def test_tokens_with_one_secret_enqueue_each_other_when_one_comes_or_goes() -> None:
+    change = Changes()
     one, two = (thing(ACCESS_TOKENS, name, sha256="1") for name in ("one", "two"))
     both = {Key("AccessToken", "one"), Key("AccessToken", "two")}
-    woken.by(ACCESS_TOKENS, None, one)
-    assert woken.by(ACCESS_TOKENS, None, two) == both
-    assert woken.by(ACCESS_TOKENS, one, None) == both
+    change.enqueues(ACCESS_TOKENS, None, one)
+    assert change.enqueues(ACCESS_TOKENS, None, two) == both
+    assert change.enqueues(ACCESS_TOKENS, one, None) == both
 
 
-def test_a_namespace_wakes_the_projects_that_give_it_a_pull_secret() -> None:
-    woken = Woken()
+def test_a_namespace_enqueues_the_projects_that_give_it_a_pull_secret() -> None:
+    change = Changes()
     project = thing(PROJECTS, "a", pullSecrets=[{"namespace": "analysis"}])
-    woken.by(PROJECTS, None, project)
-    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
-    assert woken.by(NAMESPACES, None, thing(NAMESPACES, "analysis")) == {A}
-    woken.by(PROJECTS, project, thing(PROJECTS, "a"))
-    assert woken.by(NAMESPACES, thing(NAMESPACES, "analysis"), None) == set()
+    change.enqueues(PROJECTS, None, project)
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "b"))
+    assert change.enqueues(NAMESPACES, None, thing(NAMESPACES, "analysis")) == {A}
+    change.enqueues(PROJECTS, project, thing(PROJECTS, "a"))
+    assert change.enqueues(NAMESPACES, thing(NAMESPACES, "analysis"), None) == set()
 
 
-def test_consent_of_a_namespace_wakes_the_projects_that_pull_there_and_no_other_binding_does() -> None:
-    woken = Woken()
-    woken.by(PROJECTS, None, thing(PROJECTS, "a", pullSecrets=[{"namespace": "analysis"}]))
-    woken.by(PROJECTS, None, thing(PROJECTS, "b"))
+def test_consent_of_a_namespace_enqueues_the_projects_that_pull_there_and_no_other_binding_does() -> None:
+    change = Changes()
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a", pullSecrets=[{"namespace": "analysis"}]))
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "b"))
     consent = thing(ROLE_BINDINGS, CONSENT, "analysis")
-    assert woken.by(ROLE_BINDINGS, None, consent) == {A}
-    assert woken.by(ROLE_BINDINGS, consent, None) == {A}
-    assert woken.by(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, CONSENT, "elsewhere")) == set()
-    assert woken.by(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, "readers", "analysis")) == set()
+    assert change.enqueues(ROLE_BINDINGS, None, consent) == {A}
+    assert change.enqueues(ROLE_BINDINGS, consent, None) == {A}
+    assert change.enqueues(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, CONSENT, "elsewhere")) == set()
+    assert change.enqueues(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, "readers", "analysis")) == set()
 
 
-def test_the_first_use_of_a_pull_secrets_token_wakes_its_project_and_later_ones_do_not() -> None:
-    woken = Woken()
+def test_the_first_use_of_a_pull_secrets_token_enqueues_its_project_and_later_ones_do_not() -> None:
+    change = Changes()
     token = thing(ACCESS_TOKENS, "a.pull.n.1", labels={names.LABEL_PROJECT: "a"})
     key = Key("AccessToken", "a.pull.n.1")
-    assert woken.by(ACCESS_TOKENS, None, token) == {key, A}
+    assert change.enqueues(ACCESS_TOKENS, None, token) == {key, A}
     used = {**token, "status": {"lastUsed": "2026-11-24T12:00:00Z"}}
-    assert woken.by(ACCESS_TOKENS, token, used) == {key, A}
-    assert woken.by(ACCESS_TOKENS, used, {**token, "status": {"lastUsed": "2026-11-24T13:00:00Z"}}) == {key}
-    assert woken.by(ACCESS_TOKENS, used, None) == {key, A}
+    assert change.enqueues(ACCESS_TOKENS, token, used) == {key, A}
+    assert change.enqueues(ACCESS_TOKENS, used, {**token, "status": {"lastUsed": "2026-11-24T13:00:00Z"}}) == {key}
+    assert change.enqueues(ACCESS_TOKENS, used, None) == {key, A}
 
 
-def test_what_berth_made_itself_is_known_and_wakes_itself_alone() -> None:
-    woken = Woken()
+def test_what_berth_made_itself_is_known_and_enqueues_itself_alone() -> None:
+    change = Changes()
     token = thing(ACCESS_TOKENS, "t", owner={"kind": "Robot", "name": "a.pull.n"}, sha256="f" * 64)
-    woken.enqueuer.own_write(ACCESS_TOKENS, None, token)
-    assert woken.keys == {Key("AccessToken", "t")}
-    woken.keys.clear()
-    woken.enqueuer.own_write(ACCESS_TOKENS, token, {**token, "status": {}})
-    assert woken.keys == set()
+    change.enqueuer.own_write(ACCESS_TOKENS, None, token)
+    assert change.keys == {Key("AccessToken", "t")}
+    change.keys.clear()
+    change.enqueuer.own_write(ACCESS_TOKENS, token, {**token, "status": {}})
+    assert change.keys == set()
     robot = thing(REGISTRY_USERS, "a.pull.n")
-    assert Key("AccessToken", "t") in woken.by(REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True))
-    assert woken.enqueuer.tokens_of("f" * 64) == {"t"}
+    assert Key("AccessToken", "t") in change.enqueues(
+        REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True)
+    )
+    assert change.enqueuer.tokens_of("f" * 64) == {"t"}

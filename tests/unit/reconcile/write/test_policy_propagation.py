@@ -92,7 +92,7 @@ async def test_without_any_replica_nothing_is_served_and_nothing_to_wait_for() -
     assert await Service().problem() == ""
 
 
-async def test_what_a_replica_said_is_not_asked_again_until_something_changes() -> None:
+async def test_the_revision_of_a_replica_is_cached_until_something_changes() -> None:
     service = Service(pod("a"))
     service.known = {"a": level()}
     assert [await service.problem() for _ in range(3)] == ["", "", ""]
@@ -102,7 +102,7 @@ async def test_what_a_replica_said_is_not_asked_again_until_something_changes() 
     assert service.requested == ["a", "a"]
 
 
-async def test_a_replica_that_was_started_anew_is_asked_again() -> None:
+async def test_a_replica_that_was_restarted_gets_a_request_again() -> None:
     service = Service(pod("a"))
     service.known = {"a": level()}
     await service.problem()
@@ -110,14 +110,14 @@ async def test_a_replica_that_was_started_anew_is_asked_again() -> None:
     assert await service.problem()
 
 
-async def test_many_statuses_at_once_ask_each_replica_once() -> None:
+async def test_many_statuses_at_once_send_one_request_to_each_replica() -> None:
     service = Service(pod("a"), pod("b"))
     service.known = {"a": level(), "b": level()}
     assert await asyncio.gather(*(service.problem() for _ in range(50))) == [""] * 50
     assert service.requested == ["a", "b"]
 
 
-async def test_a_replica_that_is_away_is_asked_at_most_once_a_second_however_many_wait() -> None:
+async def test_a_replica_that_is_away_gets_a_request_at_most_once_a_second_however_many_wait() -> None:
     service = Service(pod("a"))
     assert all(await asyncio.gather(*(service.problem() for _ in range(50))))
     assert service.requested == ["a"]
@@ -126,7 +126,7 @@ async def test_a_replica_that_is_away_is_asked_at_most_once_a_second_however_man
     assert await service.problem() == ""
 
 
-async def test_while_a_deletion_of_the_operators_own_is_not_told_yet_nothing_is_in_force() -> None:
+async def test_while_a_deletion_of_the_operators_own_has_no_event_yet_nothing_is_in_force() -> None:
     service = Service(pod("a"))
     service.versions = None
     assert await service.problem()

@@ -86,7 +86,7 @@ async def test_no_status_is_written_before_every_replica_of_access_decides_by_wh
     assert len(bench.bodies) == 1
 
 
-async def test_whoever_waits_for_a_new_generation_reads_which_replica_is_behind_and_what_held_before() -> None:
+async def test_a_new_generation_reports_which_replica_is_behind_and_the_former_conditions() -> None:
     bench = Bench()
     at = "2026-11-20T00:00:00Z"
     trashed: dict[str, Any] = {
@@ -99,13 +99,13 @@ async def test_whoever_waits_for_a_new_generation_reads_which_replica_is_behind_
     bench.live["metadata"]["generation"] = 2
     bench.problem = "Pod access-1 of the access service does not answer."
     assert await bench.write(status(condition("Ready"), condition("Trashed"), generation=2)) == RETRY_SECONDS
-    told = {found["type"]: found for found in bench.bodies[0]["status"]["conditions"]}
+    written = {found["type"]: found for found in bench.bodies[0]["status"]["conditions"]}
     assert bench.bodies[0]["status"]["observedGeneration"] == 2
-    assert (told["Ready"]["status"], told["Reconciling"]["reason"]) == ("False", "PolicyPending")
-    assert told["Ready"]["message"] == (
+    assert (written["Ready"]["status"], written["Reconciling"]["reason"]) == ("False", "PolicyPending")
+    assert written["Ready"]["message"] == (
         "Not in force everywhere yet: pod access-1 of the access service does not answer."
     )
-    assert told["Trashed"] == trashed
+    assert written["Trashed"] == trashed
 
 
 async def test_the_order_of_conditions_is_no_difference() -> None:
@@ -115,7 +115,7 @@ async def test_the_order_of_conditions_is_no_difference() -> None:
     assert len(bench.bodies) == 1
 
 
-async def test_news_of_mere_progress_wait_and_success_does_not() -> None:
+async def test_progress_alone_waits_and_success_does_not() -> None:
     bench = Bench()
     await bench.write(STARTING)
     bench.now = 1.0
@@ -124,7 +124,7 @@ async def test_news_of_mere_progress_wait_and_success_does_not() -> None:
     assert [body["status"] for body in bench.bodies] == [STARTING, READY]
 
 
-async def test_progress_that_lasts_is_told() -> None:
+async def test_progress_that_lasts_is_written() -> None:
     bench = Bench()
     await bench.write(STARTING)
     bench.now = PROGRESS_SECONDS + 0.1
@@ -132,15 +132,15 @@ async def test_progress_that_lasts_is_told() -> None:
     assert len(bench.bodies) == 2
 
 
-@pytest.mark.parametrize("news", [STALLED, {**PROBING, "observedGeneration": 2}], ids=["an obstacle", "a generation"])
-async def test_what_people_wait_for_is_told_at_once(news: dict[str, Any]) -> None:
+@pytest.mark.parametrize("after", [STALLED, {**PROBING, "observedGeneration": 2}], ids=["an obstacle", "a generation"])
+async def test_what_people_wait_for_is_written_at_once(after: dict[str, Any]) -> None:
     bench = Bench()
     await bench.write(STARTING)
-    assert await bench.write(news) is None
+    assert await bench.write(after) is None
     assert len(bench.bodies) == 2
 
 
-async def test_losing_ready_is_told_at_once() -> None:
+async def test_losing_ready_is_written_at_once() -> None:
     bench = Bench()
     await bench.write(READY)
     assert await bench.write(STARTING) is None
