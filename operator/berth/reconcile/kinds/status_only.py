@@ -35,7 +35,7 @@ ObservedT = TypeVar("ObservedT")
 
 @dataclass(frozen=True, slots=True)
 class StatusOnly(Generic[ObjectT, ObservedT]):
-    """How the status of one kind comes about."""
+    """Observation, status and next change of one kind."""
 
     resource: Resource
     model: type[ObjectT]
@@ -91,7 +91,7 @@ def _observe_certification(context: Context, certification: Certification) -> Ce
 
 
 def _later(end: datetime | None, now: datetime) -> datetime | None:
-    """The end of an object, as long as it is still to come."""
+    """The end of an object when it is in the future."""
     return end if end is not None and end > now else None
 
 

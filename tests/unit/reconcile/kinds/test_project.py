@@ -399,7 +399,7 @@ class TestVolume:
 class TestNextReconcile:
     """When a project is looked at again."""
 
-    async def test_progress_is_looked_at_after_ten_seconds_or_when_a_probe_is_due(self) -> None:
+    async def test_progress_is_requeued_after_ten_seconds_or_when_a_probe_is_due(self) -> None:
         operator = Operator()
         await operator.install()
         operator.put(project())

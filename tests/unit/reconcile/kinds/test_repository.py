@@ -203,7 +203,7 @@ async def test_a_repository_of_a_trashed_project_cannot_be_pushed_to() -> None:
     assert operator.condition(DOCKER_REPOSITORIES, "aligner", "Pushable", SPACE)[0] == "False"
 
 
-async def test_while_its_project_does_not_exist_it_is_looked_at_again() -> None:
+async def test_while_its_project_does_not_exist_it_is_requeued_again() -> None:
     operator = await ready()
     put(operator)
     operator.remove(PROJECTS, "alpha")

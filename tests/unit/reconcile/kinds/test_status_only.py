@@ -111,7 +111,7 @@ class TestUsers:
         assert after == (None if reason == "Ready" else STALLED_RESYNC_SECONDS)
 
     @pytest.mark.parametrize(("until", "after"), [(40.0, 40.0), (4000.0, STALLED_RESYNC_SECONDS)])
-    async def test_a_stalled_user_is_looked_at_when_a_certification_ends(self, until: float, after: float) -> None:
+    async def test_a_stalled_user_is_requeued_when_a_certification_ends(self, until: float, after: float) -> None:
         operator = Operator()
         operator.put(user("ann", passwordSecretRef={"name": "ann", "key": "hash"}))
         operator.put(certification(until=until))
@@ -140,7 +140,7 @@ async def test_a_team_names_its_members_that_do_not_exist() -> None:
 class TestTokens:
     """The status of an AccessToken."""
 
-    async def test_it_is_valid_until_it_ends_and_looked_at_then(self) -> None:
+    async def test_it_is_valid_until_it_ends_and_requeued_then(self) -> None:
         operator = Operator()
         operator.put(user("ann"))
         operator.put(token(until=30))
@@ -150,13 +150,13 @@ class TestTokens:
         assert await operator.reconcile(ACCESS_TOKENS, "t") == STALLED_RESYNC_SECONDS
         assert operator.condition(ACCESS_TOKENS, "t", "Ready") == ("False", "TokenExpired")
 
-    async def test_one_without_an_end_is_not_looked_at_again(self) -> None:
+    async def test_one_without_an_end_is_not_requeued_again(self) -> None:
         operator = Operator()
         operator.put(user("ann"))
         operator.put(token())
         assert await operator.reconcile(ACCESS_TOKENS, "t") is None
 
-    async def test_a_moment_before_its_end_it_is_looked_at_after_a_moment(self) -> None:
+    async def test_a_moment_before_its_end_it_is_requeued_after_a_moment(self) -> None:
         operator = Operator()
         operator.put(user("ann"))
         operator.put(token(until=30))
@@ -194,7 +194,7 @@ class TestTokens:
         reasons = [operator.condition(ACCESS_TOKENS, name, "Ready")[1] for name in ("one", "two", "zero")]
         assert reasons == ["Valid", "TokenRepeated", "Valid"]
 
-    async def test_a_stalled_token_is_looked_at_when_it_ends(self) -> None:
+    async def test_a_stalled_token_is_requeued_when_it_ends(self) -> None:
         operator = Operator()
         operator.put(token(until=20))
         assert await operator.reconcile(ACCESS_TOKENS, "t") == pytest.approx(20)
@@ -227,7 +227,7 @@ class TestCertifications:
         assert await operator.reconcile(CERTIFICATIONS, "c") is None
         assert operator.condition(CERTIFICATIONS, "c", "Ready") == ("True", "Valid")
 
-    async def test_it_is_looked_at_when_it_ends(self) -> None:
+    async def test_it_is_requeued_when_it_ends(self) -> None:
         operator = Operator()
         operator.put(user("ann"))
         operator.put(certification(until=70))

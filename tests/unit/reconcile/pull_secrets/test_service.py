@@ -469,7 +469,7 @@ class TestRotation:
         assert entry(operator)["served"] is False
 
 
-async def test_the_next_look_is_never_sooner_than_a_second() -> None:
+async def test_the_next_check_is_never_sooner_than_a_second() -> None:
     operator = await served()
     operator.pass_time(SERVED_CHECK_SECONDS - 0.5)
     live = operator.caches.live(PROJECTS, ("", "alpha"))

@@ -8,6 +8,7 @@ from berth.api import names
 from berth.kube.resources import (
     ACCESS_TOKENS,
     CERTIFICATIONS,
+    CONFIG_MAPS,
     DEPLOYMENTS,
     DOCKER_REPOSITORIES,
     NAMESPACES,
@@ -235,3 +236,92 @@ def test_what_berth_made_itself_is_known_and_enqueues_itself_alone() -> None:
         REGISTRY_USERS, robot, thing(REGISTRY_USERS, "a.pull.n", disabled=True)
     )
     assert change.enqueuer.tokens_of("f" * 64) == {"t"}
+
+
+def test_each_change_of_a_child_enqueues_its_owner_alone() -> None:
+    change = Changes()
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a"))
+    ours = {names.LABEL_PROJECT: "a"}
+    assert change.enqueues(CONFIG_MAPS, None, thing(CONFIG_MAPS, "ca", "berth-system")) == {INSTALLATION}
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "registry", "berth-a", ours)) == {A}
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "berth-token-ca", "berth-a")) == set()
+    assert change.enqueues(ROLE_BINDINGS, None, thing(ROLE_BINDINGS, "berth-edit", "berth-a", ours)) == {A}
+    assert change.enqueues(NAMESPACES, None, thing(NAMESPACES, "other")) == set()
+
+
+def test_a_robot_of_a_pull_secret_enqueues_its_project_when_others_change_it() -> None:
+    change = Changes()
+    robot = thing(REGISTRY_USERS, "a.pull.n", labels={names.LABEL_PROJECT: "a"})
+    key = Key("RegistryUser", "a.pull.n")
+    assert change.enqueues(REGISTRY_USERS, None, robot) == {key, A}
+    assert change.enqueues(REGISTRY_USERS, robot, {**robot, "status": {"x": 1}}) == {key}
+    labelled = {**robot, "metadata": {**robot["metadata"], "labels": {}}}
+    assert change.enqueues(REGISTRY_USERS, robot, labelled) == {key, A}
+    assert change.enqueues(REGISTRY_USERS, robot, None) == {key, A}
+
+
+def test_a_status_of_a_team_or_token_enqueues_itself_alone() -> None:
+    change = Changes()
+    change.enqueues(PROJECTS, None, thing(PROJECTS, "a", sharing=[{"kind": "Team", "name": "authors"}]))
+    team = thing(REGISTRY_TEAMS, "authors", members=[])
+    assert change.enqueues(REGISTRY_TEAMS, team, {**team, "status": {}}) == {Key("RegistryTeam", "authors")}
+    one, two = (thing(ACCESS_TOKENS, name, sha256="1") for name in ("one", "two"))
+    for token in (one, two):
+        change.enqueues(ACCESS_TOKENS, None, token)
+    assert change.enqueues(ACCESS_TOKENS, one, {**one, "status": {}}) == {Key("AccessToken", "one")}
+    other = thing(ACCESS_TOKENS, "one", sha256="2")
+    assert change.enqueues(ACCESS_TOKENS, one, other) == {Key("AccessToken", "one"), Key("AccessToken", "two")}
+    assert change.enqueuer.tokens_of("1") == {"two"}
+    deleted = {**two, "metadata": {**two["metadata"], "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    change.enqueues(ACCESS_TOKENS, other, one)
+    assert change.enqueues(ACCESS_TOKENS, two, deleted) == {Key("AccessToken", "one"), Key("AccessToken", "two")}
+
+
+def test_a_changed_repository_enqueues_neither_its_project_nor_its_rivals() -> None:
+    change = Changes()
+    first, second = (thing(DOCKER_REPOSITORIES, name, "berth-a", repository="x") for name in ("first", "second"))
+    for repository in (first, second):
+        change.enqueues(DOCKER_REPOSITORIES, None, repository)
+    described = thing(DOCKER_REPOSITORIES, "first", "berth-a", repository="x", description="new")
+    assert change.enqueues(DOCKER_REPOSITORIES, first, described) == {Key("DockerRepository", "berth-a/first")}
+
+
+def test_each_state_of_a_project_and_its_deletion_enqueue_its_repositories() -> None:
+    change = Changes()
+    change.enqueues(DOCKER_REPOSITORIES, None, thing(DOCKER_REPOSITORIES, "r", "berth-a"))
+    both = {A, Key("DockerRepository", "berth-a/r")}
+    project = thing(PROJECTS, "a")
+    deleted = {**project, "metadata": {**project["metadata"], "deletionTimestamp": "2026-11-24T12:00:00Z"}}
+    for after in (thing(PROJECTS, "a", suspend=True), deleted, None):
+        assert change.enqueues(PROJECTS, project, after) == both
+
+
+def test_all_projects_are_enqueued_until_they_are_gone() -> None:
+    change = Changes()
+    for name in ("a", "b"):
+        change.enqueues(PROJECTS, None, thing(PROJECTS, name))
+    change.enqueues(PROJECTS, thing(PROJECTS, "b"), None)
+    change.keys.clear()
+    change.enqueuer.all_projects()
+    assert change.keys == {A}
+
+
+def test_a_certification_of_a_service_account_enqueues_itself_alone() -> None:
+    change = Changes()
+    account = thing(CERTIFICATIONS, "c", subject={"kind": "ServiceAccount", "name": "builders/ci"})
+    assert change.enqueues(CERTIFICATIONS, None, account) == {Key("Certification", "c")}
+
+
+def test_a_user_enqueues_the_certifications_that_name_it() -> None:
+    change = Changes()
+    change.enqueues(CERTIFICATIONS, None, thing(CERTIFICATIONS, "c", subject={"kind": "User", "name": "ann"}))
+    user = Key("RegistryUser", "ann")
+    assert change.enqueues(REGISTRY_USERS, None, thing(REGISTRY_USERS, "ann")) == {user, Key("Certification", "c")}
+
+
+def test_a_password_secret_that_is_no_longer_named_enqueues_nothing() -> None:
+    change = Changes()
+    named = thing(REGISTRY_USERS, "ann", passwordSecretRef={"name": "ann-password"})
+    change.enqueues(REGISTRY_USERS, None, named)
+    change.enqueues(REGISTRY_USERS, named, thing(REGISTRY_USERS, "ann"))
+    assert change.enqueues(SECRETS, None, thing(SECRETS, "ann-password", "berth-system")) == set()
