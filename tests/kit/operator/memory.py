@@ -164,8 +164,13 @@ class MemoryCaches(Caches):
 
     def take(self, kind: EventType, manifest: Manifest) -> None:
         """Let every watch whose selection has the object see an event."""
-        for reflector in self._selecting(resource_of(manifest), manifest):
+        resource, key = resource_of(manifest), key_of(manifest)
+        selecting = self._selecting(resource, manifest)
+        cached = self._of(resource, key[0])
+        for reflector in selecting:
             reflector._take(WatchEvent(kind, copy.deepcopy(manifest)))
+        if cached is not None and cached not in selecting and key in cached.objects:  # it left the selection
+            cached._take(WatchEvent("DELETED", copy.deepcopy(manifest)))
 
     def follow_secrets(self, namespace: str) -> asyncio.Event:
         reflector = self._secrets.get(namespace)
