@@ -2,94 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from typing import Any
-
 import pytest
 
 from berth.api import names
 from berth.api.project import Project
-from berth.authz.token_format import token_sha256
-from berth.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from berth.kube.errors import ConflictError, ForbiddenError, UnavailableError
 from berth.kube.resources import (
     ACCESS_POLICIES,
     ACCESS_TOKENS,
-    NAMESPACES,
     PROJECTS,
     REGISTRY_USERS,
     ROLE_BINDINGS,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
-    Manifest,
 )
 from berth.reconcile.dispatch import CONFLICT_RETRY_SECONDS
 from berth.reconcile.pull_secrets.service import CONSENT_CHECK_SECONDS, REFUSED_CHECK_SECONDS, SERVED_CHECK_SECONDS
 from tests.kit.operator.memory import CONSENT, Operator, Write, invalid, manifest, namespace_of, project
-
-NAMESPACE, SECRET, ROBOT = "analysis", "berth-alpha", "alpha.pull.analysis"
-FORBIDDEN = ForbiddenError("Reading Secret was answered with 403: Forbidden.", status=403)
-
-
-def agree(operator: Operator) -> None:
-    """The namespace agrees: the binding, and the rights that it gives."""
-    operator.put(manifest(ROLE_BINDINGS, CONSENT, NAMESPACE))
-    operator.api.refusals.pop(("get", "Secret", SECRET), None)
-
-
-def refuse(operator: Operator, *, binding: bool = True) -> None:
-    """The namespace takes its consent back."""
-    if binding and operator.live(ROLE_BINDINGS, CONSENT, NAMESPACE):
-        operator.remove(ROLE_BINDINGS, CONSENT, NAMESPACE)
-    operator.api.refusals["get", "Secret", SECRET] = FORBIDDEN
-
-
-def entries(*accounts: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-    return [{"namespace": namespace, **({"serviceAccounts": list(accounts)} if accounts else {})}]
-
-
-async def served(*accounts: str) -> Operator:
-    """A Ready project with a pull secret in a namespace that agreed."""
-    operator = Operator()
-    operator.put(namespace_of(NAMESPACE))
-    agree(operator)
-    for account in accounts:
-        operator.put(manifest(SERVICE_ACCOUNTS, account, NAMESPACE))
-    await operator.ready_project(pullSecrets=entries(*accounts))
-    assert entry(operator)["served"]
-    return operator
-
-
-async def reconcile(operator: Operator) -> float | None:
-    operator.api.writes.clear()
-    operator.api.reads.clear()
-    return await operator.reconcile(PROJECTS, "alpha")
-
-
-def entry(operator: Operator) -> dict[str, Any]:
-    """What the status says of the namespace."""
-    (found,) = operator.status(PROJECTS, "alpha")["pullSecrets"]
-    return dict(found)
-
-
-def tokens(operator: Operator) -> list[str]:
-    return [key[1] for resource, key in operator.api.objects if resource == ACCESS_TOKENS]
-
-
-def held(operator: Operator) -> str:
-    """The SHA-256 of the token in the Secret."""
-    secret = operator.live(SECRETS, SECRET, NAMESPACE)
-    assert secret is not None
-    config = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
-    return token_sha256(config["auths"]["registry.example.org/alpha"]["password"])
-
-
-def accounts_of(operator: Operator, name: str) -> list[str]:
-    """The pull secrets of a ServiceAccount."""
-    live = operator.live(SERVICE_ACCOUNTS, name, NAMESPACE)
-    assert live is not None
-    return [found["name"] for found in live.get("imagePullSecrets") or ()]
+from tests.kit.operator.pulling import (
+    NAMESPACE,
+    ROBOT,
+    SECRET,
+    accounts_of,
+    agree,
+    entries,
+    entry,
+    held,
+    reconcile,
+    refuse,
+    served,
+    tokens,
+)
 
 
 async def test_a_namespace_that_agreed_is_served_and_costs_nothing_afterwards() -> None:
@@ -334,141 +278,6 @@ class TestServiceAccounts:
         assert "puller" not in entry(operator)["message"]
 
 
-class TestWithdrawal:
-    """What goes when an entry, a namespace or the project goes."""
-
-    async def test_an_entry_that_goes_takes_everything_with_it(self) -> None:
-        operator = await served("puller")
-        operator.change(PROJECTS, "alpha", spec={"pullSecrets": []})
-        await reconcile(operator)
-        assert tokens(operator) == []
-        assert operator.live(REGISTRY_USERS, ROBOT) is None
-        assert operator.live(SECRETS, SECRET, NAMESPACE) is None
-        assert accounts_of(operator, "puller") == []
-        assert "pullSecrets" not in operator.status(PROJECTS, "alpha")
-
-    async def test_another_namespace_instead_is_served_and_the_first_withdrawn(self) -> None:
-        operator = await served()
-        operator.put(namespace_of("web"))
-        operator.change(PROJECTS, "alpha", spec={"pullSecrets": entries(namespace="web")})
-        await reconcile(operator)
-        assert tokens(operator) == ["alpha.pull.web.1"]
-        assert operator.live(SECRETS, SECRET, NAMESPACE) is None
-        assert operator.live(SECRETS, SECRET, "web") is not None
-
-    async def test_without_consent_the_robot_goes_and_the_secret_is_left(self) -> None:
-        operator = await served()
-        refuse(operator)
-        operator.change(PROJECTS, "alpha", spec={"pullSecrets": []})
-        await reconcile(operator)
-        assert tokens(operator) == []
-        assert operator.live(REGISTRY_USERS, ROBOT) is None
-        assert operator.live(SECRETS, SECRET, NAMESPACE) is not None
-
-    async def test_a_token_whose_robot_is_gone_goes_with_the_entry(self) -> None:
-        operator = await served()
-        operator.remove(REGISTRY_USERS, ROBOT)
-        operator.change(PROJECTS, "alpha", spec={"pullSecrets": []})
-        await reconcile(operator)
-        assert tokens(operator) == []
-
-    @pytest.mark.parametrize(("terminating", "reason"), [(True, "NamespaceTerminating"), (False, "NamespaceNotFound")])
-    async def test_a_namespace_that_goes_revokes_its_token(self, terminating: bool, reason: str) -> None:
-        operator = await served()
-        if terminating:
-            operator.change(NAMESPACES, NAMESPACE, metadata={"deletionTimestamp": "2026-11-24T12:00:00Z"})
-        else:
-            operator.remove(NAMESPACES, NAMESPACE)
-        assert await reconcile(operator) == REFUSED_CHECK_SECONDS
-        assert entry(operator)["reason"] == reason
-        assert tokens(operator) == []
-
-    async def test_a_project_that_is_gone_leaves_nothing(self) -> None:
-        operator = await served("puller")
-        operator.remove(PROJECTS, "alpha")
-        await reconcile(operator)
-        assert tokens(operator) == []
-        assert operator.live(REGISTRY_USERS, ROBOT) is None
-        assert operator.live(SECRETS, SECRET, NAMESPACE) is None
-        assert accounts_of(operator, "puller") == []
-
-    async def test_a_project_that_is_being_deleted_keeps_its_pull_secrets(self) -> None:
-        operator = await served()
-        before = entry(operator)
-        operator.change(PROJECTS, "alpha", metadata={"deletionTimestamp": "2026-11-24T12:00:00Z"})
-        refuse(operator)
-        await reconcile(operator)
-        assert entry(operator) == before
-        assert tokens(operator) == [f"{ROBOT}.1"]
-
-    async def test_a_project_whose_namespace_is_not_ready_keeps_them_too(self) -> None:
-        operator = await served()
-        before = entry(operator)
-        operator.change(NAMESPACES, "berth-alpha", metadata={"deletionTimestamp": "2026-11-24T12:00:00Z"})
-        refuse(operator)
-        await reconcile(operator)
-        assert entry(operator) == before
-        assert tokens(operator) == [f"{ROBOT}.1"]
-        listed = {e["name"] for e in operator.status(PROJECTS, "alpha")["inventory"]}
-        assert {ROBOT, f"{ROBOT}.1", SECRET} <= listed
-
-
-class TestRotation:
-    """When a token is replaced."""
-
-    def rotate(self, operator: Operator, value: str) -> None:
-        note = {names.ANNOTATION_ROTATE_PULL_SECRETS: value}
-        operator.change(PROJECTS, "alpha", metadata={"annotations": note})
-
-    async def test_on_demand_once_for_each_value(self) -> None:
-        operator = await served()
-        first = held(operator)
-        self.rotate(operator, "once")
-        await reconcile(operator)
-        second = held(operator)
-        assert second != first
-        assert tokens(operator) == [f"{ROBOT}.1", f"{ROBOT}.2"]
-        await reconcile(operator)
-        assert (held(operator), operator.api.writes) == (second, [])
-
-    async def test_the_earlier_token_goes_when_the_new_one_was_used(self) -> None:
-        operator = await served()
-        self.rotate(operator, "once")
-        await reconcile(operator)
-        operator.change(ACCESS_TOKENS, f"{ROBOT}.2", status={"lastUsed": "2026-11-24T12:00:00Z"})
-        await reconcile(operator)
-        assert tokens(operator) == [f"{ROBOT}.2"]
-
-    async def test_after_the_interval_a_new_one_is_made_and_the_old_one_ends_later(self) -> None:
-        operator = await served()
-        interval = operator.context.settings.pull_secret_rotation
-        operator.pass_time(interval - 10)
-        assert await reconcile(operator) == pytest.approx(10)
-        operator.pass_time(10)
-        await reconcile(operator)
-        assert tokens(operator) == [f"{ROBOT}.1", f"{ROBOT}.2"]
-        operator.pass_time(interval)
-        await reconcile(operator)
-        assert f"{ROBOT}.1" not in tokens(operator)
-
-    async def test_a_taken_number_is_passed_over(self) -> None:
-        operator = await served()
-        owner = {"kind": "User", "name": "ann"}
-        operator.put(manifest(ACCESS_TOKENS, f"{ROBOT}.2", owner=owner, sha256="c" * 64, scopes=["download"]))
-        self.rotate(operator, "once")
-        await reconcile(operator)
-        assert f"{ROBOT}.3" in tokens(operator)
-
-    @pytest.mark.parametrize("error", [FORBIDDEN, invalid(), NotFoundError("gone", status=404)])
-    async def test_a_token_whose_secret_cannot_be_written_is_removed_again(self, error: Any) -> None:
-        operator = await served()
-        self.rotate(operator, "once")
-        operator.api.refusals["apply", "Secret", SECRET] = error
-        await reconcile(operator)
-        assert tokens(operator) == [f"{ROBOT}.1"]
-        assert entry(operator)["served"] is False
-
-
 async def test_the_next_check_is_never_sooner_than_a_second() -> None:
     operator = await served()
     operator.pass_time(SERVED_CHECK_SECONDS - 0.5)
@@ -476,18 +285,3 @@ async def test_the_next_check_is_never_sooner_than_a_second() -> None:
     assert live is not None
     found = await operator.context.pull_secrets.serve(Project.model_validate(live))
     assert found.resync_after == 1.0
-
-
-def secret_of(operator: Operator) -> Manifest | None:
-    return operator.live(SECRETS, SECRET, NAMESPACE)
-
-
-async def test_a_secret_in_another_form_is_replaced() -> None:
-    operator = await served()
-    live = secret_of(operator)
-    assert live is not None
-    operator.change(SECRETS, SECRET, NAMESPACE, data={".dockerconfigjson": base64.b64encode(b"{}").decode()})
-    operator.pass_time(SERVED_CHECK_SECONDS)
-    await reconcile(operator)
-    assert secret_of(operator) != live
-    assert len(tokens(operator)) == 2
