@@ -261,7 +261,7 @@ def test_the_first_refusal_is_the_failure() -> None:
     assert first_failure(ChangeSet()) is None
     forbidden = Refusal(role, ForbiddenError("may not"))
     assert first_failure(ChangeSet(refusals=(forbidden, Refusal(other, invalid())))) == ApplyFailure(
-        "Role", "r", "may not", permanent=False
+        "Role", "r", "may not", is_permanent=False
     )
     failure = first_failure(ChangeSet(refusals=(Refusal(other, invalid()),)))
-    assert failure == ApplyFailure("Role", "other", "no", permanent=True)
+    assert failure == ApplyFailure("Role", "other", "no", is_permanent=True)

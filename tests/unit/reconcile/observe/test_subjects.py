@@ -49,7 +49,7 @@ def test_people_are_observed_with_type_and_state() -> None:
         ("Group", "g"),
     ]
     people = observe_people(subjects, caches, public_allowed=True)
-    assert {name: (found.robot, found.disabled) for name, found in people.users.items()} == {
+    assert {name: (found.is_robot, found.disabled) for name, found in people.users.items()} == {
         "ann": (False, False),
         "bot": (True, False),
         "left": (False, True),
