@@ -63,7 +63,9 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
         ended.set_exception(RuntimeError(f"Kopf has ended: {type(error).__name__}: {error}"))
 
 
-async def _operate(login: Callable[[], ConnectionInfo], on_event: Callable[[WatchEvent], None], stop: Future[None]) -> None:
+async def _operate(
+    login: Callable[[], ConnectionInfo], on_event: Callable[[WatchEvent], None], stop: Future[None]
+) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, on_event)
     kopf.on.login(registry=registry)(_login_handler(login))

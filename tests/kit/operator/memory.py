@@ -168,9 +168,9 @@ class MemoryCaches(Caches):
         selecting = self._selecting(resource, manifest)
         cached = self._of(resource, key[0])
         for reflector in selecting:
-            reflector._take(WatchEvent(kind, copy.deepcopy(manifest)))
+            reflector._handle(WatchEvent(kind, copy.deepcopy(manifest)))
         if cached is not None and cached not in selecting and key in cached.objects:  # it left the selection
-            cached._take(WatchEvent("DELETED", copy.deepcopy(manifest)))
+            cached._handle(WatchEvent("DELETED", copy.deepcopy(manifest)))
 
     def follow_secrets(self, namespace: str) -> asyncio.Event:
         reflector = self._secrets.get(namespace)
