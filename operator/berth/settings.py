@@ -21,7 +21,7 @@ def _name_in_json(field: str) -> str:
 
 
 class Common(BaseSettings):
-    """What every process needs to know."""
+    """Settings of every process."""
 
     model_config = _CONFIG
 
@@ -30,7 +30,7 @@ class Common(BaseSettings):
     instance: str = Field("berth", description="Name of the installation (the Helm release).")
     cluster_domain: str = Field("cluster.local", description="DNS domain of the cluster.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
-    kube_issuer: str = Field("", description="Issuer of ServiceAccount tokens; empty: asked from the API server.")
+    kube_issuer: str = Field("", description="Issuer of ServiceAccount tokens; empty: read from the API server.")
 
 
 class OperatorSettings(Common):
@@ -42,7 +42,7 @@ class OperatorSettings(Common):
         "IfNotPresent", description="Of that image."
     )
     access_url: str = Field(
-        "http://berth-access.berth-system.svc", description="Where the operator asks for registry tokens."
+        "http://berth-access.berth-system.svc", description="Where the operator requests registry tokens."
     )
     access_token_file: Path = Field(
         Path("/var/run/secrets/berth/access/token"),
@@ -60,19 +60,20 @@ class OperatorSettings(Common):
         description="Generated: the operator makes and renews the gateway's certificate. Existing: it does not.",
     )
     allow_public: bool = Field(
-        False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
+        False,
+        description="Whether sharing with Public has an effect: for every client of the gateway, also without a login.",
     )
     pull_secret_cluster_role: str = Field(
         "berth-pull-secret-writer",
         description="ClusterRole that a namespace binds to the operator to let it write pull secrets.",
     )
     pull_secret_rotation: int = Field(
-        2_592_000, ge=60, description="Seconds after which the token of a pull secret is made anew (720 h)."
+        2_592_000, ge=60, description="Seconds between two rotations of the token of a pull secret (720 h)."
     )
     authority_overlap: int = Field(
         300,
         ge=0,
-        description="Seconds for which a new token authority is known everywhere before it signs, at least; longer "
+        description="Least seconds between publishing a new token authority and signing with it; longer "
         "than a mounted Secret takes to reach the pods of access.",
     )
     workers: int = Field(8, ge=1, description="Keys reconciled at the same time.")
@@ -114,7 +115,7 @@ class OidcIssuer(BaseModel):
     )
     audience: str = Field(min_length=1, description="What `aud` of its tokens must hold.")
     ca_file: Path | None = Field(
-        default=None, description="PEM bundle that its TLS certificate is checked by. Default: public CAs."
+        default=None, description="PEM bundle that verifies its TLS certificate. Default: public CAs."
     )
     username_claim: str = Field(default="sub", min_length=1, description="Claim with the user name.")
     username_prefix: _Prefix = Field(default="", description="Put before the user name.")
@@ -124,7 +125,7 @@ class OidcIssuer(BaseModel):
         default="scope",
         description="Claim with the scopes view, download, modify, a list or words; empty, or absent in a token: all.",
     )
-    scopes_prefix: _Prefix = Field(default="", description="What stands before a scope of Berth in that claim.")
+    scopes_prefix: _Prefix = Field(default="", description="Prefix of Berth's scopes in that claim.")
 
 
 class AccessSettings(Common):
@@ -169,7 +170,7 @@ class AccessSettings(Common):
         1.0,
         gt=0,
         le=10,
-        description="Seconds that every login with a wrong password takes, so that nobody learns from the time whether "
+        description="Seconds that every login with a wrong password takes, so that its time does not show whether "
         "the user exists; longer than the slowest password hash takes to verify.",
     )
     state_dir: Path = Field(
@@ -179,11 +180,11 @@ class AccessSettings(Common):
     policy_max_age: int = Field(
         900,
         ge=90,
-        description="Seconds after the last word of the API server in which pushes are still served; longer than the "
-        "minute in which it says at least that nothing changed.",
+        description="Seconds after the API server's last event in which pushes are still served; longer than the "
+        "minute between two bookmarks of a quiet kind.",
     )
     certification_warning_days: int = Field(
-        14, ge=0, description="Days before the end of a certification in which pushes are answered with a warning."
+        14, ge=0, description="Days before the end of a certification in which the response to a push has a warning."
     )
     record_timeout: float = Field(
         8.0, gt=0, description="Seconds for which a push waits for the catalog before it is refused."
@@ -195,7 +196,8 @@ class AccessSettings(Common):
         100_000_000_000, gt=0, description="Largest layer in bytes, in projects that set no spec.limits.layerSize."
     )
     allow_public: bool = Field(
-        False, description="Whether sharing with Public counts: whoever reaches the gateway, without a login too."
+        False,
+        description="Whether sharing with Public has an effect: for every client of the gateway, also without a login.",
     )
     upstream_self: str = Field(
         "http://berth-access.berth-system.svc.cluster.local",
@@ -213,7 +215,7 @@ class CatalogSettings(Common):
         description="SQLAlchemy URL: sqlite+aiosqlite or postgresql+psycopg.",
     )
     access_url: str = Field(
-        "http://berth-access.berth-system.svc", description="Where the catalog asks for registry tokens."
+        "http://berth-access.berth-system.svc", description="Where the catalog requests registry tokens."
     )
     access_token_file: Path = Field(
         Path("/var/run/secrets/berth/access/token"),

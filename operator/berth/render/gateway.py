@@ -1,6 +1,6 @@
 """The gateway's nginx configuration: settings in, text out. Pure, apart from reading its own template.
 
-The configuration holds no rule about who may do what: nginx asks access for every request and answers as told.
+The configuration has no rule about permissions: access decides every request and returns what nginx sends.
 Directives: https://nginx.org/en/docs/; what they cost is in docs/adr/0004-gateway.md.
 """
 

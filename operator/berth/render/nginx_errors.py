@@ -1,4 +1,4 @@
-"""The errors that nginx itself makes, as answers that clients show to people.
+"""Errors of nginx itself, as responses that clients show.
 
 Clients show only `{"errors":[{"code","message"}]}` sent as `application/json` (OCI distribution spec 1.1, "Error
 Codes").
@@ -10,15 +10,15 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-# Statuses that access may ask nginx to answer a refused request with.
+# Statuses that access may choose for the response to a refused request.
 REFUSAL_STATUSES: Final = (400, 401, 403, 404, 413)
 
 
 @dataclass(frozen=True, slots=True)
 class NginxError:
-    """One status of nginx and its answer.
+    """One status of nginx and its response.
 
-    `message` may hold nginx variables. `answer` differs from `status` where nginx uses numbers of its own (494, 497).
+    `message` may have nginx variables. `answer` differs from `status` where nginx uses numbers of its own (494, 497).
     """
 
     status: int
@@ -35,7 +35,9 @@ class NginxError:
 # Statuses: ngx_http_request.h and the table in ngx_http_special_response.c of nginx.
 NGINX_ERRORS: Final = (
     NginxError(400, "UNSUPPORTED", "The request is not valid HTTP: check the client, and any proxy in front of Berth."),
-    NginxError(403, "DENIED", "The request is refused: ask whoever runs Berth, and name the request id $request_id."),
+    NginxError(
+        403, "DENIED", "The request is refused: ask the registry administrators, with the request id $request_id."
+    ),
     NginxError(
         404,
         "UNSUPPORTED",
@@ -51,7 +53,7 @@ NGINX_ERRORS: Final = (
     ),
     NginxError(414, "NAME_INVALID", "The request address is too long: use a shorter repository path."),
     NginxError(415, "UNSUPPORTED", "The media type is not supported here: use a standard registry client."),
-    NginxError(416, "UNSUPPORTED", "The byte range asked for does not exist: start the download again."),
+    NginxError(416, "UNSUPPORTED", "The requested byte range does not exist: start the download again."),
     NginxError(421, "UNSUPPORTED", "The TLS connection was made for another host name: connect again as $berth_host."),
     NginxError(494, "UNSUPPORTED", "The request headers are too large: log out and in again, then retry.", answer=431),
     NginxError(495, "UNSUPPORTED", "The client certificate is not accepted: connect without one.", answer=400),
@@ -60,25 +62,32 @@ NGINX_ERRORS: Final = (
         497, "UNSUPPORTED", "This port speaks HTTPS: use https://$berth_host, and no plain-HTTP option.", answer=400
     ),
     NginxError(
-        500, "UNKNOWN", "Berth's gateway failed: try again, then tell whoever runs Berth the request id $request_id."
+        500,
+        "UNKNOWN",
+        "Berth's gateway failed: try again, then give the registry administrators the request id $request_id.",
     ),
     NginxError(501, "UNSUPPORTED", "The transfer encoding is not supported: send the body plain or chunked."),
     NginxError(
-        502, "UNAVAILABLE", "$berth_behind does not answer: try again in a minute, then tell whoever runs Berth."
+        502,
+        "UNAVAILABLE",
+        "$berth_behind does not answer: try again in a minute, then report it to the registry administrators.",
     ),
     NginxError(
         503,
         "UNAVAILABLE",
-        "Berth can not check permissions at the moment: try again in a minute, then tell whoever runs Berth.",
+        "Berth cannot check permissions at the moment: "
+        "try again in a minute, then report it to the registry administrators.",
     ),
     NginxError(
         504,
         "UNAVAILABLE",
-        "$berth_behind took too long to answer: try again in a minute, then tell whoever runs Berth.",
+        "$berth_behind took too long to answer: try again in a minute, then report it to the registry administrators.",
     ),
     NginxError(505, "UNSUPPORTED", "This version of HTTP is not supported: use HTTP/1.1 or HTTP/2."),
     NginxError(
-        507, "UNAVAILABLE", "Berth's gateway is out of space: try again in a minute, then tell whoever runs Berth."
+        507,
+        "UNAVAILABLE",
+        "Berth's gateway is out of space: try again in a minute, then report it to the registry administrators.",
     ),
 )
 

@@ -13,6 +13,6 @@ def test_while_access_is_away_pulls_and_tokens_are_told_to_try_again(tmp_path: P
         pull = gateway.request("GET", "/v2/genomics/aligner/manifests/v1")
         token = gateway.request("GET", "/token?service=berth")
     assert pull.status == 503
-    assert "Berth can not check permissions" in pull.error()["message"]
+    assert "Berth cannot check permissions" in pull.error()["message"]
     assert token.status == 502
     assert token.error()["message"].startswith("Berth's access service does not answer: try again in a minute")

@@ -57,7 +57,7 @@ def test_without_a_usable_answer_of_access_nothing_is_allowed(stage: Stage, targ
     reply = stage.gateway.request("GET", target)
     assert reply.status == 503
     assert reply.error()["code"] == "UNAVAILABLE"
-    assert reply.error()["message"].startswith("Berth can not check permissions at the moment: try again in a minute")
+    assert reply.error()["message"].startswith("Berth cannot check permissions at the moment: try again in a minute")
     assert stage.registry.seen == []
 
 
@@ -71,7 +71,8 @@ def test_a_registry_that_does_not_listen_is_named(stage: Stage) -> None:
     reply = stage.gateway.request("GET", "/v2/genomics/a/manifests/v1")
     assert reply.status == 502
     assert reply.error()["message"] == (
-        "The registry of project genomics does not answer: try again in a minute, then tell whoever runs Berth."
+        "The registry of project genomics does not answer: try again in a minute, "
+        "then report it to the registry administrators."
     )
 
 
@@ -79,7 +80,7 @@ def test_a_registry_that_does_not_listen_is_named(stage: Stage) -> None:
     ("permitted", "status", "said"),
     [
         (Answer(200, {"Berth-Upstream": "http://127.0.0.1:1/v2/genomics/a/blobs/uploads/1"}), 502, "The registry of"),
-        (Answer(500), 503, "Berth can not check permissions"),
+        (Answer(500), 503, "Berth cannot check permissions"),
     ],
     ids=["registry away", "access away"],
 )

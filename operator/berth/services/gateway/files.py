@@ -1,4 +1,4 @@
-"""What the gateway's configuration is made of, and the files it becomes."""
+"""Inputs of the gateway's configuration, and the files made from them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from berth.render.gateway import (
 from berth.settings import GatewaySettings
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-IPV6_INTERFACES = Path("/proc/net/if_inet6")  # exists only where the kernel speaks IPv6
+IPV6_INTERFACES = Path("/proc/net/if_inet6")  # exists only if the kernel has IPv6
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 
 _NAMESERVER = re.compile(r"^\s*nameserver\s+(\S+)", re.MULTILINE)
 
 
 class ConfigurationError(Exception):
-    """The configuration can not be written; the text is one sentence for people."""
+    """The configuration cannot be written; the text is one sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Inputs:
 
     @property
     def digest(self) -> str:
-        """Differs whenever nginx has something new to read. Not reversible, so the token may be part of it."""
+        """Changes with the files that nginx reads. Not reversible, so the token may be part of it."""
         parts = (render_nginx(self.config), render_token(self.token), self.tls_digest)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -82,7 +82,7 @@ def write_files(inputs: Inputs, output_dir: Path) -> None:
         _replace(output_dir / CONFIGURATION, render_nginx(inputs.config))
     except OSError as problem:
         raise ConfigurationError(
-            f"{problem.filename} can not be written ({problem.strerror}): make BERTH_OUTPUT_DIR writable."
+            f"{problem.filename} cannot be written ({problem.strerror}): make BERTH_OUTPUT_DIR writable."
         ) from None
 
 
@@ -101,5 +101,5 @@ def _read(path: Path, variable: str) -> bytes:
         return path.read_bytes()
     except OSError as problem:
         raise ConfigurationError(
-            f"{path} can not be read ({problem.strerror}): mount it, or correct {variable}."
+            f"{path} cannot be read ({problem.strerror}): mount it, or correct {variable}."
         ) from None

@@ -1,4 +1,4 @@
-"""The running nginx: found by its pid file, told to read its files again, and asked whether it did."""
+"""Reload the running nginx, found by its pid file, and check that it did."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POLL_SECONDS = 0.05
 
 
 class Reload(Enum):
-    """What came of a reload."""
+    """The result of a reload."""
 
     DONE = "done"
     NOT_RUNNING = "nginx does not run yet"
@@ -23,9 +23,9 @@ class Reload(Enum):
 
 
 def reload(pid_file: Path, wait: Callable[[float], object] = time.sleep, limit: float = RELOAD_LIMIT_SECONDS) -> Reload:
-    """Send SIGHUP to the nginx of a pid file and see whether new workers come.
+    """Send SIGHUP to the nginx of a pid file and wait for new workers.
 
-    nginx starts new workers only for a configuration that it accepts; for any other it logs why and goes on with the
+    nginx starts new workers only for a configuration that it accepts; for any other it logs why and keeps the
     old one (https://nginx.org/en/docs/control.html). Needs a process namespace shared with nginx.
     `limit` is in seconds.
     """

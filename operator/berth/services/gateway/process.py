@@ -59,10 +59,10 @@ def await_name(name: str, limit: float = NAME_LIMIT_SECONDS) -> None:
 
 @dataclass(slots=True)
 class Watcher:
-    """Keeps the files current and nginx told.
+    """Keeps the files current, and reloads nginx.
 
-    `applied` is the digest of what the running nginx is known to have read; nothing is known at the start, since nginx
-    may have read the files just before they changed. `pause` is the seconds until the next look.
+    `applied` is the digest of the configuration that nginx has certainly read. It is empty at the start, because nginx
+    may have read the files just before they changed. `pause` is the time until the next check, in seconds.
     """
 
     settings: GatewaySettings
@@ -74,7 +74,7 @@ class Watcher:
     def look(self) -> None:
         """Read the inputs; if they differ from what nginx has read, write them and reload nginx.
 
-        What could not be applied is tried again after a longer pause, each time with a line in the log.
+        A failure is retried after a longer pause, each time with a line in the log.
         """
         problem = self._renew()
         if problem:
