@@ -76,7 +76,7 @@ class Keys:
     """What the cluster holds of the token authorities, and what one project's registry was given of them."""
 
     signs: x509.Certificate
-    stands_by: x509.Certificate
+    standby: x509.Certificate
     trusted: set[x509.Certificate]  # by replicas of access
     given: set[x509.Certificate]  # in the registry's Secret
     generation: int  # of the registry's Deployment
@@ -88,11 +88,11 @@ class Keys:
         authority, signing = await cluster.get(SECRETS, CA, BERTH), await cluster.get(SECRETS, SIGNING, BERTH)
         deployment = await cluster.get(DEPLOYMENTS, "registry", namespace)
         annotations = deployment["spec"]["template"]["metadata"]["annotations"]
-        signs, (stands_by,) = certificates(authority, "ca.crt")[0], certificates(authority, "next.crt")
+        signs, (standby,) = certificates(authority, "ca.crt")[0], certificates(authority, "next.crt")
         certificates(signing, "tls.crt")[0].verify_directly_issued_by(signs)
         return cls(
             signs=signs,
-            stands_by=stands_by,
+            standby=standby,
             trusted=set(certificates(signing, "ca.crt")),
             given=set(certificates(await cluster.get(SECRETS, "registry", namespace), "ca.crt")),
             generation=deployment["metadata"]["generation"],
@@ -144,13 +144,13 @@ async def test_a_new_authority_signs_at_once_and_no_registry_restarts_because_it
     await cluster.ready_project(unique)
     await operator.idle()
     before, mark = await Keys.read(cluster, unique), cluster.plane.audit_position()
-    assert before.given == before.trusted == {before.signs, before.stands_by}
-    assert before.read_start_state == fingerprints(before.signs, before.stands_by)
+    assert before.given == before.trusted == {before.signs, before.standby}
+    assert before.read_start_state == fingerprints(before.signs, before.standby)
     await rotate(cluster, "now")
     await operator.idle()
     after = await Keys.read(cluster, unique)
-    assert after.signs == before.stands_by
-    assert after.given == after.trusted == {before.signs, before.stands_by, after.stands_by}
+    assert after.signs == before.standby
+    assert after.given == after.trusted == {before.signs, before.standby, after.standby}
     assert (after.generation, after.read_start_state) == (before.generation, before.read_start_state)
     assert written(cluster, mark) == {("secrets", CA): 1, ("secrets", SIGNING): 1, ("secrets", "registry"): 1}
     await cluster.condition(PROJECTS, unique, Ready="True")
@@ -181,7 +181,7 @@ async def test_a_second_authority_in_a_row_signs_only_when_every_registry_was_st
     await signs(cluster, "second")
     await operator.idle()
     after = await Keys.read(cluster, unique)
-    assert after.signs == before.stands_by
+    assert after.signs == before.standby
     assert after.generation == before.generation + 1
     assert written(cluster, mark) == {
         ("secrets", CA): 2,
@@ -202,8 +202,8 @@ async def test_former_authorities_that_are_forgotten_restart_each_registry_once_
     await rolled_out(cluster, unique, before.generation)
     await operator.idle()
     after = await Keys.read(cluster, unique)
-    assert after.given == after.trusted == {before.signs, before.stands_by}
-    assert after.read_start_state == fingerprints(before.signs, before.stands_by)
+    assert after.given == after.trusted == {before.signs, before.standby}
+    assert after.read_start_state == fingerprints(before.signs, before.standby)
     assert after.generation == before.generation + 1
     assert set(written(cluster, mark).values()) == {1}
 

@@ -60,8 +60,8 @@ async def test_withdrawn_consent_revokes_the_token_at_once_and_reports_what_to_r
     assert (entry["served"], entry["secretName"]) == (False, f"berth-{unique}")
     assert "rotatedAt" not in entry
     assert f"the token in Secret berth-{unique} there is revoked" in entry["message"]
-    told_command = entry["message"].partition("(kubectl ")[2].partition(")")[0]
-    cluster.plane.kubectl(*told_command.split(), check=True)
+    command = entry["message"].partition("(kubectl ")[2].partition(")")[0]
+    cluster.plane.kubectl(*command.split(), check=True)
     assert await cluster.admin.get(SECRETS, f"berth-{unique}", namespace) is None
 
 

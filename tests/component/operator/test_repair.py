@@ -69,9 +69,7 @@ async def shared_project(cluster: Cluster, name: str) -> None:
     await cluster.until(ROLE_BINDINGS, "berth-edit", lambda live: live is not None, namespace)
 
 
-async def test_an_edit_by_hand_of_any_child_is_taken_back(
-    cluster: Cluster, operator: RunningOperator, unique: str
-) -> None:
+async def test_an_edit_of_any_child_is_reverted(cluster: Cluster, operator: RunningOperator, unique: str) -> None:
     await shared_project(cluster, unique)
     await operator.idle()
     space = names.project_namespace(unique)

@@ -80,13 +80,13 @@ async def operate(
 def _context(
     settings: OperatorSettings, client: KubeClient, prober: Prober, replicas: RevisionSource, queue: KeyedQueue
 ) -> Context:
-    """What every reconciler works with; whatever changes puts its keys into the queue."""
+    """The dependencies of the reconcilers; changes in the cluster enqueue keys."""
     consent = settings.pull_secret_cluster_role
     access = f"app.kubernetes.io/instance={settings.instance},app.kubernetes.io/component=access"
     enqueuer = Enqueuer(settings.namespace, consent, queue.add)
-    presence = AccessReadiness(enqueuer.all_projects, asyncio.get_running_loop().call_later)
-    hears = (enqueuer.changed, enqueuer.own_write, presence.changed)
-    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *hears)
+    readiness = AccessReadiness(enqueuer.all_projects, asyncio.get_running_loop().call_later)
+    callbacks = (enqueuer.changed, enqueuer.own_write, readiness.changed)
+    caches = Caches(client, settings.namespace, PUBLIC_CA, consent, access, *callbacks)
     applier = Applier(client, caches)
     version = distribution_version("berth")
     return Context(
