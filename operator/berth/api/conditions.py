@@ -94,7 +94,7 @@ class ConditionReason(_Word):
     POLICY_PENDING = "PolicyPending", "The policy is not written yet, or not every Pod of the access service has it."
     USER_NOT_FOUND = "UserNotFound", "No RegistryUser of that name and type exists."
     SUBJECTS_FOUND = "SubjectsFound", "Every named user, robot and team exists."
-    SUBJECTS_NOT_FOUND = "SubjectsNotFound", "Some that are named do not exist yet; the message names them."
+    SUBJECTS_NOT_FOUND = "SubjectsNotFound", "Some named subjects do not exist yet; the message names them."
     PUBLIC_NOT_ALLOWED = (
         "PublicNotAllowed",
         "Sharing with Public has no effect: the installation does not allow it.",

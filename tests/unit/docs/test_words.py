@@ -24,10 +24,6 @@ AREAS: Final = (
 )
 # Files and folders that still have such words.
 OPEN: Final = (
-    "docs/cli.md",
-    "docs/crds",
-    "docs/policy-tests.md",
-    "docs/reasons.md",
     "e2e",
     "operator/berth/identity",
     "operator/berth/runtime",
