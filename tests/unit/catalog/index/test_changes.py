@@ -34,3 +34,9 @@ def test_many_annotations_are_cut_below_the_limit() -> None:
 )
 def test_a_walk_that_misses_most_is_not_believed(loss: Loss, is_excessive: bool) -> None:
     assert loss.is_excessive is is_excessive
+
+
+def test_annotations_are_kept_up_to_the_last_byte() -> None:
+    room = ANNOTATIONS_LIMIT - 2 - len(json.dumps({"a": ""}))
+    assert set(bounded_annotations({"a": "x" * room})) == {"a"}
+    assert bounded_annotations({"a": "x" * (room + 1), "b": "y"}) == {"b": "y"}
