@@ -1,6 +1,6 @@
-"""Settings of every process, read from the environment once. The only reader of `os.environ` in Berth.
+"""Settings of every process, read from the environment once.
 
-Every field is `BERTH_<NAME>`; the chart sets them and its values carry the same descriptions.
+The variable of a field is `BERTH_<NAME>`. The chart sets them, and its values have the same descriptions.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Common(BaseSettings):
 
     model_config = _CONFIG
 
-    host: str = Field(description="Host name (with port, if not 443) of the one address, as clients type it.")
-    namespace: str = Field("berth-system", description="Berth's own namespace.")
+    host: str = Field(description="Host name of the registry for clients, with the port unless it is 443.")
+    namespace: str = Field("berth-system", description="Namespace of Berth itself.")
     instance: str = Field("berth", description="Name of the installation (the Helm release).")
     cluster_domain: str = Field("cluster.local", description="DNS domain of the cluster.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
@@ -34,12 +34,12 @@ class Common(BaseSettings):
 
 
 class OperatorSettings(Common):
-    """The operator."""
+    """Settings of the operator."""
 
     registry_image: str = Field(description="Image of CNCF Distribution, 3.1.1 or later.")
-    registry_version: str = Field("3.1.2", description="Version of that image, shown in the Project's status.")
+    registry_version: str = Field("3.1.2", description="Version of registry_image, for the Project's status.")
     registry_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
-        "IfNotPresent", description="Of that image."
+        "IfNotPresent", description="Pull policy of registry_image."
     )
     access_url: str = Field(
         "http://berth-access.berth-system.svc", description="Where the operator requests registry tokens."
@@ -50,14 +50,12 @@ class OperatorSettings(Common):
     )
     project_cluster_role: str = Field(
         "berth-project-operator",
-        description="ClusterRole that the operator binds to itself in each project namespace.",
+        description="ClusterRole that the operator binds to its ServiceAccount in each project namespace.",
     )
-    service_account: str = Field(
-        "berth-operator", description="The operator's own ServiceAccount, in Berth's namespace."
-    )
+    service_account: str = Field("berth-operator", description="ServiceAccount of the operator, in Berth's namespace.")
     tls_mode: Literal["Generated", "Existing"] = Field(
         "Generated",
-        description="Generated: the operator makes and renews the gateway's certificate. Existing: it does not.",
+        description="Generated: the operator creates and renews the gateway's certificate. Existing: the user does.",
     )
     allow_public: bool = Field(
         False,
@@ -65,7 +63,8 @@ class OperatorSettings(Common):
     )
     pull_secret_cluster_role: str = Field(
         "berth-pull-secret-writer",
-        description="ClusterRole that a namespace binds to the operator to let it write pull secrets.",
+        description="ClusterRole that a RoleBinding gives to the operator so that it can write pull secrets in "
+        "a namespace.",
     )
     pull_secret_rotation: int = Field(
         2_592_000, ge=60, description="Seconds between two rotations of the token of a pull secret (720 h)."
@@ -76,8 +75,8 @@ class OperatorSettings(Common):
         description="Least seconds between publishing a new token authority and signing with it; longer "
         "than a mounted Secret takes to reach the pods of access.",
     )
-    workers: int = Field(8, ge=1, description="Keys reconciled at the same time.")
-    probe_interval: int = Field(600, ge=10, description="Seconds between two write probes of one registry.")
+    workers: int = Field(8, ge=1, description="Workers, which reconcile different objects at the same time.")
+    probe_interval: int = Field(600, ge=10, description="Seconds between two write probes of a registry.")
     health_port: int = Field(8081, description="Port of /healthz, /readyz and /metrics.")
 
 
@@ -87,7 +86,7 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def _safe_address(address: str) -> str:
     parts = urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-        raise ValueError("must be an https:// address (http:// on loopback alone)")
+        raise ValueError("must be an https:// address (http:// only on loopback)")
     if not parts.hostname or parts.query or parts.fragment or parts.username:
         raise ValueError("must be an address without user, query and fragment")
     return address
@@ -95,7 +94,7 @@ def _safe_address(address: str) -> str:
 
 def _no_control_characters(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return text
 
 
@@ -103,38 +102,42 @@ _Prefix = Annotated[str, AfterValidator(_no_control_characters), Field(max_lengt
 
 
 class OidcIssuer(BaseModel):
-    """An identity provider whose access tokens log people in. Written in JSON, names in camelCase."""
+    """An identity provider whose access tokens are accepted. In JSON, with names in camelCase."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_name_in_json, populate_by_name=True)
 
     issuer: Annotated[str, AfterValidator(_safe_address)] = Field(
-        description="Its `iss`, to the letter. Discovery is read below it (OpenID Connect Discovery 1.0)."
+        description="The exact `iss` of its tokens, and the base address of discovery (OpenID Connect Discovery 1.0)."
     )
     discovery_url: Annotated[str, AfterValidator(_safe_address)] | None = Field(
-        default=None, description="Whole address of the discovery document, where it is reached at another one."
+        default=None, description="Full address of the discovery document, if it is not below the issuer."
     )
-    audience: str = Field(min_length=1, description="What `aud` of its tokens must hold.")
+    audience: str = Field(min_length=1, description="Value that `aud` of its tokens must contain.")
     ca_file: Path | None = Field(
         default=None, description="PEM bundle that verifies its TLS certificate. Default: public CAs."
     )
     username_claim: str = Field(default="sub", min_length=1, description="Claim with the user name.")
-    username_prefix: _Prefix = Field(default="", description="Put before the user name.")
-    groups_claim: str = Field(default="groups", description="Claim with the groups, a list or one; empty: none.")
-    groups_prefix: _Prefix = Field(default="", description="Put before each group.")
+    username_prefix: _Prefix = Field(default="", description="Prefix of user names.")
+    groups_claim: str = Field(
+        default="groups", description="Claim with the groups, a list or a single one; empty: none."
+    )
+    groups_prefix: _Prefix = Field(default="", description="Prefix of group names.")
     scopes_claim: str = Field(
         default="scope",
-        description="Claim with the scopes view, download, modify, a list or words; empty, or absent in a token: all.",
+        description="Claim with the scopes view, download, modify, a list or a string with spaces; empty or "
+        "absent: all.",
     )
     scopes_prefix: _Prefix = Field(default="", description="Prefix of Berth's scopes in that claim.")
 
 
 class AccessSettings(Common):
-    """The access service."""
+    """Settings of access."""
 
     port: int = Field(8080, description="Port of /token, /authz and manifest writes.")
-    metrics_port: int = Field(9090, description="Port of /metrics.")
+    metrics_port: int = Field(9090, description="Port of /healthz, /readyz and /metrics.")
     signing_dir: Path = Field(
-        Path("/var/run/secrets/berth/signing"), description="Directory with tls.crt and tls.key of the leaf."
+        Path("/var/run/secrets/berth/signing"),
+        description="Directory with tls.crt and tls.key of the signing certificate.",
     )
     catalog_url: str = Field("http://berth-catalog.berth-system.svc", description="Base address of the catalog.")
     catalog_token_file: Path = Field(
@@ -142,30 +145,34 @@ class AccessSettings(Common):
         description="ServiceAccount token with the audience berth-catalog.",
     )
     gateway_accounts: str = Field(
-        "berth-gateway", description="ServiceAccounts in Berth's namespace that may call /authz, by commas."
+        "berth-gateway", description="ServiceAccounts in Berth's namespace that may call /authz, separated by commas."
     )
     probing_accounts: str = Field(
         "berth-operator",
-        description="ServiceAccounts in Berth's namespace that may pull and push in every project, by commas.",
+        description="ServiceAccounts in Berth's namespace that may pull and push in every project, separated by "
+        "commas.",
     )
     reading_accounts: str = Field(
         "berth-catalog",
-        description="ServiceAccounts in Berth's namespace that may pull in every project and list it, by commas.",
+        description="ServiceAccounts in Berth's namespace that may pull and list in every project, separated by "
+        "commas.",
     )
-    token_lifetime: int = Field(300, ge=60, le=3600, description="Life of a registry token in seconds.")
+    token_lifetime: int = Field(300, ge=60, le=3600, description="Lifetime of a registry token in seconds.")
     token_audience: str = Field(
-        "", description="Audience of ServiceAccount tokens with which Pods log in; empty: BERTH_HOST."
+        "", description="Audience of ServiceAccount tokens of pods that log in; empty: BERTH_HOST."
     )
     oidc_issuers: tuple[OidcIssuer, ...] = Field(
-        (), description="Identity providers whose tokens log people in: a JSON list."
+        (), description="Identity providers whose tokens are accepted: a JSON list."
     )
     trusted_hops: int = Field(
-        0, ge=0, le=16, description="Proxies in front of the gateway that append to X-Forwarded-For and are believed."
+        0, ge=0, le=16, description="Trusted proxies in front of the gateway that append to X-Forwarded-For."
     )
     failed_logins_per_minute: int = Field(
-        10, ge=1, description="Wrong passwords of one account from one source in a minute before it has to wait."
+        10, ge=1, description="Wrong passwords of an account from one source that are allowed in a minute."
     )
-    failed_logins_per_hour: int = Field(100, ge=1, description="The same in an hour.")
+    failed_logins_per_hour: int = Field(
+        100, ge=1, description="Wrong passwords of an account from one source that are allowed in an hour."
+    )
     failed_login_seconds: float = Field(
         1.0,
         gt=0,
@@ -175,7 +182,7 @@ class AccessSettings(Common):
     )
     state_dir: Path = Field(
         Path("/var/lib/berth-access"),
-        description="Directory for the last known policy, readable by this process alone.",
+        description="Directory for the last known policy, readable only by this process.",
     )
     policy_max_age: int = Field(
         900,
@@ -190,10 +197,10 @@ class AccessSettings(Common):
         8.0, gt=0, description="Seconds for which a push waits for the catalog before it is refused."
     )
     manifest_size_limit: int = Field(
-        4 * 1024 * 1024, description="Largest manifest in bytes (Distribution's own limit)."
+        4 * 1024 * 1024, description="Largest manifest in bytes, by default the limit of Distribution."
     )
     layer_size_limit: int = Field(
-        100_000_000_000, gt=0, description="Largest layer in bytes, in projects that set no spec.limits.layerSize."
+        100_000_000_000, gt=0, description="Largest layer in bytes, in projects without spec.limits.layerSize."
     )
     allow_public: bool = Field(
         False,
@@ -201,15 +208,15 @@ class AccessSettings(Common):
     )
     upstream_self: str = Field(
         "http://berth-access.berth-system.svc.cluster.local",
-        description="Address under which the gateway reaches access: the host of its BERTH_ACCESS_UPSTREAM, no port.",
+        description="Address of access for the gateway: the host of its BERTH_ACCESS_UPSTREAM, without the port.",
     )
 
 
 class CatalogSettings(Common):
-    """The catalog."""
+    """Settings of the catalog."""
 
     port: int = Field(8080, description="Port of the API.")
-    metrics_port: int = Field(9090, description="Port of /metrics.")
+    metrics_port: int = Field(9090, description="Port of /healthz, /readyz and /metrics.")
     database_url: str = Field(
         "sqlite+aiosqlite:////var/lib/berth/catalog.db",
         description="SQLAlchemy URL: sqlite+aiosqlite or postgresql+psycopg.",
@@ -222,25 +229,27 @@ class CatalogSettings(Common):
         description="ServiceAccount token with the audience berth-access.",
     )
     client_accounts: str = Field(
-        "berth-access", description="ServiceAccounts in Berth's namespace that may call, by commas."
+        "berth-access", description="ServiceAccounts in Berth's namespace that may call the API, separated by commas."
     )
-    walk_interval: int = Field(3600, ge=60, description="Seconds between two healing walks of one registry.")
+    walk_interval: int = Field(3600, ge=60, description="Seconds between two walks of a registry.")
     intent_timeout: int = Field(
-        60, ge=10, description="Seconds after which an unsettled write is settled from the registry."
+        60, ge=10, description="Seconds after which an open write is settled by what the registry holds."
     )
 
 
 class GatewaySettings(Common):
-    """The gateway's configuration."""
+    """Settings of the gateway's configuration."""
 
     port: int = Field(8443, description="TLS port.")
     health_port: int = Field(8080, description="Port of /healthz, without TLS.")
-    access_upstream: str = Field("berth-access.berth-system.svc.cluster.local:80", description="host:port of access.")
+    access_upstream: str = Field(
+        "berth-access.berth-system.svc.cluster.local:80", description="Address of access, as host:port."
+    )
     gateway_token_file: Path = Field(
         Path("/var/run/secrets/berth/access/token"),
         description="ServiceAccount token with the audience berth-access.",
     )
     tls_dir: Path = Field(Path("/var/run/secrets/berth/tls"), description="Directory with tls.crt and tls.key.")
-    output_dir: Path = Field(Path("/run/berth-gateway"), description="Directory that the configuration is written to.")
+    output_dir: Path = Field(Path("/run/berth-gateway"), description="Directory of the written configuration.")
     resolver: str = Field("", description="DNS server for registries' names; empty: the first of /etc/resolv.conf.")
     workers: int = Field(2, ge=1, description="nginx worker processes.")

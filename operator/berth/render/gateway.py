@@ -1,4 +1,4 @@
-"""The gateway's nginx configuration: settings in, text out. Pure, apart from reading its own template.
+"""Renders the gateway's nginx configuration. Pure, except for reading its template.
 
 The configuration has no rule about permissions: access decides every request and returns what nginx sends.
 Directives: https://nginx.org/en/docs/; what they cost is in docs/adr/0004-gateway.md.
@@ -19,7 +19,7 @@ CONFIGURATION: Final = "nginx.conf"
 TOKEN_INCLUDE: Final = "token.conf"
 PID_FILE: Final = "nginx.pid"
 
-# Where nginx may create files; all below the output folder, since the root file system is read-only.
+# Folders for temporary files below the output folder, because the root file system is read-only.
 TEMPORARY_FOLDERS: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?")
@@ -31,7 +31,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 
 @dataclass(frozen=True, slots=True)
 class Buffers:
-    """Memory of one request, in KiB; the defaults were measured (docs/adr/0004-gateway.md).
+    """Buffers of one request, in KiB. The defaults are measured (docs/adr/0004-gateway.md).
 
     A download takes at most `count` * `size`, an upload `body`.
     """
@@ -43,9 +43,9 @@ class Buffers:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """What the configuration is made of. Raises `ValueError` with one sentence for what nginx could not read."""
+    """The inputs of the configuration. Raises `ValueError` with one sentence for invalid ones."""
 
-    host: str  # as clients type it, with the port if it is not 443
+    host: str  # in the form that clients use, with the port unless it is 443
     port: int
     health_port: int
     access_upstream: str  # host:port
@@ -53,11 +53,11 @@ class GatewayConfig:
     tls_dir: PurePosixPath
     output_dir: PurePosixPath
     workers: int
-    ipv6: bool = False  # listen on IPv6 too
+    ipv6: bool = False  # also listen on IPv6
     buffers: Buffers = Buffers()
 
     def __post_init__(self) -> None:
-        _check("BERTH_HOST", _HOST, self.host, "a host name, with `:port` if it is not 443")
+        _check("BERTH_HOST", _HOST, self.host, "a host name, with `:port` unless it is 443")
         _check("BERTH_ACCESS_UPSTREAM", _HOST_PORT, self.access_upstream, "host:port")
         _check("BERTH_RESOLVER", _RESOLVER, self.resolver, "the IP address of a DNS server")
         _check("BERTH_TLS_DIR", _PATH, str(self.tls_dir), "an absolute path without special characters")
@@ -65,28 +65,28 @@ class GatewayConfig:
 
     @property
     def access_name(self) -> str:
-        """The name under which access is known to nginx: its host, without the port."""
+        """The host of access, without the port; nginx uses it as the name of the upstream."""
         return self.access_upstream.rpartition(":")[0]
 
     @property
     def ipv6_lookups(self) -> bool:
-        """Whether registries' names are looked up as IPv6 too: only where the DNS server itself has such an address."""
+        """Whether names of registries are also looked up as IPv6: if the DNS server has an IPv6 address."""
         return self.resolver.startswith("[")
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayToken:
-    """The ServiceAccount token with which the gateway proves itself to access. Its repr does not show it."""
+    """The ServiceAccount token of the gateway for access. The repr leaves it out."""
 
     value: str = field(repr=False)
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.value):
-            raise ValueError("the gateway's ServiceAccount token is no token: check the file BERTH_GATEWAY_TOKEN_FILE")
+            raise ValueError("the gateway's ServiceAccount token is not valid: check the file BERTH_GATEWAY_TOKEN_FILE")
 
 
 def render_nginx(config: GatewayConfig) -> str:
-    """The text of nginx.conf. It names the file with the token and holds no secret itself."""
+    """The text of nginx.conf. It includes the file with the token and has no secret itself."""
     return _ENVIRONMENT.get_template("nginx.conf.j2").render(
         config=config,
         access_pattern=re.escape(config.access_name),
@@ -102,9 +102,9 @@ def render_nginx(config: GatewayConfig) -> str:
 
 
 def render_token(token: GatewayToken) -> str:
-    """The text of the included file that holds the token, to be readable by the gateway alone.
+    """The text of the include file with the token, which only the gateway may read.
 
-    A `map` of nothing: the only way to give a value a name in nginx without writing it into nginx.conf.
+    A `map` of a constant, which is how nginx sets a variable in an include file.
     """
     return f'map "" $berth_gateway_token {{\n    default "{token.value}";\n}}\n'
 

@@ -1,6 +1,6 @@
 """Errors of nginx itself, as responses that clients show.
 
-Clients show only `{"errors":[{"code","message"}]}` sent as `application/json` (OCI distribution spec 1.1, "Error
+Clients only show `{"errors":[{"code","message"}]}` sent as `application/json` (OCI distribution spec 1.1, "Error
 Codes").
 """
 
@@ -28,7 +28,7 @@ class NginxError:
 
     @property
     def answered(self) -> int:
-        """The status that the client sees."""
+        """The status of the response."""
         return self.answer or self.status
 
 
@@ -93,6 +93,6 @@ NGINX_ERRORS: Final = (
 
 
 def errors_body(code: str, message: str) -> str:
-    """The one-line body of an error, as the text of an nginx `return` between single quotes."""
+    """The one-line body of an error, for an nginx `return` in single quotes."""
     body = json.dumps({"errors": [{"code": code, "message": message}]}, separators=(",", ":"))
     return body.replace("\\", "\\\\").replace("'", "\\'")

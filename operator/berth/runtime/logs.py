@@ -1,4 +1,4 @@
-"""Structured logs of every process: one JSON object a line on standard error."""
+"""Structured logs of every process: one JSON object per line on standard error."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 def configure_logs(process: str, level: LogLevel = "info") -> None:
     """Send structlog's and the standard library's records (uvicorn, aiohttp, kopf …) to one JSON stream.
 
-    `process` (operator, access, catalog …) stands in each line. Call once, first thing in a process.
-    Tracebacks are written without the values of local variables, which may be secrets.
+    `process` (operator, access, catalog …) is part of each line. Called once, at the start of a process. Tracebacks
+    leave out the values of local variables, which may be secrets.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -69,22 +69,25 @@ def _named(process: str) -> Processor:
 
 
 class LineWriter:
-    """Writes whole lines to a file descriptor, several together and in order."""
+    """Writes whole lines to a file descriptor in order, several in one write."""
 
     def __init__(self, descriptor: int, soon: Callable[[Callable[[], None]], object]) -> None:
-        """`soon` runs a function in a while: so long are lines gathered, and an answer is at most that much earlier."""
+        """`soon` runs a function after a short delay, in which lines are collected.
+
+        A response may be sent before its line is written.
+        """
         self._descriptor = descriptor
         self._soon = soon
         self._lines: list[str] = []
 
     def write(self, line: str) -> None:
-        """Take one line, which ends with a line feed."""
+        """Write one line, which ends with a line feed, after the delay."""
         if not self._lines:
             self._soon(self.flush)
         self._lines.append(line)
 
     def flush(self) -> None:
-        """Write what was taken. Whoever ends the process calls it last."""
+        """Write the collected lines now. The process calls this at its end."""
         left = "".join(self._lines).encode("utf-8")
         self._lines = []
         while left:

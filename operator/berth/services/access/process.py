@@ -46,8 +46,8 @@ from berth.settings import AccessSettings
 from berth.snapshot.store import PolicySaver, PolicyStore, StoredPolicy
 from berth.snapshot.watcher import SnapshotWatcher
 
-_AUDIT_SECONDS: Final = 0.02  # for which lines of the audit log are gathered: a write costs as much as a decision
-_GRACE_SECONDS: Final = 25  # within the Pod's termination grace period, with its preStop pause
+_AUDIT_SECONDS: Final = 0.02  # for which audit lines are collected, because a write costs as much as a decision
+_GRACE_SECONDS: Final = 25  # shorter than the pod's termination grace period without its preStop pause
 
 
 def run(settings: AccessSettings) -> None:
@@ -61,28 +61,28 @@ async def serve(settings: AccessSettings, kubeconfig: Path | None = None) -> Non
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with KubeClient.connect(kubeconfig, user_agent="berth-access") as kube:
-        watched = _watched(settings, kube)
-        async with _parts(settings, watched) as deps, Supervisor(stop) as supervisor:
-            _start_tasks(supervisor, settings, deps, watched)
+        background = _background(settings, kube)
+        async with _parts(settings, background) as deps, Supervisor(stop) as supervisor:
+            _start_tasks(supervisor, settings, deps, background)
             await serve_until(server_config(deps, settings.port), supervisor.wait)
             if deps.running_writes:
                 await asyncio.wait(deps.running_writes, timeout=_GRACE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
-    """What runs beside the server and knows the cluster."""
+class _Background:
+    """The parts that follow the cluster in the background."""
 
-    feed: SnapshotWatcher
+    watcher: SnapshotWatcher
     verifier: ServiceAccountVerifier
-    keeper: PolicySaver
+    policy_saver: PolicySaver
     last_use: LastUse
 
 
-def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
+def _background(settings: AccessSettings, kube: KubeClient) -> _Background:
     store = PolicyStore(settings.state_dir)
     stored = store.load()
-    feed = SnapshotWatcher(
+    watcher = SnapshotWatcher(
         kube,
         namespace=settings.namespace,
         layer_size_limit=settings.layer_size_limit,
@@ -96,23 +96,23 @@ def _watched(settings: AccessSettings, kube: KubeClient) -> _Watched:
         verifier.use_keys(stored.cluster_keys)
 
     def present() -> StoredPolicy | None:
-        return StoredPolicy(feed.snapshot, feed.last_event_at, verifier.document) if feed.listed else None
+        return StoredPolicy(watcher.snapshot, watcher.last_event_at, verifier.document) if watcher.listed else None
 
-    return _Watched(
-        feed=feed,
+    return _Background(
+        watcher=watcher,
         verifier=verifier,
-        keeper=PolicySaver(store, present),
+        policy_saver=PolicySaver(store, present),
         last_use=LastUse(
             now=_now,
-            present=feed.token_object,
+            present=watcher.token_object,
             write=partial(kube.apply, ACCESS_TOKENS, field_manager=FIELD_MANAGER, subresource="status"),
-            observe=feed.observe_token,
+            observe=watcher.observe_token,
         ),
     )
 
 
 @contextlib.asynccontextmanager
-async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[Deps]:
+async def _parts(settings: AccessSettings, background: _Background) -> AsyncIterator[Deps]:
     passwords = PasswordVerifier(monotonic=time.monotonic)
     lines = LineWriter(sys.stderr.fileno(), partial(asyncio.get_running_loop().call_later, _AUDIT_SECONDS))
     async with (
@@ -121,8 +121,8 @@ async def _parts(settings: AccessSettings, watched: _Watched) -> AsyncIterator[D
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as to_issuers,
     ):
         try:
-            authenticator = _authenticator(settings, watched.verifier, passwords, to_issuers)
-            yield _deps(settings, watched, authenticator, lines, to_catalog, to_registries)
+            authenticator = _authenticator(settings, background.verifier, passwords, to_issuers)
+            yield _deps(settings, background, authenticator, lines, to_catalog, to_registries)
         finally:
             lines.flush()
             passwords.close()
@@ -153,20 +153,20 @@ def _authenticator(
 
 def _deps(
     settings: AccessSettings,
-    watched: _Watched,
+    background: _Background,
     authenticator: Authenticator,
     lines: LineWriter,
     to_catalog: aiohttp.ClientSession,
     to_registries: aiohttp.ClientSession,
 ) -> Deps:
     base = partial(_registry_base, cluster_domain=settings.cluster_domain)
-    feed, verifier = watched.feed, watched.verifier
+    watcher, verifier = background.watcher, background.verifier
     tokens = _tokens(settings)
     return Deps(
         host=settings.host,
-        snapshot=lambda: feed.snapshot,
+        snapshot=lambda: watcher.snapshot,
         now=_now,
-        ready=lambda: {"policy": feed.ready, "signingKey": tokens.ready, "clusterKeys": verifier.ready},
+        ready=lambda: {"policy": watcher.ready, "signingKey": tokens.ready, "clusterKeys": verifier.ready},
         tokens=tokens,
         authenticator=authenticator,
         gateway=GatewayAuthenticator(
@@ -175,12 +175,14 @@ def _deps(
             trusted_hops=settings.trusted_hops,
         ),
         policy=PolicyRevisions(
-            verifier=verifier, accounts=_accounts(settings.namespace, settings.probing_accounts), wait_for=feed.wait_for
+            verifier=verifier,
+            accounts=_accounts(settings.namespace, settings.probing_accounts),
+            wait_for=watcher.wait_for,
         ),
         catalog=_catalog(settings, to_catalog),
         registries=RegistryProxy(to_registries, base=base),
         audit=AuditLog(lines.write, now=_now),
-        token_used=watched.last_use.used,
+        token_used=background.last_use.used,
         metrics=AccessMetrics(),
         upstream_self=settings.upstream_self.rstrip("/"),
         registry_base=base,
@@ -207,14 +209,14 @@ def _catalog(settings: AccessSettings, session: aiohttp.ClientSession) -> Catalo
     )
 
 
-def _start_tasks(supervisor: Supervisor, settings: AccessSettings, deps: Deps, watched: _Watched) -> None:
+def _start_tasks(supervisor: Supervisor, settings: AccessSettings, deps: Deps, background: _Background) -> None:
     async def ready() -> Probe:
         parts = deps.ready()
         return Probe(all(parts.values()), parts)
 
-    supervisor.start("policy", watched.feed.run())
-    supervisor.start("policy store", watched.keeper.run())
-    supervisor.start("last use of tokens", watched.last_use.run())
+    supervisor.start("policy", background.watcher.run())
+    supervisor.start("policy store", background.policy_saver.run())
+    supervisor.start("last use of tokens", background.last_use.run())
     supervisor.start("keys", deps.authenticator.refresh_keys())
     supervisor.start(
         "health endpoint",
@@ -228,7 +230,7 @@ def _start_tasks(supervisor: Supervisor, settings: AccessSettings, deps: Deps, w
 
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
-    """How the application is served."""
+    """The configuration of the HTTP server."""
     batch = SignatureBatch(asyncio.get_running_loop().call_soon)
     return http_server(create_app(deps), port, grace=_GRACE_SECONDS, http=partial(FastPathProtocol, batch=batch))
 
@@ -242,7 +244,7 @@ def _registry_base(project: str, *, cluster_domain: str) -> str:
 
 
 def _own_processes(settings: AccessSettings) -> dict[str, frozenset[TokenScope]]:
-    """What each of Berth's own processes may use registry tokens for; an account on both lists may do more."""
+    """Scopes of the registry tokens of Berth's own processes; an account on both lists gets the larger set."""
     reading = dict.fromkeys(_accounts(settings.namespace, settings.reading_accounts), READER_SCOPES)
     return reading | dict.fromkeys(_accounts(settings.namespace, settings.probing_accounts), PROBER_SCOPES)
 

@@ -158,7 +158,7 @@ class _Process:
 
 
 def server_config(deps: Deps, port: int) -> uvicorn.Config:
-    """How the application is served."""
+    """The configuration of the HTTP server."""
     return http_server(create_app(deps), port, grace=_GRACE_SECONDS)
 
 

@@ -31,7 +31,7 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that the written files depend on, read once."""
+    """Everything that the files depend on."""
 
     config: GatewayConfig
     token: GatewayToken
@@ -45,7 +45,7 @@ class Inputs:
 
 
 def read_inputs(settings: GatewaySettings, resolv_conf: Path = RESOLV_CONF) -> Inputs:
-    """Read what the configuration depends on. Raises `ConfigurationError` with the file and the next step."""
+    """Read the inputs. Raises `ConfigurationError` with the file and the next step."""
     token = _read(settings.gateway_token_file, "BERTH_GATEWAY_TOKEN_FILE").decode("ascii", "replace").strip()
     pair = [_read(settings.tls_dir / name, "BERTH_TLS_DIR") for name in (CERTIFICATE, KEY)]
     try:
@@ -66,7 +66,7 @@ def read_inputs(settings: GatewaySettings, resolv_conf: Path = RESOLV_CONF) -> I
 
 
 def nameserver(resolv_conf: Path) -> str:
-    """The first DNS server of a resolv.conf (resolv.conf(5)), as nginx writes an address."""
+    """The first DNS server of a resolv.conf (resolv.conf(5)), in the notation of nginx."""
     found = _NAMESERVER.search(resolv_conf.read_text() if resolv_conf.exists() else "")
     if not found:
         raise ConfigurationError(f"{resolv_conf} names no DNS server: set BERTH_RESOLVER to the address of one.")
@@ -75,7 +75,7 @@ def nameserver(resolv_conf: Path) -> str:
 
 
 def write_files(inputs: Inputs, output_dir: Path) -> None:
-    """Write the configuration and the token's include; a reader sees the old file or the new one, never a part."""
+    """Write the configuration and the include file with the token, each atomically."""
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         _replace(output_dir / TOKEN_INCLUDE, render_token(inputs.token))
@@ -89,7 +89,7 @@ def write_files(inputs: Inputs, output_dir: Path) -> None:
 def _replace(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
-    # Readable by its owner alone from the first moment on.
+    # Created with mode 0600, because a later chmod would leave a moment in which others can read it.
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(text)

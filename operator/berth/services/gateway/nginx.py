@@ -47,7 +47,7 @@ def reload(pid_file: Path, wait: Callable[[float], object] = time.sleep, limit: 
 
 
 def children(pid: int, proc: Path = PROC) -> frozenset[tuple[int, int]]:
-    """The children of a process, each with its start time, so that a pid used again is another child."""
+    """The child processes by pid and start time, so that a reused pid is a different child."""
     found = set()
     for entry in proc.iterdir():
         if not entry.name.isdigit():

@@ -1,4 +1,4 @@
-"""`berth gateway-config`: write the gateway's configuration once, or stay and keep it current."""
+"""`berth gateway-config`: writes the gateway's configuration once, or keeps it current."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ log = structlog.get_logger(__name__)
 
 
 def run(settings: GatewaySettings, watch: bool) -> None:
-    """Write the configuration; with `watch`, until SIGTERM, write it again and reload nginx when its inputs change.
+    """Write the configuration. With `watch`, write it and reload nginx after every change of its inputs, until SIGTERM.
 
-    Without `watch` it also waits until the name of access is known to DNS, since nginx does not start before.
-    Raises `ConfigurationError` with one sentence.
+    Without `watch`, wait until DNS resolves the name of access, because nginx does not start before. Raises
+    `ConfigurationError` with one sentence.
     """
     configure_logs("gateway-config", settings.log_level)
     if watch:
@@ -45,7 +45,7 @@ def run(settings: GatewaySettings, watch: bool) -> None:
 
 
 def await_name(name: str, limit: float = NAME_LIMIT_SECONDS) -> None:
-    """Return when DNS knows the name. Raises `ConfigurationError` after `limit` seconds."""
+    """Wait until DNS resolves the name. Raises `ConfigurationError` after `limit` seconds."""
     attempts = Retrying(
         retry=retry_if_exception_type(socket.gaierror), wait=wait_fixed(0.5), stop=stop_after_delay(limit)
     )
@@ -72,7 +72,7 @@ class Watcher:
     pause: float = LOOK_SECONDS
 
     def look(self) -> None:
-        """Read the inputs; if they differ from what nginx has read, write them and reload nginx.
+        """Read the inputs. If nginx has not loaded them, write the files and reload nginx.
 
         A failure is retried after a longer pause, each time with a line in the log.
         """

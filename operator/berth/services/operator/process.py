@@ -147,7 +147,7 @@ def _now() -> datetime:
 
 
 def _read(path: Path) -> str:
-    """The present token; the kubelet replaces the file, so it is read each time."""
+    """The present token. It is read each time, because the kubelet replaces the file."""
     return path.read_text(encoding="ascii").strip()
 
 

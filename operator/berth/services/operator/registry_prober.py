@@ -42,7 +42,7 @@ def _outcome(status: int) -> ProbeOutcome:
 
 
 class _NoTokenError(Exception):
-    """Access gave no token."""
+    """Access did not issue a token."""
 
 
 class _AccessProblems:
