@@ -97,8 +97,9 @@ def _start(config: pytest.Config, paths: Sequence[str], environment: Mapping[str
     reading, writing = os.pipe()
     handle, printed = tempfile.mkstemp(prefix="berth-tests-beside-", suffix=".log")
     # It is interrupted when the first process dies, and by nothing else that reaches the terminal's process group.
+    can_be_interrupted = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "INT")
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "INT", sys.executable, "-m", "pytest", *_options(config), *paths],
+        [*can_be_interrupted, sys.executable, "-m", "pytest", *_options(config), *paths],
         cwd=config.rootpath,
         env={**os.environ, **environment, _DESCRIPTOR: str(writing)},
         stdin=subprocess.DEVNULL,
