@@ -99,7 +99,7 @@ def test_a_pod_pushes_and_pulls_by_its_projected_token_and_is_shown_as_the_pushe
     assert secrets.out.strip() == ""
 
 
-def test_the_audit_log_tells_the_pods_own_address_and_not_its_nodes(
+def test_the_audit_log_has_the_pods_own_address_and_not_its_nodes(
     cluster: Cluster, workloads: Mapping[str, Workload], project: str, namespace: str
 ) -> None:
     stranger = workloads["stranger"]

@@ -241,6 +241,6 @@ def test_a_deleted_repository_keeps_its_images_and_says_so(cluster: Cluster, pro
         f"{project}/{name} is in the trash, where every request is refused; "
         f"ask someone with EditAndDelete on project {project} to restore it."
     )
-    told_at = with_page(sentence, "pull", f"{project}/{name}")
-    assert curator.pull(f"{project}/{name}", "v1").refusal == (403, "DENIED", told_at)
+    refusal = with_page(sentence, "pull", f"{project}/{name}")
+    assert curator.pull(f"{project}/{name}", "v1").refusal == (403, "DENIED", refusal)
     await_ready(cluster, project)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refusals, Seat
-from e2e.suite.clients.podman import NOT_TOLD, NOT_TOLD_TOO_MANY, Podman
+from e2e.suite.clients.podman import LOST, LOST_TOO_MANY, Podman
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
@@ -23,8 +23,8 @@ class Buildah:
         # After the id of the image, which only the engine knows.
         push=Podman.refusals.push.replace("Error: ", "…: "),
         manifest=Podman.refusals.manifest.replace("Error: ", "…: "),
-        login=NOT_TOLD,
-        throttled=NOT_TOLD_TOO_MANY,
+        login=LOST,
+        throttled=LOST_TOO_MANY,
         notes=(
             LOST_AT.format("buildah login"),
             "`buildah manifest push` (1.28) of a refused index ends with exit code 0 and without a message, although "

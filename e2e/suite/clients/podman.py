@@ -8,8 +8,8 @@ from e2e.suite.clients.client import LOST_AT, Ability, Outcome, Reference, Refus
 from e2e.suite.content import Content, Kind
 from e2e.suite.world import HOST, Result
 
-NOT_TOLD = 'Error: logging into "{host}": invalid username/password'
-NOT_TOLD_TOO_MANY = 'Error: authenticating creds for "{host}": too many requests to registry'
+LOST = 'Error: logging into "{host}": invalid username/password'
+LOST_TOO_MANY = 'Error: authenticating creds for "{host}": too many requests to registry'
 """What podman, skopeo and buildah say of a login that is refused, whatever the registry answers."""
 
 
@@ -25,8 +25,8 @@ class Podman:
         pull="Error: initializing source docker://{ref}: reading manifest {version} in {name}: denied: {sentence}",
         push="Error: writing blob: initiating layer upload to /v2/{path}/blobs/uploads/ in {host}: denied: {sentence}",
         manifest="Error: writing manifest: uploading manifest {version} to {name}: denied: {sentence}",
-        login=NOT_TOLD,
-        throttled=NOT_TOLD_TOO_MANY,
+        login=LOST,
+        throttled=LOST_TOO_MANY,
         notes=(LOST_AT.format("podman login"),),
     )
 

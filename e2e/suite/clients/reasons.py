@@ -122,7 +122,7 @@ def tries(client: Client) -> tuple[Try, ...]:
     return tuple(Try(reason, client, way) for reason in REASONS for way in reason.ways if able[way])
 
 
-def _nobody(scene: Scene, _: Try) -> Person:
+def _anonymous(scene: Scene, _: Try) -> Person:
     return with_password(scene.stage.downloader, "", scene.stage.folders())
 
 
@@ -147,7 +147,7 @@ _EXTERNAL = (
 )
 
 REASONS: Final[tuple[Reason, ...]] = (
-    Reason("not-logged-in", _nobody, pull=_NOT_LOGGED_IN, push=_NOT_LOGGED_IN, explained=False),
+    Reason("not-logged-in", _anonymous, pull=_NOT_LOGGED_IN, push=_NOT_LOGGED_IN, explained=False),
     Reason(
         "wrong-password",
         lambda scene, attempt: forgetful(scene.stage.curator, scene.stage.folders(), attempt.name),

@@ -29,7 +29,7 @@ LEVELS: Final = {
 """What the projects of the matrix are shared with; every other subject has nothing."""
 CERTIFIED: Final = ("outsider", "viewer", "reader", "author", "token")
 FILLED: Final = ("active", "repository trashed", "project trashed", "project suspended", "repository hidden")
-"""The states in which there is content."""
+"""The states whose repository has content."""
 
 _PLACES: Final = {
     "active": ("open", "active"),

@@ -1,5 +1,5 @@
 // Command pause is the first process of every pod in the test cluster: it holds the pod's namespaces open,
-// reaps what is left to it, and ends when it is told to.
+// reaps what is left to it, and ends on a signal.
 package main
 
 import (

@@ -24,7 +24,6 @@ AREAS: Final = (
 )
 # Files and folders that still have such words.
 OPEN: Final = (
-    "e2e",
     "operator/berth/identity",
     "operator/berth/runtime",
     "tests/component",
