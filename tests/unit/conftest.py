@@ -1,4 +1,4 @@
-"""The installation that the tests of the access service share; a new one for each test."""
+"""Fixtures of unit tests: no network, and the installation that the tests of the access service share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_socket import disable_socket, enable_socket
 
 from tests.kit.access.world import World
 
@@ -16,3 +17,11 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.passwords.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets() -> Iterator[None]:
+    """No network, and no loopback either; event loops have their pair of Unix sockets."""
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()

@@ -160,8 +160,10 @@ def _not_found(evaluation: Evaluation) -> Denial:
 
 
 def _exists(evaluation: Evaluation) -> Denial | Passed:
-    """Refuse an absent repository, except to an actor that may create it: its client needs the registry's own
-    responses on the way to a push. A hidden repository is refused to every actor that it excludes.
+    """Refuse an absent repository, except to an actor that may create it.
+
+    Its client needs the registry's own responses on the way to a push. A hidden repository is refused to every actor
+    that it excludes.
     """
     if evaluation.is_service or evaluation.repository is not None or not evaluation.request.repository:
         return _EXISTS

@@ -96,6 +96,18 @@ def test_the_base_and_the_catalog_belong_to_no_repository() -> None:
 
 
 @pytest.mark.parametrize(
+    ("method", "target", "cancels"),
+    [
+        ("DELETE", "/v2/p/r/blobs/uploads/id", True),
+        ("PATCH", "/v2/p/r/blobs/uploads/id", False),
+        ("DELETE", "/v2/p/r/manifests/v1", False),
+    ],
+)
+def test_deleting_an_upload_session_cancels_it(method: str, target: str, cancels: bool) -> None:
+    assert parse_request(method, target).is_upload_cancel is cancels
+
+
+@pytest.mark.parametrize(
     ("method", "target", "actions"),
     [
         ("GET", "/v2/p/r/tags/list", ("pull",)),
@@ -249,6 +261,13 @@ def test_what_is_no_tag_is_refused(tag: str) -> None:
 def test_what_looks_like_a_digest_must_be_one(digest: str) -> None:
     for endpoint in ("manifests", "blobs", "referrers"):
         assert "is not a digest" in refusal("GET", f"/v2/p/r/{endpoint}/{digest}")
+
+
+def test_an_empty_reference_is_named_as_such() -> None:
+    assert refusal("GET", "/v2/p/r/manifests/").startswith("(empty) is not a tag")
+    assert refusal("GET", "/v2/p/r/manifests/a+b").startswith("a+b is not a tag")
+    assert refusal("GET", "/v2/p/r/blobs/").startswith("(empty) is not a digest")
+    assert refusal("GET", "/v2/p/r/blobs/latest").startswith("latest is not a digest")
 
 
 @pytest.mark.parametrize("target", ["/v2/p/r/blobs/uploads", "/v2/p/r/blobs/latest", "/v2/p/r/referrers/latest"])

@@ -145,8 +145,11 @@ def build_token(
 
 
 def build_pull_secret(target: PullTarget, host: str, token: str, inputs: Labelling) -> dict[str, Any]:
-    """The Secret. It has a login for the project's address, which the kubelet prefers as the longest match, and one for
-    the host, for clients that support only hosts."""
+    """The Secret, with two logins.
+
+    One is for the project's address, which the kubelet prefers as the longest match, and one for the host, for clients
+    that support only hosts.
+    """
     login = {
         "username": target.robot,
         "password": token,

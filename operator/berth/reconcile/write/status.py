@@ -94,8 +94,10 @@ class StatusWriter:
 
 
 def own_part(live: Manifest) -> dict[str, Any]:
-    """The operator's part of a live status: without the fields of the catalog on repositories and of the access service
-    on tokens."""
+    """The operator's part of a live status.
+
+    Without the fields of the catalog on repositories and of the access service on tokens.
+    """
     status: dict[str, Any] = dict(live.get("status") or {})
     if resource_of(live) == ACCESS_TOKENS:
         status.pop("lastUsed", None)
