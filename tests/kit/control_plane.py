@@ -49,7 +49,7 @@ def tool(name: str) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct TCP ports of loopback that nobody listens on now."""
+    """Distinct TCP ports of loopback that are free now."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -59,7 +59,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One finished request, as the API server's audit log tells it (level Metadata)."""
+    """One finished request, from the API server's audit log (level Metadata)."""
 
     user: str  # system:serviceaccount:NAMESPACE:NAME for a ServiceAccount
     verb: str
@@ -122,7 +122,7 @@ class ControlPlane:
         kubeconfig: Path | None = None,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as the cluster-admin, or as whom `kubeconfig` says; objects given as `input` become JSON.
+        """Run kubectl as the cluster-admin, or as the user of `kubeconfig`; objects given as `input` become JSON.
 
         With `check`, a failure raises and shows what kubectl said.
         """
@@ -260,7 +260,7 @@ def _start_apiserver(plane: ControlPlane, port: int, etcd_port: int, authority: 
         f"--service-account-signing-key-file={keys / 'sa.key'}",
         f"--api-audiences={ISSUER}",
         "--service-cluster-ip-range=10.96.0.0/16",
-        # Nobody makes the `default` ServiceAccount here, so pods could not be created with this plugin on.
+        # No controller makes the `default` ServiceAccount here, so pods could not be created with this plugin on.
         "--disable-admission-plugins=ServiceAccount",
         "--endpoint-reconciler-type=none",
         f"--audit-policy-file={policy}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.kit.control_plane import ControlPlane
 
 
-def test_it_counts_the_writes_of_one_user_and_of_nobody_else(control_plane: ControlPlane, namespace: str) -> None:
+def test_it_counts_the_writes_of_one_user_alone(control_plane: ControlPlane, namespace: str) -> None:
     user = control_plane.service_account(namespace, "writer")
     create = ("-n", namespace, "create")
     control_plane.kubectl(*create, "role", "writer", "--verb=get,create", "--resource=configmaps", check=True)
@@ -24,8 +24,8 @@ def test_it_counts_the_writes_of_one_user_and_of_nobody_else(control_plane: Cont
 
 
 def test_a_service_account_may_do_nothing_until_it_is_bound(control_plane: ControlPlane, namespace: str) -> None:
-    control_plane.service_account(namespace, "nobody")
-    kubeconfig = control_plane.kubeconfig_of(namespace, "nobody")
+    control_plane.service_account(namespace, "visitor")
+    kubeconfig = control_plane.kubeconfig_of(namespace, "visitor")
     refused = control_plane.kubectl("-n", namespace, "get", "secrets", kubeconfig=kubeconfig)
     assert refused.returncode == 1
     assert "cannot list resource" in refused.stderr

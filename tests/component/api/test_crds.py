@@ -17,8 +17,8 @@ from tests.kit.api.objects import REMOVED, Object, certification, changed, proje
 from tests.kit.api.refused import Refused
 from tests.kit.control_plane import ControlPlane
 
-# What the API server adds when an object does not fit the schema, before any rule is asked.
-RULES_NOT_ASKED = (
+# Added by the API server when an object does not fit the schema, before any rule is evaluated.
+RULES_NOT_EVALUATED = (
     "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
     "existing errors to complete validation"
 )
@@ -28,7 +28,7 @@ NOT_OF_THE_SCHEMA = ("Required value", "Unsupported value", "Too many", "Too lon
 def shown(kind: str, name: str, *causes: str) -> str:
     """What kubectl writes when the API server refuses an object for these causes."""
     if any(sign in cause for cause in causes for sign in NOT_OF_THE_SCHEMA):
-        causes = (*causes, RULES_NOT_ASKED)
+        causes = (*causes, RULES_NOT_EVALUATED)
     head = f'The {kind} "{name}" is invalid: '
     return head + (causes[0] if len(causes) == 1 else "".join(f"\n* {cause}" for cause in causes))
 
@@ -60,7 +60,7 @@ def test_a_bad_object_is_refused_with_the_sentence(
 
 def _sentences(schema: dict[str, Any]) -> Iterator[str]:
     for rule in schema.get(VALIDATIONS, ()):
-        # Where CEL completes the sentence with a value, what stands before the value is the same.
+        # Where CEL completes the sentence with a value, the text before the value is the same.
         yield rule["message"].partition(": ")[0] if "messageExpression" in rule else rule["message"]
     for child in schema.get("properties", {}).values():
         yield from _sentences(child)
@@ -69,11 +69,11 @@ def _sentences(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def test_every_sentence_of_every_rule_is_shown_by_some_case() -> None:
-    told = "\n".join([cause for case in REFUSED for cause in case.causes] + [text for *_, text in CHANGES])
-    told += "\n".join(OF_TOKENS.values())
+    messages = "\n".join([cause for case in REFUSED for cause in case.causes] + [text for *_, text in CHANGES])
+    messages += "\n".join(OF_TOKENS.values())
     sentences = {sentence for kind in KINDS for sentence in _sentences(object_schema(kind))}
     assert len(sentences) > 15
-    assert {sentence for sentence in sentences if sentence not in told} == set()
+    assert {sentence for sentence in sentences if sentence not in messages} == set()
 
 
 CLAIM = "spec.storage.persistentVolumeClaim"
@@ -168,7 +168,7 @@ def test_objects_with_every_field_are_accepted_and_stored_as_written(
     for made in full_objects(unique, namespace):
         assert applied(berth_crds, made) == ""
         stored = berth_crds.get(made["kind"].lower(), unique, "-n", namespace)
-        assert stored["spec"] == made["spec"], "the server added or dropped a field that somebody wrote"
+        assert stored["spec"] == made["spec"], "the server added or dropped a written field"
 
 
 def test_what_the_server_returns_is_what_the_models_read(berth_crds: ControlPlane, unique: str, namespace: str) -> None:
@@ -186,8 +186,8 @@ def test_server_and_models_agree_on_what_a_size_is(berth_crds: ControlPlane, uni
     others = ["Gi", "50gi", "50GiB", "1K", "1.2.3", "ten", "1e", "0x10", "0", "-1"]
     texts = [*sizes, *others]
     made = [project(f"{unique}{number}", limits__layerSize=text) for number, text in enumerate(texts)]
-    told = berth_crds.kubectl("create", "--dry-run=server", "-f", "-", "-o", "name", input=made).stdout.split()
-    accepted = {text for number, text in enumerate(texts) if f"project.berth.dev/{unique}{number}" in told}
+    created = berth_crds.kubectl("create", "--dry-run=server", "-f", "-", "-o", "name", input=made).stdout.split()
+    accepted = {text for number, text in enumerate(texts) if f"project.berth.dev/{unique}{number}" in created}
     assert accepted == set(sizes) == {text for text in texts if _is_size(text)}
 
 
@@ -229,7 +229,7 @@ def test_a_token_keeps_its_owner_and_secret_and_may_change_else(berth_crds: Cont
 
 
 @pytest.mark.parametrize("make", [project, user, team, certification, token], ids=lambda make: str(make("x")["kind"]))
-def test_an_object_that_nobody_looked_at_says_so(berth_crds: ControlPlane, unique: str, make: Any) -> None:
+def test_an_object_that_was_not_reconciled_yet_says_so(berth_crds: ControlPlane, unique: str, make: Any) -> None:
     berth_crds.apply(make(unique))
     assert berth_crds.get(make(unique)["kind"].lower(), unique)["status"] == {"observedGeneration": -1}
 

@@ -127,11 +127,11 @@ def test_the_category_gets_every_kind(berth_crds: ControlPlane, unique: str, nam
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_kubectl_explain_tells_every_field_of_the_spec(berth_crds: ControlPlane, kind: Kind) -> None:
-    told = " ".join(berth_crds.kubectl("explain", f"{kind.singular}.spec", check=True).stdout.split())
+def test_kubectl_explain_shows_every_field_of_the_spec(berth_crds: ControlPlane, kind: Kind) -> None:
+    shown = " ".join(berth_crds.kubectl("explain", f"{kind.singular}.spec", check=True).stdout.split())
     for name, field in object_schema(kind)["properties"]["spec"]["properties"].items():
-        assert f"{name} <" in told
-        assert " ".join(field["description"].split()) in told
+        assert f"{name} <" in shown
+        assert " ".join(field["description"].split()) in shown
 
 
 def test_a_message_longer_than_the_bound_is_refused_so_writers_must_cut_it(

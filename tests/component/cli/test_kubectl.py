@@ -37,7 +37,7 @@ class Shop:
         return f"{self.project}/mapper"
 
     def run(self, *arguments: str, kubeconfig: Path | None = None) -> Result:
-        """The command as the cluster-admin, or as whom the kubeconfig says."""
+        """Run the command as the cluster-admin, or as the user of the kubeconfig."""
         environment = {"KUBECONFIG": str(kubeconfig or self.plane.kubeconfig)}
         return CliRunner().invoke(cli, arguments, prog_name="kubectl berth", env=environment)
 
@@ -69,7 +69,7 @@ def policy_rule(kind: str, name: str, level: str) -> Object:
 def shop(berth_crds: ControlPlane, unique: str) -> Shop:
     """curator administers and is certified; newcomer edits through a team; the robot downloads; no one else exists.
 
-    The generated policy stands there as the operator writes it.
+    The generated policy is there, as the operator writes it.
     """
     made = Shop(berth_crds, unique)
     namespace = f"berth-{unique}"
@@ -130,7 +130,7 @@ def test_can_i_says_yes_or_no_with_a_sentence(shop: Shop, who: str, action: str,
     assert result.stdout.startswith(words)
 
 
-def test_can_i_quietly_tells_by_the_exit_code_alone(shop: Shop) -> None:
+def test_can_i_quietly_answers_by_the_exit_code_alone(shop: Shop) -> None:
     result = shop.run("can-i", "-q", "push", shop.image, "--as", shop.name("newcomer"))
     assert (result.exit_code, result.stdout, result.stderr) == (3, "", "")
 
@@ -300,14 +300,14 @@ def test_tokens_are_listed_by_owner_and_revoked(shop: Shop) -> None:
     assert shop.run("token", "list", "--owner", shop.name("robot")).stdout == ""
 
 
-def test_a_cluster_that_gives_no_answer_is_told_in_one_sentence_with_the_next_step(tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_answer_is_reported_in_one_sentence_with_the_next_step(tmp_path: Path) -> None:
     (port,) = free_ports(1)
-    nobody = tmp_path / "kubeconfig"
+    unreachable = tmp_path / "kubeconfig"
     entry = {"cluster": {"server": f"https://127.0.0.1:{port}"}, "user": {"token": "t"}}
     context = {"name": "c", "context": {"cluster": "c", "user": "c"}}
     lists = {"clusters": [{"name": "c", "cluster": entry["cluster"]}], "users": [{"name": "c", "user": entry["user"]}]}
-    nobody.write_text(yaml.safe_dump({**lists, "contexts": [context], "current-context": "c"}))
-    result = CliRunner().invoke(cli, ["can-i", "pull", "genomics/aligner", "--kubeconfig", str(nobody)])
+    unreachable.write_text(yaml.safe_dump({**lists, "contexts": [context], "current-context": "c"}))
+    result = CliRunner().invoke(cli, ["can-i", "pull", "genomics/aligner", "--kubeconfig", str(unreachable)])
     assert result.exit_code == 1
     assert "got no answer from the API server" in result.stderr
     assert result.stderr.endswith("; try again, or choose another cluster with --context.\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.kit.gateway.running import free_port, gateway_settings, run_gateway, write_certificate
 
 
-def test_while_access_is_away_pulls_and_tokens_are_told_to_try_again(tmp_path: Path) -> None:
+def test_while_access_is_away_the_response_says_to_try_again(tmp_path: Path) -> None:
     write_certificate(tmp_path / "tls")
     with run_gateway(gateway_settings(tmp_path, free_port())) as gateway:
         pull = gateway.request("GET", "/v2/genomics/aligner/manifests/v1")

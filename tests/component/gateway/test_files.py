@@ -1,4 +1,4 @@
-"""What `berth gateway-config` reads and writes, and what it says when it can not."""
+"""What `berth gateway-config` reads and writes, and its messages when it cannot."""
 
 from __future__ import annotations
 
@@ -75,16 +75,16 @@ def test_a_value_that_nginx_could_not_read_is_named(tmp_path: Path) -> None:
         ("nameserver fd00::a\n", "[fd00::a]"),
     ],
 )
-def test_the_first_dns_server_is_asked(tmp_path: Path, text: str, address: str) -> None:
+def test_the_first_dns_server_is_used(tmp_path: Path, text: str, address: str) -> None:
     (tmp_path / "resolv.conf").write_text(text)
     assert nameserver(tmp_path / "resolv.conf") == address
 
 
-def test_no_dns_server_is_told_with_the_variable_that_names_one(tmp_path: Path) -> None:
+def test_without_a_dns_server_the_message_names_the_variable(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="set BERTH_RESOLVER"):
         nameserver(tmp_path / "resolv.conf")
 
 
-def test_a_name_that_dns_does_not_know_is_told_with_the_next_step() -> None:
+def test_for_a_name_that_dns_does_not_know_the_message_has_the_next_step() -> None:
     with pytest.raises(ConfigurationError, match=r"DNS does not know berth-access\.invalid .*: check that the Service"):
         await_name("berth-access.invalid", limit=0.0)

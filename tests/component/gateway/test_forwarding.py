@@ -68,7 +68,7 @@ def test_most_of_the_nasty_addresses_do_reach_access(stage: Stage) -> None:
     assert len(stage.judged) >= len(NASTY) - 4
 
 
-def test_access_may_forward_to_another_address_than_the_one_asked_for(stage: Stage) -> None:
+def test_access_may_forward_to_another_address_than_the_requested_one(stage: Stage) -> None:
     target = f"http://127.0.0.1:{stage.registry.port}/v2/a/blobs/uploads/"
     stage.access.respond = lambda _: Answer(200, {"Berth-Upstream": target})
     stage.gateway.request("POST", "/v2/a/blobs/uploads/?mount=sha256:1&from=b/c")

@@ -72,31 +72,31 @@ def test_a_refused_client_that_waits_for_100_continue_gets_the_refusal_at_once(s
     assert (reply.status, reply.body) == (403, BODY.encode())
 
 
-def test_access_is_told_method_address_credentials_and_client(stage: Stage) -> None:
+def test_access_receives_method_address_credentials_and_client(stage: Stage) -> None:
     stage.gateway.request(
         "DELETE",
         "/v2/genomics/a%2Fb/manifests/v1?x=%2e%2e",
         {"Authorization": "Bearer abc", "Berth-Gateway-Token": "forged", "Berth-Original-URI": "/v2/", "Cookie": "c"},
     )
-    (asked,) = stage.judged
-    assert asked.method == "GET"
-    assert asked.headers["Berth-Original-Method"] == "DELETE"
-    assert asked.headers.get_all("Berth-Original-URI") == ["/v2/genomics/a%2Fb/manifests/v1?x=%2e%2e"]
-    assert asked.headers.get_all("Authorization") == ["Bearer abc"]
-    assert asked.headers.get_all("Berth-Gateway-Token") == ["gateway-service-account.token.value"]
-    assert asked.headers["X-Forwarded-For"] == "127.0.0.1"
-    assert asked.headers["Cookie"] is None
+    (subrequest,) = stage.judged
+    assert subrequest.method == "GET"
+    assert subrequest.headers["Berth-Original-Method"] == "DELETE"
+    assert subrequest.headers.get_all("Berth-Original-URI") == ["/v2/genomics/a%2Fb/manifests/v1?x=%2e%2e"]
+    assert subrequest.headers.get_all("Authorization") == ["Bearer abc"]
+    assert subrequest.headers.get_all("Berth-Gateway-Token") == ["gateway-service-account.token.value"]
+    assert subrequest.headers["X-Forwarded-For"] == "127.0.0.1"
+    assert subrequest.headers["Cookie"] is None
 
 
-def test_access_is_told_the_id_under_which_the_gateway_logs_the_request_and_no_other(stage: Stage) -> None:
+def test_access_receives_the_request_id_that_the_gateway_logs_and_no_other(stage: Stage) -> None:
     stage.gateway.request("GET", "/v2/genomics/aligner/manifests/v1", {"X-Request-Id": "the-clients-own"})
     stage.gateway.request("GET", "/token", {"X-Request-Id": "the-clients-own"})
-    asked = [seen.headers.get_all("X-Request-Id") for seen in stage.access.seen]
-    assert asked == [[line["requestId"]] for line in stage.gateway.settled(2)]
+    ids = [seen.headers.get_all("X-Request-Id") for seen in stage.access.seen]
+    assert ids == [[line["requestId"]] for line in stage.gateway.settled(2)]
     assert len({line["requestId"] for line in stage.gateway.settled(2)}) == 2
 
 
-def test_an_answer_of_access_without_a_reason_is_told_as_a_fault(stage: Stage) -> None:
+def test_a_response_of_access_without_a_reason_is_reported_as_a_fault(stage: Stage) -> None:
     stage.access.respond = lambda _: Answer(403)
     reply = stage.gateway.request("GET", "/v2/genomics/aligner/tags/list")
     assert reply.status == 500

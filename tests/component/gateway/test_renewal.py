@@ -15,7 +15,7 @@ from tests.kit.gateway.stage import Stage
 
 @pytest.fixture
 def watcher(stage: Stage) -> Watcher:
-    """A watcher that has seen the present state and told nginx."""
+    """A watcher that has applied the present state to nginx."""
     watcher = Watcher(stage.gateway.settings)
     wait_for((stage.gateway.settings.output_dir / "nginx.pid").exists)
     watcher.look()
@@ -69,7 +69,7 @@ def test_nothing_new_leaves_nginx_alone(stage: Stage, watcher: Watcher) -> None:
     assert stage.gateway.workers() == before
 
 
-def test_a_token_that_is_away_for_a_moment_is_told_and_changes_nothing(stage: Stage, watcher: Watcher) -> None:
+def test_a_token_that_is_away_for_a_moment_is_reported_and_changes_nothing(stage: Stage, watcher: Watcher) -> None:
     stage.gateway.settings.gateway_token_file.unlink()
     before = (stage.gateway.settings.output_dir / "token.conf").read_text()
     with capture_logs() as logged:

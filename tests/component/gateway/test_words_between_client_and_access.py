@@ -12,7 +12,7 @@ WARNING = '299 - "The certification of ann to push ends in 3 days; ask your regi
 
 
 @pytest.mark.parametrize("agent", ["docker/29.0 go/1.26", 'evil" {\\"a\\":1}', ""])
-def test_access_hears_what_the_client_calls_itself_before_it_judges(stage: Stage, agent: str) -> None:
+def test_access_receives_the_user_agent_before_it_decides(stage: Stage, agent: str) -> None:
     stage.gateway.request("GET", TARGET, {"User-Agent": agent} if agent else {})
     assert stage.judged[-1].headers.get("User-Agent", "") == agent
 
@@ -28,7 +28,7 @@ def test_a_warning_of_access_on_an_accepted_push_reaches_the_client(stage: Stage
     assert (reply.status, reply.headers.get_all("Warning")) == (201, [WARNING])
 
 
-def test_a_login_that_has_to_wait_hears_for_how_long(stage: Stage) -> None:
+def test_a_login_that_has_to_wait_receives_the_time(stage: Stage) -> None:
     stage.access.respond = lambda _: Answer(429, {"Retry-After": "42", "Content-Type": "application/json"}, b"{}")
     reply = stage.gateway.request("GET", "/token?service=x")
     assert (reply.status, reply.headers.get_all("Retry-After"), reply.body) == (429, ["42"], b"{}")

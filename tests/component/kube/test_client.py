@@ -85,10 +85,10 @@ async def test_refusals_are_typed_and_one_sentence_with_the_object_and_the_reaso
         await client.apply(SERVICES, bad, field_manager="test")
     with pytest.raises(NotFoundError, match=r"^Applying ConfigMap nowhere/one was answered with 404: "):
         await client.apply(CONFIG_MAPS, config_map("nowhere"), field_manager="test")
-    control_plane.service_account(namespace, "nobody")
-    async with KubeClient.connect(control_plane.kubeconfig_of(namespace, "nobody")) as nobody:
+    control_plane.service_account(namespace, "visitor")
+    async with KubeClient.connect(control_plane.kubeconfig_of(namespace, "visitor")) as visitor:
         with pytest.raises(ForbiddenError, match=r"^Reading Namespace kube-system was answered with 403: "):
-            await nobody.get(NAMESPACES, "kube-system")
+            await visitor.get(NAMESPACES, "kube-system")
 
 
 async def test_no_value_of_a_secret_is_in_an_error(client: KubeClient, namespace: str) -> None:

@@ -121,8 +121,8 @@ USERS: Final = (
 )
 
 CERTIFICATIONS: Final = (
-    _certification("nobody", "spec.subject: Required value", subject=REMOVED),
-    _certification("by nobody", "spec.certifiedBy: Required value", certifiedBy=REMOVED),
+    _certification("no subject", "spec.subject: Required value", subject=REMOVED),
+    _certification("no certifier", "spec.certifiedBy: Required value", certifiedBy=REMOVED),
     _certification(
         "an unknown subject",
         'spec.subject.kind: Unsupported value: "Cat": supported values: "User", "Robot", "ServiceAccount"',
@@ -171,7 +171,7 @@ TEAMS: Final = (
 )
 
 TOKENS: Final = (
-    _token("nobody's", "spec.owner: Required value", owner=REMOVED),
+    _token("no owner", "spec.owner: Required value", owner=REMOVED),
     _token(
         "a group's",
         'spec.owner.kind: Unsupported value: "Group": supported values: "User", "Robot"',

@@ -15,7 +15,7 @@ from berth.authz.model import AccessRequest, CredentialKind, Identity, ProjectPo
 
 RANKS = {"view": 1, "pull": 2, "push": 3, "delete": 4, "administer": 5}
 SCOPES = {"view": {"view"}, "pull": {"download"}, "push": {"download", "modify"}}
-TOLD_OF_FAILURES = {
+REPORTED_FAILURES = {
     "BadCredentials",
     "TooManyAttempts",
     "TokenExpired",
@@ -29,7 +29,7 @@ PEOPLE = {"Password", "AccessToken", "ServiceAccount", "OIDC"}
 def expected(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> set[Reason]:
     """Every reason against the request; none when it is allowed.
 
-    A repository whose own sharing leaves somebody out of their project is refused as if it were not there.
+    A repository whose local sharing excludes a user of the project is refused as if it did not exist.
     """
     project = snapshot.projects.get(request.project)
     if project is None or request.repository not in project.repositories or identity.credential == "Service":
@@ -48,7 +48,7 @@ def _nothing_there(identity: Identity) -> Reason:
 
 
 def reasons(snapshot: Snapshot, identity: Identity, request: AccessRequest, now: datetime) -> set[Reason]:
-    """The same where no repository is hidden from somebody who sees the project."""
+    """The same without a repository that is hidden from a user of the project."""
     found = set(_of_the_name(request))
     failures = set(_of_the_credential(snapshot, identity, now))
     project = snapshot.projects.get(request.project)
@@ -139,7 +139,7 @@ def _of_the_name(request: AccessRequest) -> Iterator[Reason]:
 
 def _of_the_credential(snapshot: Snapshot, identity: Identity, now: datetime) -> Iterator[Reason]:
     if identity.credential is CredentialKind.FAILED:
-        proper = identity.failure is not None and identity.failure.value in TOLD_OF_FAILURES
+        proper = identity.failure is not None and identity.failure.value in REPORTED_FAILURES
         yield identity.failure if identity.failure is not None and proper else Reason.BAD_CREDENTIALS
     if identity.credential.value not in PEOPLE:
         return

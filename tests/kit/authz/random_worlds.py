@@ -1,4 +1,4 @@
-"""Random worlds with every kind of subject and credential, so small that what is asked often meets what is there."""
+"""Random worlds with every kind of subject and credential, so small that requests often match the objects."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SCOPE_SETS = tuple(frozenset(SCOPES[n] for n in range(3) if mask & 1 << n) for m
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One world, somebody in it, and what they want."""
+    """One world, an identity in it, and its request."""
 
     snapshot: Snapshot
     identity: Identity

@@ -38,7 +38,7 @@ READER = Identity(
 
 
 def person(name: str, *scopes: TokenScope) -> Identity:
-    """Somebody who logged in with a password; with all token scopes unless some are named."""
+    """An identity that logged in with a password; with all token scopes unless some are named."""
     return Identity(CredentialKind.PASSWORD, name, frozenset(scopes or TokenScope))
 
 
@@ -48,7 +48,7 @@ def shared(name: str, level: SharingLevel) -> Rule:
 
 
 def everybody(level: SharingLevel) -> Rule:
-    """A sharing rule for whoever is logged in."""
+    """A sharing rule for everyone with a login."""
     return Rule(SubjectKind.AUTHENTICATED_USERS, "", level)
 
 

@@ -167,7 +167,7 @@ def run_gateway(settings: GatewaySettings) -> Iterator[Gateway]:
 
 @contextmanager
 def run_nginx(settings: GatewaySettings, *, in_image: bool = True) -> Iterator[Gateway]:
-    """nginx with the configuration that stands in the output folder, until the block ends.
+    """nginx with the configuration in the output folder, until the block ends.
 
     `in_image`: with the environment that the gateway's image gives it.
     """

@@ -18,7 +18,7 @@ class Stage:
 
     @property
     def judged(self) -> list[Seen]:
-        """What access was asked to judge."""
+        """The requests that access had to decide."""
         return [seen for seen in self.access.seen if seen.target == "/authz"]
 
 

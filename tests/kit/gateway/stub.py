@@ -1,4 +1,4 @@
-"""HTTP servers that stand in for access and for a registry, and write down exactly what they were asked."""
+"""HTTP servers in place of access and of a registry, which record each request exactly."""
 
 from __future__ import annotations
 
