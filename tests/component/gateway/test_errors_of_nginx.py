@@ -35,7 +35,7 @@ LINE = b"Host: localhost\r\n\r\n"
         (b"POST /nothing HTTP/1.1\r\nContent-Length: 3\r\nHost: localhost\r\n\r\nabc", 404, "image names are"),
     ],
 )
-def test_a_request_that_nginx_itself_refuses_is_told_why(
+def test_a_request_that_nginx_itself_refuses_gets_the_reason(
     stage: Stage, request_bytes: bytes, status: int, said: str
 ) -> None:
     reply = stage.gateway.raw(request_bytes)
@@ -44,7 +44,7 @@ def test_a_request_that_nginx_itself_refuses_is_told_why(
     assert stage.judged == []
 
 
-def test_plain_http_on_the_tls_port_is_told_to_use_https(stage: Stage) -> None:
+def test_plain_http_on_the_tls_port_gets_the_https_address(stage: Stage) -> None:
     reply = stage.gateway.raw(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n", tls=False)
     assert reply.status == 400
     assert f"use https://{stage.gateway.address}" in reply.error()["message"]
@@ -84,7 +84,7 @@ def test_a_registry_that_does_not_listen_is_named(stage: Stage) -> None:
     ],
     ids=["registry away", "access away"],
 )
-def test_a_large_upload_that_nobody_takes_is_told_so_and_not_that_it_is_large(
+def test_a_large_upload_without_an_upstream_is_not_reported_as_too_large(
     stage: Stage, permitted: Answer, status: int, said: str
 ) -> None:
     stage.access.respond = lambda _: permitted
