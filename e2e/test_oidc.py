@@ -135,7 +135,7 @@ def all_have_read(cluster: Cluster) -> bool:
     present = json_items(cluster.kubectl("get", "pods", where, chosen, "--output=json").must().out)
     staying = {pod["metadata"]["name"] for pod in present if "deletionTimestamp" not in pod["metadata"]}
     logs = cluster.kubectl("logs", where, chosen, "--prefix", "--tail=-1").must().out.splitlines()
-    lines = [line for line in logs if ISSUER in line and "signing keys read" in line]
+    lines = [line for line in logs if ISSUER in line and "signing keys fetched" in line]
     return all(any(f"/{name}/" in line for line in lines) for name in staying)
 
 

@@ -37,7 +37,7 @@ async def test_a_person_of_the_provider_pulls_and_its_absence_affects_no_other_l
 
         async def knows_the_keys() -> bool:
             lines = process.log.read_text().splitlines()
-            return any("signing keys read" in line and issuer["issuer"] in line for line in lines)
+            return any("signing keys fetched" in line and issuer["issuer"] in line for line in lines)
 
         assert not await knows_the_keys(), "the process was ready while the provider was not there yet"
         async with provider(port, tmp_path / "provider.log", session) as address:
