@@ -18,9 +18,9 @@ async def test_the_registry_accepts_none_of_more_than_60_twisted_tokens(service:
     accepted = []
     for name, token in forgeries(forge).items():
         for method, target in (("GET", TAGS), ("POST", UPLOAD)):
-            answer = await service.ask(method, service.registry.url + target, {"authorization": f"Bearer {token}"})
-            if answer.status not in (400, 401):
-                accepted.append((name, method, answer.status))
+            response = await service.ask(method, service.registry.url + target, {"authorization": f"Bearer {token}"})
+            if response.status not in (400, 401):
+                accepted.append((name, method, response.status))
             behind = await service.through_gateway(method, target, token)
             if behind.status != 401:
                 accepted.append((name, method, behind.status))
@@ -41,5 +41,5 @@ async def test_tokens_of_one_project_replayed_at_the_registry_of_another_are_ref
             ("DELETE", "/v2/genomics/aligner/manifests/v1"),
             ("GET", "/v2/other/x/tags/list"),
         ):
-            answer = await service.ask(method, service.registry.url + target, {"authorization": f"Bearer {token}"})
-            assert answer.status == 401, (method, target)
+            response = await service.ask(method, service.registry.url + target, {"authorization": f"Bearer {token}"})
+            assert response.status == 401, (method, target)

@@ -56,10 +56,10 @@ class Traffic:
             self.leaves.add(self.tokens[-1].split(".")[0])
             for token in {self.tokens[0], self.tokens[-1], self.tokens[len(self.tokens) // 2]}:
                 for method, target in (("GET", TAGS), ("POST", UPLOAD)):
-                    answer = await self.service.through_gateway(method, target, token)
+                    response = await self.service.through_gateway(method, target, token)
                     self.served += 1
-                    if answer.status not in (202, 404):  # no tags yet: the registry's own 404, past every check
-                        self.refused.append((f"{method} {target}", answer.status))
+                    if response.status not in (202, 404):  # no tags yet: the registry's own 404, past every check
+                        self.refused.append((f"{method} {target}", response.status))
 
     async def more(self, leaves: int, count: int = 12) -> None:
         """Wait until tokens of so many leaves were given out, and for so many requests from then on."""

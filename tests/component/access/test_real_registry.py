@@ -25,8 +25,8 @@ async def test_the_registry_accepts_no_token_of_another_projects_audience(servic
     token = await service.world.token("ann", "repository:other/x:pull")
     assert claims(token)["aud"] == ["berth-registry/other"]
     for url in ("/v2/", "/v2/other/x/manifests/1", f"{NAME}/manifests/1"):
-        answer = await service.ask("GET", service.registry.url + url, {"authorization": f"Bearer {token}"})
-        assert answer.status == 401
+        response = await service.ask("GET", service.registry.url + url, {"authorization": f"Bearer {token}"})
+        assert response.status == 401
 
 
 async def test_the_registry_itself_refuses_what_the_token_does_not_grant(service: Served) -> None:
@@ -93,17 +93,17 @@ async def test_deleting_a_tag_keeps_the_manifest_and_deleting_the_digest_takes_i
 async def test_a_registry_that_is_away_is_named_and_nothing_is_recorded(service: Served) -> None:
     token = await service.world.token("ann", SCOPE)
     service.registry.stop()
-    answer = await service.through_gateway("PUT", f"{NAME}/manifests/v1", token, image(b"", b""), OCI_MANIFEST)
-    assert (answer.status, answer.code) == (503, "UNAVAILABLE")
-    assert "project genomics" in answer.sentence
+    response = await service.through_gateway("PUT", f"{NAME}/manifests/v1", token, image(b"", b""), OCI_MANIFEST)
+    assert (response.status, response.code) == (503, "UNAVAILABLE")
+    assert "project genomics" in response.sentence
     assert service.world.catalog.states == ["abandoned"]
 
 
 async def test_the_server_hands_over_what_came_byte_for_byte(service: Served) -> None:
     token = await service.world.token("ann", SCOPE)
     for target in ("/v2/genomics%2Faligner/manifests/v1", "/v2//genomics/aligner/manifests/v1", "/v2/genomics/./x/y"):
-        answer = await service.ask("PUT", service.url + target, {"authorization": f"Bearer {token}"}, b"{}")
-        assert answer.status == 400
+        response = await service.ask("PUT", service.url + target, {"authorization": f"Bearer {token}"}, b"{}")
+        assert response.status == 400
     assert service.world.catalog.writes == {}
 
 

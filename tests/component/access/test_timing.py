@@ -1,6 +1,6 @@
 """What an attacker learns from response times, measured on the served application.
 
-Nothing here depends on how fast the machine is: a classifier learns on one half of the answers and is tried on the
+Nothing here depends on how fast the machine is: a classifier learns on one half of the responses and is tried on the
 other. By chance it may seem to have learned something, so it has to succeed in every one of a few rounds; and a control
 shows that it does learn where there is something to be learned.
 """
@@ -52,9 +52,9 @@ class Asker:
                 "berth-gateway-token": self._gateway,
                 "x-forwarded-for": f"198.51.{self._requests // 250}.{self._requests % 250}",
             }
-            async with self._session.get(f"{self._url}/token", headers=headers) as answer:
-                assert answer.status == 401
-                return await answer.read()
+            async with self._session.get(f"{self._url}/token", headers=headers) as response:
+                assert response.status == 401
+                return await response.read()
 
         return ask
 
@@ -69,9 +69,9 @@ class Asker:
         }
 
         async def ask(_number: int) -> object:
-            async with self._session.get(f"{self._url}/authz", headers=headers) as answer:
-                assert answer.headers["berth-status"] == "403"
-                return await answer.read()
+            async with self._session.get(f"{self._url}/authz", headers=headers) as response:
+                assert response.headers["berth-status"] == "403"
+                return await response.read()
 
         return ask
 
@@ -94,8 +94,8 @@ async def asking(directory: Path, failures: FailureDelay) -> AsyncIterator[Asker
 @pytest.fixture
 async def even(tmp_path: Path) -> AsyncIterator[Asker]:
     """As in production, with a shorter pause."""
-    async for asker in asking(tmp_path, FailureDelay(pause=PAUSE, monotonic=time.monotonic)):
-        yield asker
+    async for client in asking(tmp_path, FailureDelay(pause=PAUSE, monotonic=time.monotonic)):
+        yield client
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ async def hasty(tmp_path: Path) -> AsyncIterator[Asker]:
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    async for asker in asking(tmp_path, FailureDelay(pause=60, monotonic=time.monotonic, sleep=at_once)):
-        yield asker
+    async for client in asking(tmp_path, FailureDelay(pause=60, monotonic=time.monotonic, sleep=at_once)):
+        yield client
 
 
 async def learned_at_best(

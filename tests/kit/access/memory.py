@@ -56,11 +56,11 @@ class MemoryCatalog:
 
 @dataclass
 class MemoryRegistries:
-    """Registries that keep manifests; `answer` overrides what they say, `away` whether they answer at all."""
+    """Registries that keep manifests; `response` overrides their responses, `away` makes them unreachable."""
 
     manifests: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tokens: list[str] = field(default_factory=list)
-    answer: Response | None = None
+    response: Response | None = None
     away: RegistryUnreachableError | None = None
     catalog_seen: list[str] = field(default_factory=list)
 
@@ -70,8 +70,8 @@ class MemoryRegistries:
         self.tokens.append(headers["authorization"])
         if self.away is not None:
             raise self.away
-        if self.answer is not None:
-            return self.answer
+        if self.response is not None:
+            return self.response
         if method == "DELETE":
             self.manifests.pop((project, target), None)
             return Response(202)

@@ -48,8 +48,8 @@ async def provider(port: int, log: Path, session: aiohttp.ClientSession) -> Asyn
 
 async def _answers(session: aiohttp.ClientSession, issuer: str) -> bool:
     with contextlib.suppress(aiohttp.ClientConnectionError):
-        async with session.get(f"{issuer}.well-known/openid-configuration") as answer:
-            return bool((await answer.json())["issuer"] == issuer)
+        async with session.get(f"{issuer}.well-known/openid-configuration") as response:
+            return bool((await response.json())["issuer"] == issuer)
     return False
 
 
@@ -63,8 +63,8 @@ async def log_in(issuer: str) -> str:
         "state": "s",
     }
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        async with browser.get(f"{issuer}.well-known/openid-configuration") as answer:
-            endpoints = await answer.json()
+        async with browser.get(f"{issuer}.well-known/openid-configuration") as response:
+            endpoints = await response.json()
         page = await _redirected(browser, "GET", f"{endpoints['authorization_endpoint']}?{urlencode(query)}")
         request = parse_qs(urlsplit(page).query)["authRequestID"][0]
         form = {"username": _USER, "password": _PASSWORD, "id": request}
@@ -73,12 +73,12 @@ async def log_in(issuer: str) -> str:
         code = parse_qs(urlsplit(answered).query)["code"][0]
         exchange = {"grant_type": "authorization_code", "code": code, "redirect_uri": _CALLBACK}
         headers = {"authorization": basic(CLIENT, _SECRET)}
-        async with browser.post(endpoints["token_endpoint"], data=exchange, headers=headers) as answer:
-            assert answer.status == 200, await answer.text()
-            return str((await answer.json())["access_token"])
+        async with browser.post(endpoints["token_endpoint"], data=exchange, headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return str((await response.json())["access_token"])
 
 
 async def _redirected(browser: aiohttp.ClientSession, method: str, url: str, form: dict[str, str] | None = None) -> str:
-    async with browser.request(method, url, data=form, allow_redirects=False) as answer:
-        assert answer.status == 302, (url, answer.status, await answer.text())
-        return urljoin(url, answer.headers["location"])
+    async with browser.request(method, url, data=form, allow_redirects=False) as response:
+        assert response.status == 302, (url, response.status, await response.text())
+        return urljoin(url, response.headers["location"])

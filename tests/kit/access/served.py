@@ -45,7 +45,7 @@ class Served:
         self, method: str, target: str, token: str, body: bytes | None = None, content_type: str = ""
     ) -> ClientResponse:
         """A client's request: judged at `/authz`, then made to where the service says."""
-        judged = await self.ask(
+        decided = await self.ask(
             "GET",
             f"{self.url}/authz",
             {
@@ -55,12 +55,12 @@ class Served:
                 "authorization": f"Bearer {token}",
             },
         )
-        if judged.status != 200:
-            return judged
+        if decided.status != 200:
+            return decided
         headers = {"authorization": f"Bearer {token}", "accept": ", ".join(MEDIA_TYPES)}
         if content_type:
             headers["content-type"] = content_type
-        return await self.ask(method, judged.headers["berth-upstream"], headers, body)
+        return await self.ask(method, decided.headers["berth-upstream"], headers, body)
 
 
 class _Present:

@@ -297,13 +297,13 @@ class World:
 
     async def ask(self, method: str, target: str, token: str | None = None) -> ClientResponse:
         """What a client sees of a request through the gateway, as far as `/authz` decides it."""
-        answer = await self.authz(method, target, token)
-        if answer.status == 200:
-            return answer
-        headers = {"www-authenticate": answer.headers.get("www-authenticate", "")}
-        headers["warning"] = answer.headers.get("berth-warning", "")
+        response = await self.authz(method, target, token)
+        if response.status == 200:
+            return response
+        headers = {"www-authenticate": response.headers.get("www-authenticate", "")}
+        headers["warning"] = response.headers.get("berth-warning", "")
         return ClientResponse(
-            int(answer.headers["berth-status"]), headers, answer.headers["berth-body"].encode("ascii")
+            int(response.headers["berth-status"]), headers, response.headers["berth-body"].encode("ascii")
         )
 
     async def put(

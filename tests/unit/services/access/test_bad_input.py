@@ -63,7 +63,7 @@ async def test_no_request_makes_the_service_fail_or_write(world: World, seed: in
 async def test_no_secret_is_in_the_audit_log_or_in_an_error(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     scope = "repository:genomics/aligner:pull,push"
     token = await world.token("ann", scope)
-    answers = [
+    responses = [
         await world.ask_token("ann", password=PASSWORDS["ann"] + "x"),
         await world.ask_token(PASSWORDS["bob"], scope, password="ann"),
         await world.ask("GET", "/v2/genomics/private/manifests/1", await world.token("bob", scope)),
@@ -71,8 +71,8 @@ async def test_no_secret_is_in_the_audit_log_or_in_an_error(world: World, capsys
         await world.put("/v2/genomics/aligner/manifests/1", token, manifest(annotations={"x": "canary-annotation"})),
         await world.call("GET", "/authz", {"berth-gateway-token": world.service_account("intruder")}),
     ]
-    received = "".join(str(answer.headers) + answer.body.decode() for answer in answers[2:])
-    written = world.log.getvalue() + capsys.readouterr().out + received + answers[0].body.decode()
+    received = "".join(str(response.headers) + response.body.decode() for response in responses[2:])
+    written = world.log.getvalue() + capsys.readouterr().out + received + responses[0].body.decode()
     assert "ann" in written
     for secret in (*PASSWORDS.values(), *HASHES.values(), token, "eyJ", "canary", "PRIVATE KEY"):
         assert secret not in written

@@ -17,9 +17,9 @@ async def test_of_more_than_60_twisted_tokens_none_is_accepted(world: World) -> 
     assert len(twisted) >= 60
     for name, token in twisted.items():
         for request in (READ, WRITE, ("GET", "/v2/"), ("GET", "/v2/_catalog")):
-            answer = await world.ask(*request, token)
-            assert (answer.status, answer.code) == (401, "UNAUTHORIZED"), name
-            assert answer.headers["www-authenticate"].startswith("Bearer realm="), name
+            response = await world.ask(*request, token)
+            assert (response.status, response.code) == (401, "UNAUTHORIZED"), name
+            assert response.headers["www-authenticate"].startswith("Bearer realm="), name
 
 
 async def test_a_token_of_one_project_is_worth_nothing_in_another(world: World) -> None:
@@ -32,9 +32,9 @@ async def test_a_token_of_one_project_is_worth_nothing_in_another(world: World) 
         ("GET", "/v2/genomics/private/manifests/1"),
     ):
         assert (await world.ask(*request, other)).status in (401, 403)
-    for answer in (
+    for response in (
         await world.put("/v2/genomics/aligner/manifests/1", other, b"{}"),
         await world.call("DELETE", "/v2/genomics/aligner/manifests/1", {"authorization": f"Bearer {other}"}),
     ):
-        assert answer.status in (401, 403)
+        assert response.status in (401, 403)
     assert world.catalog.writes == {}

@@ -110,7 +110,7 @@ def token_requests(seed: int, count: int) -> Iterator[Wanted]:
 
 
 async def ask(world: World, wanted: Wanted) -> Any:
-    """The answer to a token request."""
+    """The response to a token request."""
     password = PASSWORDS.get(wanted.user or "", "none") if wanted.right else "wrong"
     if wanted.post:
         form = urlencode(
@@ -143,11 +143,11 @@ async def test_no_token_request_gets_more_than_the_policy_gives(world: World, se
     for number, wanted in enumerate(token_requests(seed, 1000)):
         if number % 20 == 0:
             world.time += 3600  # no login is throttled for too many wrong passwords
-        answer = await ask(world, wanted)
-        assert answer.status in (200, 400, 401, 429), wanted
-        if answer.status != 200:
+        response = await ask(world, wanted)
+        assert response.status in (200, 400, 401, 429), wanted
+        if response.status != 200:
             continue
-        found = claims(answer.document["token"])
+        found = claims(response.document["token"])
         identity = identity_of(wanted, found)
         for entry in found["access"]:
             assert entry["type"] == "repository", wanted
@@ -191,10 +191,10 @@ async def test_no_path_leads_anybody_to_what_the_policy_does_not_give_them(world
     forwarded = 0
     for number, (method, target) in enumerate(targets(seed, 1000)):
         user = ("bob", "eve", None)[number % 3]
-        answer = await world.authz(method, target.encode().decode("latin-1"), tokens[user])
-        assert answer.status in (200, 401, 403), (method, target)
-        if answer.status == 200:
-            upstream = answer.headers["berth-upstream"]
+        response = await world.authz(method, target.encode().decode("latin-1"), tokens[user])
+        assert response.status in (200, 401, 403), (method, target)
+        if response.status == 200:
+            upstream = response.headers["berth-upstream"]
             # None of these may see the private repository, and bob alone reads the rest of genomics.
             assert user == "bob" or upstream.partition("?")[0] == "http://access/v2/", (user, method, target)
             assert upstream.startswith(("http://registry.genomics:5000/v2/genomics/", "http://access/v2/")), upstream
@@ -227,10 +227,10 @@ async def test_no_authorization_header_makes_the_service_fail(world: World) -> N
     )
     for _ in range(500):
         value = "".join(source.choices(pieces, k=source.randint(0, 6))).encode().decode("latin-1")
-        for answer in (
+        for response in (
             await world.call("GET", "/token", {"authorization": value}),
             await world.call("GET", "/v2/", {"authorization": value}),
             await world.authz("GET", "/v2/genomics/aligner/tags/list", authorization=value),
             await world.call("GET", "/token", {"authorization": "Basic " + base64.b64encode(value.encode()).decode()}),
         ):
-            assert answer.status < 500
+            assert response.status < 500

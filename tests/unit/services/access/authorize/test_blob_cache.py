@@ -31,8 +31,10 @@ async def reader(world: World, user: str = "ann", password: str | None = None) -
 
 async def test_the_next_blob_is_forwarded_and_recorded_like_the_first(world: World) -> None:
     token = await reader(world)
-    answers = [await world.authz(method, SECOND, token) for method in ("GET", "HEAD")]
-    assert [answer.headers["berth-upstream"] for answer in answers] == [f"http://registry.genomics:5000{SECOND}"] * 2
+    responses = [await world.authz(method, SECOND, token) for method in ("GET", "HEAD")]
+    assert [response.headers["berth-upstream"] for response in responses] == [
+        f"http://registry.genomics:5000{SECOND}"
+    ] * 2
     first, *others = ({**line, "timestamp": ""} for line in world.audit[-3:])
     assert (first["who"], first["action"], first["repository"], first["allowed"]) == (
         "ann",

@@ -39,7 +39,7 @@ STATES: tuple[dict[str, object], ...] = (
 
 
 def seen(response: ClientResponse) -> tuple[object, ...]:
-    """All of an answer, with either name replaced."""
+    """All of a response, with either name replaced."""
     headers = sorted((name, disguised(value)) for name, value in response.headers.items())
     return response.status, tuple(headers), disguised(response.body.decode())
 
@@ -57,12 +57,12 @@ async def test_a_hidden_repository_answers_every_request_as_an_absent_one(
     shared = world.snapshot.projects["genomics"].rules
     world.change("genomics", rules=(*shared, Rule(SubjectKind.PUBLIC, "", SharingLevel.DOWNLOAD)), **state)
     for actions in ("pull", "pull,push,delete"):
-        answers = []
+        responses = []
         for name in (HIDDEN, ABSENT):
             token = await world.token(user, f"repository:genomics/{name}:{actions}")
             assert claims(token)["access"] == []
-            answers.append([seen(await world.authz(*_to(name, request), token)) for request in REQUESTS])
-        assert answers[0] == answers[1]
+            responses.append([seen(await world.authz(*_to(name, request), token)) for request in REQUESTS])
+        assert responses[0] == responses[1]
 
 
 def _to(name: str, request: tuple[str, str]) -> tuple[str, str]:
@@ -78,9 +78,9 @@ async def test_the_catalog_is_queried_about_a_hidden_name_as_about_an_absent_one
 
 async def test_a_pull_of_a_repository_without_a_push_reports_that_it_does_not_exist(world: World) -> None:
     token = await world.token("bob", "repository:genomics/missing:pull")
-    answer = await world.ask("GET", "/v2/genomics/missing/manifests/1", token)
-    assert (answer.status, answer.code) == (403, "DENIED")
-    assert answer.sentence.startswith("genomics/missing does not exist or is not shared with bob;")
+    response = await world.ask("GET", "/v2/genomics/missing/manifests/1", token)
+    assert (response.status, response.code) == (403, "DENIED")
+    assert response.sentence.startswith("genomics/missing does not exist or is not shared with bob;")
 
 
 async def test_what_was_pushed_a_moment_ago_can_be_pulled_before_its_object_is_known(world: World) -> None:
@@ -96,9 +96,9 @@ async def test_what_was_pushed_a_moment_ago_can_be_pulled_before_its_object_is_k
 async def test_a_token_for_a_name_that_was_absent_is_replaced_once_something_was_pushed(world: World) -> None:
     early = await world.token("bob", "repository:genomics/fresh:pull")
     world.catalog.pushed.add(("genomics", "fresh"))
-    answer = await world.ask("GET", "/v2/genomics/fresh/manifests/1", early)
-    assert answer.status == 401
-    assert f'realm="https://{HOST}/token"' in answer.headers["www-authenticate"]
+    response = await world.ask("GET", "/v2/genomics/fresh/manifests/1", early)
+    assert response.status == 401
+    assert f'realm="https://{HOST}/token"' in response.headers["www-authenticate"]
 
 
 async def test_a_grant_that_depended_on_the_catalog_is_not_cached(world: World) -> None:

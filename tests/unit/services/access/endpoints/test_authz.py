@@ -100,7 +100,7 @@ async def test_absent_and_not_yours_are_the_same_to_the_letter(world: World) -> 
     def disguised(text: str, name: str) -> str:
         return text.replace(f"{name}/", "P/").replace(f"project {name}", "project P")
 
-    answers = []
+    responses = []
     for project, repository in (("genomics", "aligner"), ("absent", "aligner"), ("other", "x")):
         token = await world.token("eve", f"repository:{project}/{repository}:pull,push")
         for method, path in (("GET", "manifests/1"), ("HEAD", "manifests/1"), ("POST", "blobs/uploads/")):
@@ -111,8 +111,8 @@ async def test_absent_and_not_yours_are_the_same_to_the_letter(world: World) -> 
                 for name, value in raw.headers.items()
                 if name != "content-length"
             }
-            answers.append((method, raw.status, body, tuple(sorted(headers.items()))))
-    assert len(set(answers)) == 3
+            responses.append((method, raw.status, body, tuple(sorted(headers.items()))))
+    assert len(set(responses)) == 3
 
 
 async def test_an_anonymous_client_has_to_log_in(world: World) -> None:

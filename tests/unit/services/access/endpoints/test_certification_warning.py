@@ -14,9 +14,9 @@ async def warned(world: World, left: timedelta | None) -> str:
     """The Warning header of a push, with so much time left."""
     end = datetime.fromtimestamp(world.time, UTC) + left if left is not None else None
     world.certify({"ann": end})
-    answer = await world.put(MANIFEST, await world.token("ann", SCOPE), manifest())
-    assert answer.status == 201
-    return answer.headers.get("warning", "")
+    response = await world.put(MANIFEST, await world.token("ann", SCOPE), manifest())
+    assert response.status == 201
+    return response.headers.get("warning", "")
 
 
 async def test_a_push_in_the_last_two_weeks_is_answered_with_a_warning(world: World) -> None:

@@ -109,7 +109,7 @@ async def test_a_push_that_cannot_be_committed_is_refused_and_left_for_the_catal
 
 async def test_a_write_that_the_registry_refuses_is_abandoned_and_gets_its_response(world: World) -> None:
     said = b'{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}'
-    world.registries.answer = Response(404, (("content-type", "application/json"),), said)
+    world.registries.response = Response(404, (("content-type", "application/json"),), said)
     response = await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)
     assert (response.status, response.body) == (404, said)
     assert world.catalog.states == ["abandoned"]
@@ -127,7 +127,7 @@ async def test_without_an_answer_of_the_registry_the_write_is_abandoned_only_if_
 
 
 async def test_a_failure_inside_the_registry_is_left_for_the_catalog_to_settle(world: World) -> None:
-    world.registries.answer = Response(500, (), b"{}")
+    world.registries.response = Response(500, (), b"{}")
     assert (await world.put(TARGET, await world.token("ann", PULL_PUSH), BODY)).status == 500
     assert world.catalog.states == ["open"]
 

@@ -11,8 +11,8 @@ from tests.kit.access.world import World
 
 async def test_the_operator_reads_the_policy_revision(world: World) -> None:
     token = world.service_account("berth-operator")
-    answer = await world.call("GET", "/policy-revision?projects=7", {"authorization": f"Bearer {token}"})
-    assert (answer.status, json.loads(answer.body)) == (200, {"resourceVersions": {"projects": 7}})
+    response = await world.call("GET", "/policy-revision?projects=7", {"authorization": f"Bearer {token}"})
+    assert (response.status, json.loads(response.body)) == (200, {"resourceVersions": {"projects": 7}})
 
 
 @pytest.mark.parametrize("account", ["berth-gateway", "other"])
@@ -25,5 +25,5 @@ async def test_no_other_account_reads_it(world: World, account: str) -> None:
 @pytest.mark.parametrize("query", ["projects", "projects=x", "projects=7&y"])
 async def test_a_malformed_query_is_refused(world: World, query: str) -> None:
     token = world.service_account("berth-operator")
-    answer = await world.call("GET", f"/policy-revision?{query}", {"authorization": f"Bearer {token}"})
-    assert answer.status == 400
+    response = await world.call("GET", f"/policy-revision?{query}", {"authorization": f"Bearer {token}"})
+    assert response.status == 400

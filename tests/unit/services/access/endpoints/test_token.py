@@ -211,8 +211,8 @@ async def test_each_of_berths_own_processes_gets_what_it_needs_and_no_more_even_
     assert found["berth"]["cred"] == "Service"
     assert (await world.ask("GET", "/v2/genomics/aligner/manifests/1", token)).status == 200
     for method, path in (("POST", "blobs/uploads/"), ("DELETE", "manifests/v1")):
-        answer = await world.ask(method, f"/v2/genomics/aligner/{path}", token)
-        assert (answer.status == 200) is (method == "POST" and "push" in granted), (process, method)
+        response = await world.ask(method, f"/v2/genomics/aligner/{path}", token)
+        assert (response.status == 200) is (method == "POST" and "push" in granted), (process, method)
 
 
 @pytest.mark.parametrize(("account", "audience"), [("intruder", "berth-access"), ("berth-operator", "berth-catalog")])

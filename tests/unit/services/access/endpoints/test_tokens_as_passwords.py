@@ -93,8 +93,8 @@ async def test_what_only_looks_like_a_token_is_a_password(world: World) -> None:
 async def test_the_oauth2_password_grant_takes_tokens_too(world: World) -> None:
     give_token(world)
     form = f"grant_type=password&username=x&password={LAPTOP}&scope={PULL_PUSH}".encode()
-    answer = await world.call("POST", "/token", {"content-type": "application/x-www-form-urlencoded"}, form)
-    assert claims(answer.document["access_token"])["sub"] == "ann"
+    response = await world.call("POST", "/token", {"content-type": "application/x-www-form-urlencoded"}, form)
+    assert claims(response.document["access_token"])["sub"] == "ann"
 
 
 async def test_a_pod_logs_in_with_its_service_account_token(world: World) -> None:
@@ -142,8 +142,8 @@ async def test_an_expired_service_account_token_is_reported_and_refused_at_the_g
 )
 async def test_any_other_token_of_the_cluster_is_refused(world: World, twist: dict[str, Any]) -> None:
     world.change("genomics", rules=(Rule(SubjectKind.AUTHENTICATED_USERS, "", SharingLevel.EDIT),))
-    answer = await world.ask_token("x", password=pod_token(world, **twist))
-    assert (answer.status, answer.sentence) == (401, sentence_of(Reason.BAD_CREDENTIALS))
+    response = await world.ask_token("x", password=pod_token(world, **twist))
+    assert (response.status, response.sentence) == (401, sentence_of(Reason.BAD_CREDENTIALS))
 
 
 async def test_the_expiry_of_a_forged_service_account_token_is_not_reported(world: World) -> None:

@@ -13,12 +13,12 @@ SESSION = "/v2/genomics/aligner/blobs/uploads/abc?_state=x-_%3D"
 
 
 async def cancel(world: World, token: str) -> tuple[int, bytes]:
-    answer = await world.call("DELETE", SESSION, {"authorization": f"Bearer {token}", "user-agent": "test"})
-    return answer.status, answer.body
+    response = await world.call("DELETE", SESSION, {"authorization": f"Bearer {token}", "user-agent": "test"})
+    return response.status, response.body
 
 
 async def test_a_client_that_may_push_cancels_an_upload_with_a_token_for_this_one_repository(world: World) -> None:
-    world.registries.answer = Response(204)
+    world.registries.response = Response(204)
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (204, b"")
     (sent,) = world.registries.tokens
     forwarded = claims(sent.removeprefix("Bearer "))
@@ -30,7 +30,7 @@ async def test_a_client_that_may_push_cancels_an_upload_with_a_token_for_this_on
 
 
 async def test_the_response_of_the_registry_is_returned(world: World) -> None:
-    world.registries.answer = Response(404, (("content-type", "application/json"),), b'{"errors":[]}')
+    world.registries.response = Response(404, (("content-type", "application/json"),), b'{"errors":[]}')
     assert await cancel(world, await world.token("ann", PULL_PUSH)) == (404, b'{"errors":[]}')
 
 

@@ -22,9 +22,9 @@ async def ask(world: World, who: str | None, query: str, *, accept: str = "*/*",
 
 
 async def test_a_program_gets_the_whole_chain_as_json(world: World) -> None:
-    answer = await ask(world, "dora", "action=push&image=registry.example.org/genomics/aligner:v2")
-    assert answer.status == 200
-    document: dict[str, Any] = answer.document
+    response = await ask(world, "dora", "action=push&image=registry.example.org/genomics/aligner:v2")
+    assert response.status == 200
+    document: dict[str, Any] = response.document
     assert (document["who"], document["action"], document["name"]) == ("dora", "push", "genomics/aligner")
     assert (document["allowed"], document["reason"]) == (False, "NotCertified")
     assert document["standing"] == {"level": "Edit", "subject": "User dora", "source": "Sharing"}
@@ -33,16 +33,16 @@ async def test_a_program_gets_the_whole_chain_as_json(world: World) -> None:
 
 
 async def test_a_browser_gets_a_page_that_loads_nothing_and_runs_nothing(world: World) -> None:
-    answer = await ask(world, "dora", "push=genomics/aligner", accept=BROWSER)
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    policy = answer.headers["content-security-policy"]
+    response = await ask(world, "dora", "push=genomics/aligner", accept=BROWSER)
+    assert response.status == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    page = answer.body.decode()
+    page = response.body.decode()
     assert "dora may edit genomics/aligner but is not certified to push" in page
     assert "<script" not in page
     assert "://" not in page
-    assert answer.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "no-store"
 
 
 async def test_an_allowed_decision_names_its_rule(world: World) -> None:
@@ -62,25 +62,25 @@ async def test_what_is_absent_and_what_is_not_shared_read_the_same(world: World,
         await ask(world, "eve", f"action=pull&image={name}/aligner&as=bob", accept=accept)
         for name in ("genomics", "missing1")
     ]
-    assert [answer.status for answer in others] == [404, 404]
+    assert [response.status for response in others] == [404, 404]
     assert others[0].body.replace(b"genomics", b"missing1") == others[1].body
 
 
 async def test_without_a_login_nothing_is_explained(world: World) -> None:
-    for answer in (
+    for response in (
         await ask(world, None, "action=pull&image=genomics/aligner"),
         await ask(world, "ann", "action=pull&image=genomics/aligner", password="wrong"),
     ):
-        assert answer.status == 401
-        assert answer.headers["www-authenticate"] == 'Basic realm="registry.example.org",charset="UTF-8"'
-        assert "genomics" not in answer.sentence
+        assert response.status == 401
+        assert response.headers["www-authenticate"] == 'Basic realm="registry.example.org",charset="UTF-8"'
+        assert "genomics" not in response.sentence
 
 
 async def test_a_disabled_user_gets_that_reason_alone(world: World) -> None:
     world.change_user("bob", disabled=True)
-    answer = await ask(world, "bob", "action=pull&image=genomics/aligner")
-    assert answer.status == 401
-    assert answer.sentence == "The user bob is disabled; ask your registry administrators to enable it."
+    response = await ask(world, "bob", "action=pull&image=genomics/aligner")
+    assert response.status == 401
+    assert response.sentence == "The user bob is disabled; ask your registry administrators to enable it."
 
 
 @pytest.fixture
@@ -120,24 +120,24 @@ async def test_an_administrator_of_a_project_may_ask_about_others(
 
 
 async def test_a_user_who_does_not_administer_may_ask_about_themselves_alone(administered: World) -> None:
-    answer = await ask(administered, "dora", "action=pull&image=mine/x&as=bob")
-    assert answer.status == 403
-    assert answer.document == {
+    response = await ask(administered, "dora", "action=pull&image=mine/x&as=bob")
+    assert response.status == 403
+    assert response.document == {
         "error": "Only someone with Administer on project mine may ask about others; leave out as= to ask for yourself."
     }
     assert (await ask(administered, "dora", "action=pull&image=mine/x")).document["allowed"] is True
 
 
 async def test_an_administrator_of_one_project_has_no_rights_in_another(administered: World) -> None:
-    answer = await ask(administered, "bob", "action=pull&image=other/x&as=dora")
-    assert answer.status == 404
-    assert "does not exist or is not shared with bob" in answer.document["error"]
+    response = await ask(administered, "bob", "action=pull&image=other/x&as=dora")
+    assert response.status == 404
+    assert "does not exist or is not shared with bob" in response.document["error"]
 
 
 async def test_an_unknown_subject_is_refused_with_what_to_write(administered: World) -> None:
-    answer = await ask(administered, "bob", "action=pull&image=mine/x&as=unknown")
-    assert answer.status == 400
-    assert answer.document["error"].startswith("There is no RegistryUser unknown; check the name")
+    response = await ask(administered, "bob", "action=pull&image=mine/x&as=unknown")
+    assert response.status == 400
+    assert response.document["error"].startswith("There is no RegistryUser unknown; check the name")
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ async def test_an_unknown_subject_is_refused_with_what_to_write(administered: Wo
     ],
 )
 async def test_a_malformed_question_is_refused_with_how_to_ask(world: World, query: str) -> None:
-    answer = await ask(world, "ann", query)
-    assert answer.status == 400
-    assert "/why?action=push&image=project/repository" in answer.document["error"]
+    response = await ask(world, "ann", query)
+    assert response.status == 400
+    assert "/why?action=push&image=project/repository" in response.document["error"]
 
 
 async def test_the_query_is_in_the_page_as_text(world: World) -> None:

@@ -74,10 +74,10 @@ class Transport:
     """A connection."""
 
     closed: bool = False
-    answers: int = 0
+    responses: int = 0
 
     def write(self, _data: bytes) -> None:
-        self.answers += 1
+        self.responses += 1
 
     def is_closing(self) -> bool:
         return self.closed
@@ -130,7 +130,7 @@ def test_a_connection_in_use_stays_open_with_one_timer() -> None:
         assert len(connection.loop.timers) == 1
         connection.loop.passes(IDLE - 1)
     assert not connection.transport.closed
-    assert connection.transport.answers == 20
+    assert connection.transport.responses == 20
     connection.loop.passes(1)
     assert connection.transport.closed
 
