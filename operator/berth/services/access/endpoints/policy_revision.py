@@ -47,4 +47,6 @@ class PolicyRevisionEndpoint:
         token = authorization[len(_BEARER) :] if authorization.lower().startswith(_BEARER) else ""
         account = await self._policy.verifier.verify(token.strip(), AUDIENCE_ACCESS)
         if account not in self._policy.accounts:
-            raise ServiceAccountTokenError(f"The ServiceAccount {account} may not call this; only Berth's own processes may.")
+            raise ServiceAccountTokenError(
+                f"The ServiceAccount {account} may not call this; only Berth's own processes may."
+            )
