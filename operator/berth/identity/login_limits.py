@@ -1,4 +1,4 @@
-"""Rate limits of failed logins for each pair of account and source, so that nobody can lock out another source.
+"""Rate limits of failed logins for each pair of account and source, so that no source can lock out another.
 
 Failures count, successes do not. A running attempt counts as a failure, equal passwords once, so that concurrent
 attempts cannot exceed a limit. One source can only use a part of the concurrent verifications. Names and addresses are

@@ -20,7 +20,7 @@ HERE = "198.51.100.7"
 
 
 class Clock:
-    """A clock that moves when somebody sleeps."""
+    """A clock that sleeping advances."""
 
     def __init__(self) -> None:
         self.now = 100.37
@@ -69,11 +69,11 @@ def installed(tmp_path: Path, clock: Clock, slow: Slow) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("path", ["/token", "/why?pull=genomics/aligner"])
-async def test_every_failed_password_login_takes_the_pause_however_long_its_hash_took(
+async def test_every_failed_login_takes_one_interval_for_any_hash(
     installed: World, clock: Clock, slow: Slow, path: str
 ) -> None:
-    whom = {
-        "a user that does not exist": "nobody",
+    users = {
+        "a user that does not exist": "absent",
         "a wrong password": "ann",
         "a disabled user": "bob",
         "a user without a password": "dora",
@@ -81,14 +81,14 @@ async def test_every_failed_password_login_takes_the_pause_however_long_its_hash
     }
     for seconds in (0.001, 0.04, 0.9):
         slow.seconds = seconds
-        for what, user in whom.items():
+        for what, user in users.items():
             began = clock.now
             answer = await installed.log_in(path, user, "wrong")
             assert answer.status == 401, what
             assert clock.now - began == pytest.approx(PAUSE), (what, seconds)
 
 
-async def test_a_login_that_succeeds_or_has_to_wait_is_not_held_back(installed: World, clock: Clock) -> None:
+async def test_successful_and_rate_limited_logins_are_not_delayed(installed: World, clock: Clock) -> None:
     began = clock.now
     assert (await installed.ask_token("ann")).status == 200
     assert clock.now == began
@@ -99,15 +99,13 @@ async def test_a_login_that_succeeds_or_has_to_wait_is_not_held_back(installed: 
     assert clock.now == before
 
 
-async def test_the_right_password_of_a_disabled_user_is_told_at_once_for_it_hides_nothing(
-    installed: World, clock: Clock
-) -> None:
+async def test_the_right_password_of_a_disabled_user_is_refused_without_delay(installed: World, clock: Clock) -> None:
     began = clock.now
     assert (await installed.ask_token("bob")).status == 401
     assert clock.now == began
 
 
-async def test_a_hash_that_takes_longer_than_the_pause_fails_at_the_next_multiple_and_is_logged(clock: Clock) -> None:
+async def test_a_slower_hash_takes_the_next_multiple_of_the_interval_and_is_logged(clock: Clock) -> None:
     failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 0.0)
     began = clock.now
     clock.now += 2.3
@@ -117,14 +115,14 @@ async def test_a_hash_that_takes_longer_than_the_pause_fails_at_the_next_multipl
     assert ["BERTH_FAILED_LOGIN_SECONDS" in entry["event"] for entry in logs] == [True]
 
 
-async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> None:
-    told = asyncio.Event()
+async def test_a_delayed_response_takes_no_thread_and_no_place_in_the_queue(tmp_path: Path) -> None:
+    released = asyncio.Event()
     waiting = 0
 
     async def sleep(_seconds: float) -> None:
         nonlocal waiting
         waiting += 1
-        await told.wait()
+        await released.wait()
 
     passwords = PasswordVerifier(monotonic=lambda: 0.0, threads=1, waiting=1)
     world = World(tmp_path, passwords=passwords, failures=FailureDelay(pause=PAUSE, monotonic=lambda: 0.0, sleep=sleep))
@@ -136,12 +134,12 @@ async def test_who_is_held_back_holds_no_thread_and_no_turn(tmp_path: Path) -> N
                 await asyncio.sleep(0.001)
     assert (await world.ask_token("ann", source=HERE)).status == 200
     assert not any(guess.done() for guess in guesses)
-    told.set()
+    released.set()
     assert {(await guess).status for guess in guesses} == {401}
     passwords.close()
 
 
-async def test_by_chance_a_failure_lasts_up_to_a_tenth_longer(clock: Clock) -> None:
+async def test_the_random_part_of_a_delay_is_up_to_a_tenth_of_the_interval(clock: Clock) -> None:
     failures = FailureDelay(pause=PAUSE, monotonic=clock, sleep=clock.sleep, chance=lambda: 1.0)
     began = clock()
     await failures.wait(began)

@@ -1,4 +1,4 @@
-"""Wrong passwords may be tried a few times, and nobody locks anybody else out by them."""
+"""Rate limits of wrong passwords, for each account and source."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Tries:
             return throttled.retry_after
 
 
-def test_the_eleventh_failure_of_a_minute_has_to_wait_until_the_first_is_a_minute_ago() -> None:
+def test_the_eleventh_login_after_failures_waits_until_the_first_is_a_minute_old() -> None:
     tries = Tries()
     for _ in range(10):
         tries.fail()
@@ -74,7 +74,7 @@ def test_the_hundred_and_first_failure_of_an_hour_has_to_wait_for_the_hour() -> 
     assert tries.wait() == 7
 
 
-def test_another_source_and_another_account_are_not_bound_by_it() -> None:
+def test_another_source_and_another_account_are_not_limited() -> None:
     tries = Tries()
     for _ in range(10):
         tries.fail()
@@ -92,7 +92,7 @@ def test_addresses_of_one_ipv6_network_are_one_source() -> None:
     assert tries.wait("bob", HERE) > 0
 
 
-def test_waiting_out_is_not_made_longer_by_trying_again() -> None:
+def test_a_refused_attempt_does_not_extend_the_wait() -> None:
     tries = Tries()
     for _ in range(10):
         tries.fail()
@@ -103,7 +103,7 @@ def test_waiting_out_is_not_made_longer_by_trying_again() -> None:
     assert tries.wait() == 0
 
 
-def test_tries_at_the_same_time_count_before_they_have_failed() -> None:
+def test_running_attempts_count_as_failures() -> None:
     tries = Tries()
     with ExitStack() as running:
         for number in range(10):
@@ -112,7 +112,7 @@ def test_tries_at_the_same_time_count_before_they_have_failed() -> None:
     assert tries.wait() == 0
 
 
-def test_one_password_tried_often_at_the_same_time_is_one_try() -> None:
+def test_concurrent_attempts_with_one_password_count_once() -> None:
     tries = Tries()
     with ExitStack() as running:
         for _ in range(100):
@@ -121,7 +121,7 @@ def test_one_password_tried_often_at_the_same_time_is_one_try() -> None:
     assert tries.limits.tracked_accounts == 0
 
 
-def test_one_source_does_not_take_all_verifications_for_itself() -> None:
+def test_one_source_cannot_use_all_concurrent_verifications() -> None:
     tries = Tries()
     with ExitStack() as running:
         for number in range(16):
@@ -130,7 +130,7 @@ def test_one_source_does_not_take_all_verifications_for_itself() -> None:
         assert tries.wait("ann", ELSEWHERE) == 0
 
 
-def test_memory_is_bounded_and_what_is_over_is_forgotten() -> None:
+def test_tracked_accounts_are_bounded_and_expire() -> None:
     tries = Tries(capacity=1000)
     for number in range(5000):
         tries.fail(f"user-{number}")
@@ -157,7 +157,7 @@ def test_the_address_is_the_one_that_the_last_trusted_proxy_saw(forwarded: str, 
     assert client_address(forwarded, hops) == address
 
 
-async def test_a_login_is_told_to_wait_and_a_scoped_request_gets_a_token_that_says_so(world: World) -> None:
+async def test_a_limited_login_gets_a_429_and_a_scoped_request_a_token_with_the_refusal(world: World) -> None:
     for _ in range(10):
         assert (await world.ask_token("ann", password="wrong", source=HERE)).status == 401
     world.time += 0.5
@@ -176,14 +176,14 @@ async def test_a_login_is_told_to_wait_and_a_scoped_request_gets_a_token_that_sa
 
 async def test_an_unknown_account_has_to_wait_like_a_known_one(world: World) -> None:
     seen = {}
-    for user in ("ann", "nobody"):
+    for user in ("ann", "absent"):
         answers = [await world.ask_token(user, password="wrong", source=HERE) for _ in range(12)]
         seen[user] = [(answer.status, answer.headers, answer.body) for answer in answers]
-    assert seen["ann"] == seen["nobody"]
+    assert seen["ann"] == seen["absent"]
     assert [status for status, _, _ in seen["ann"]] == [401] * 10 + [429] * 2
 
 
-async def test_who_logs_in_rightly_is_never_counted(world: World) -> None:
+async def test_successful_logins_never_count(world: World) -> None:
     for _ in range(150):
         assert (await world.ask_token("ann", source=HERE)).status == 200
 
@@ -229,12 +229,12 @@ async def test_an_unknown_name_a_wrong_password_and_a_user_without_one_cost_one_
 ) -> None:
     world, hasher = counted
     world.change_user("dora", password_hash=None)
-    for number, user in enumerate(("ann", "nobody", "dora", ""), start=1):
+    for number, user in enumerate(("ann", "absent", "dora", ""), start=1):
         await world.ask_token(user, password="wrong", source=HERE)
         assert hasher.verifications == number, user
 
 
-async def test_who_has_to_wait_costs_no_verification(counted: tuple[World, Counting]) -> None:
+async def test_a_limited_login_takes_no_verification(counted: tuple[World, Counting]) -> None:
     world, hasher = counted
     for number in range(30):
         await world.ask_token("ann", password=f"guess {number}", source=HERE)

@@ -141,7 +141,7 @@ async def test_a_login_whose_name_is_a_users_is_that_user_as_far_as_it_is_verifi
     assert await refusal(world, token(world, **whole)) == sentence_of(Reason.USER_DISABLED, "ann")
 
 
-async def test_an_expired_token_is_told_so_and_what_it_gave_ends_with_it(world: World) -> None:
+async def test_an_expired_token_is_reported_and_its_registry_tokens_end_with_it(world: World) -> None:
     presented = token(world, exp=world.time + 100)
     before = await world.token("x", PULL_PUSH, password=presented)
     world.time += 129
@@ -180,7 +180,7 @@ async def test_any_other_token_is_refused(world: World, twist: dict[str, Any]) -
     assert await refusal(world, token(world, **twist)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
-async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_the_next_one(world: World) -> None:
+async def test_a_login_with_a_new_key_waits_for_the_next_fetch(world: World) -> None:
     await world.token("x", password=token(world))
     fresh = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     world.issuers[IDP] = {"fresh": fresh}
@@ -190,7 +190,7 @@ async def test_a_login_by_a_key_that_is_newer_than_the_last_reading_waits_for_th
     assert await refusal(world, token(world)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
-async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one_that_it_has(world: World) -> None:
+async def test_an_issuer_without_key_ids_can_replace_its_only_key(world: World) -> None:
     whole: dict[str, Any] = {"iss": SPARE, "aud": "berth", "email": "ann"}
     assert (await world.ask_token("x", password=token(world, None, **whole))).status == 200
     fresh = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -206,7 +206,7 @@ async def test_an_issuer_that_names_no_key_in_its_tokens_may_change_the_only_one
     assert (await world.ask_token("x", password=token(world, None, key=fresh, **whole))).status == 200
 
 
-async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no_known_key(world: World) -> None:
+async def test_forged_tokens_cause_no_more_fetches_and_delay_no_known_key(world: World) -> None:
     await world.token("x", password=token(world))
     before, forged = (
         world.time,
@@ -224,7 +224,7 @@ async def test_forged_tokens_make_nobody_ask_an_issuer_more_often_and_hold_up_no
     assert (await world.ask_token("x", password=token(world))).status == 200
 
 
-async def test_an_issuer_that_is_away_harms_its_own_logins_alone_and_is_named(world: World) -> None:
+async def test_an_unavailable_issuer_only_affects_its_own_logins_and_is_named(world: World) -> None:
     del world.issuers[IDP]
     sentence = await refusal(world, token(world))
     assert sentence == sentence_of(Reason.ISSUER_UNAVAILABLE, "idp.example.org")
@@ -244,7 +244,7 @@ async def test_a_token_that_is_not_meant_for_the_registry_is_refused_without_a_k
     assert await refusal(world, token(world, aud=audience)) == sentence_of(Reason.BAD_CREDENTIALS)
 
 
-async def test_an_issuer_that_goes_away_later_is_missed_by_nobody_for_a_day(world: World) -> None:
+async def test_known_keys_of_an_unavailable_issuer_are_valid_for_a_day(world: World) -> None:
     await world.token("x", password=token(world))
     del world.issuers[IDP]
     world.time += KEY_MAX_AGE - 1

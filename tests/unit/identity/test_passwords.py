@@ -67,9 +67,7 @@ async def test_both_schemes_tell_right_from_wrong(passwords: PasswordVerifier, p
 
 
 @pytest.mark.parametrize("present", [None, "", "right", "$1$x", "$argon2id$broken", "$argon2i$x", "$2b$broken", "$2b$"])
-async def test_no_hash_and_hashes_that_can_not_be_read_fit_nothing(
-    passwords: PasswordVerifier, present: str | None
-) -> None:
+async def test_absent_and_invalid_hashes_never_match(passwords: PasswordVerifier, present: str | None) -> None:
     assert not (await passwords.verify("ann", "right", present)).matches
 
 
@@ -79,18 +77,18 @@ async def test_strange_passwords_do_no_harm(passwords: PasswordVerifier, passwor
         assert not (await passwords.verify("ann", password, present)).matches
 
 
-async def test_whoever_guesses_what_unknown_names_are_verified_against_gains_nothing(gate: Gate) -> None:
+async def test_the_password_of_the_dummy_hash_never_matches(gate: Gate) -> None:
     passwords = PasswordVerifier(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
-    assert not (await passwords.verify("nobody", (b"\0" * 32).hex(), None)).matches
+    assert not (await passwords.verify("absent", (b"\0" * 32).hex(), None)).matches
     passwords.close()
 
 
 async def test_an_unknown_name_costs_a_verification_too(passwords: PasswordVerifier, gate: Gate) -> None:
-    await passwords.verify("nobody", "right", None)
+    await passwords.verify("absent", "right", None)
     assert gate.verifications == 1
 
 
-async def test_a_match_is_remembered_for_a_minute(passwords: PasswordVerifier, gate: Gate, clock: Clock) -> None:
+async def test_a_match_is_cached_for_a_minute(passwords: PasswordVerifier, gate: Gate, clock: Clock) -> None:
     for _ in range(3):
         assert (await passwords.verify("ann", "right", ARGON)).matches
     assert gate.verifications == 1
@@ -99,7 +97,7 @@ async def test_a_match_is_remembered_for_a_minute(passwords: PasswordVerifier, g
     assert gate.verifications == 2
 
 
-async def test_what_is_remembered_is_found_with_the_same_name_password_and_hash_alone(
+async def test_a_cached_match_is_only_used_for_the_same_name_password_and_hash(
     passwords: PasswordVerifier, gate: Gate
 ) -> None:
     assert (await passwords.verify("ann", "right", ARGON)).matches
@@ -110,27 +108,29 @@ async def test_what_is_remembered_is_found_with_the_same_name_password_and_hash_
     assert gate.verifications == 5
 
 
-async def test_equal_questions_at_the_same_time_are_one_verification(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_equal_concurrent_requests_share_one_verification(passwords: PasswordVerifier, gate: Gate) -> None:
     gate.open.clear()
-    asked = [asyncio.create_task(passwords.verify("ann", "right", ARGON)) for _ in range(20)]
+    requests = [asyncio.create_task(passwords.verify("ann", "right", ARGON)) for _ in range(20)]
     await asyncio.sleep(0)
     gate.open.set()
-    assert all(found.matches for found in await asyncio.gather(*asked))
+    assert all(found.matches for found in await asyncio.gather(*requests))
     assert gate.verifications == 1
 
 
-async def test_more_than_may_wait_are_turned_away(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_a_full_queue_raises_too_busy(passwords: PasswordVerifier, gate: Gate) -> None:
     gate.open.clear()
-    asked = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
+    requests = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(TooBusyError):
         await passwords.verify("ann", "right", ARGON)
     gate.open.set()
-    assert not any(found.matches for found in await asyncio.gather(*asked))
+    assert not any(found.matches for found in await asyncio.gather(*requests))
     assert (await passwords.verify("ann", "right", ARGON)).matches
 
 
-async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_a_disconnected_client_does_not_cancel_a_shared_verification(
+    passwords: PasswordVerifier, gate: Gate
+) -> None:
     gate.open.clear()
     first = asyncio.create_task(passwords.verify("ann", "right", ARGON))
     second = asyncio.create_task(passwords.verify("ann", "right", ARGON))
@@ -140,7 +140,7 @@ async def test_whoever_goes_away_does_not_stop_what_others_wait_for(passwords: P
     assert (await second).matches
 
 
-async def test_a_verification_begins_after_the_wait_for_a_thread(
+async def test_a_verification_starts_after_the_wait_for_a_thread(
     passwords: PasswordVerifier, gate: Gate, clock: Clock
 ) -> None:
     gate.open.clear()
@@ -154,7 +154,7 @@ async def test_a_verification_begins_after_the_wait_for_a_thread(
     assert ((await first).started_at, (await second).started_at) == (0.0, 7.0)
 
 
-async def test_hashing_gives_way_to_everything_else_in_the_process(clock: Clock) -> None:
+async def test_verification_threads_have_the_lowest_priority(clock: Clock) -> None:
     def priority() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 

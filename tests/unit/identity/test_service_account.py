@@ -23,7 +23,7 @@ EC_KEY = ec.generate_private_key(ec.SECP256R1())
 NOW = 1_800_000_000.0
 
 
-async def test_the_issuer_is_learned_from_the_cluster() -> None:
+async def test_the_issuer_is_read_from_the_cluster() -> None:
     cluster = Cluster()
 
     async def raw_get(path: str) -> bytes:
@@ -38,7 +38,7 @@ async def test_the_issuer_is_learned_from_the_cluster() -> None:
 
 
 class Cluster:
-    """A cluster's published keys, its clock, and how often the keys were asked for."""
+    """A cluster's published keys, its clock, and the number of fetches of the keys."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -142,18 +142,18 @@ async def test_a_new_key_is_found_without_a_restart() -> None:
     assert await cluster.verifier.verify(presented, "berth-access") == "berth-system/berth-gateway"
 
 
-async def test_unknown_keys_do_not_make_the_service_ask_more_often() -> None:
+async def test_unknown_keys_cause_no_more_fetches() -> None:
     cluster = Cluster()
     await cluster.verifier.load()
-    told = await asyncio.gather(*(refused(cluster, token(kid=f"unknown-{number}")) for number in range(100)))
+    sentences = await asyncio.gather(*(refused(cluster, token(kid=f"unknown-{number}")) for number in range(100)))
     assert (cluster.reads, cluster.now) == (2, NOW + FETCH_INTERVAL)
-    kinds = Counter("does not publish" in sentence for sentence in told)
+    kinds = Counter("does not publish" in sentence for sentence in sentences)
     assert kinds == {True: MAX_WAITERS, False: 100 - MAX_WAITERS}
     await refused(cluster, token(kid="one-more"))
     assert (cluster.reads, cluster.now) == (3, NOW + 2 * FETCH_INTERVAL)
 
 
-async def test_known_keys_go_on_serving_while_the_api_server_is_away() -> None:
+async def test_known_keys_stay_in_use_while_the_api_server_is_unavailable() -> None:
     cluster = Cluster()
     await cluster.verifier.load()
     cluster.away = True
@@ -162,7 +162,7 @@ async def test_known_keys_go_on_serving_while_the_api_server_is_away() -> None:
     assert await cluster.verifier.verify(token(), "berth-access") == "berth-system/berth-gateway"
 
 
-async def test_without_keys_nobody_is_served() -> None:
+async def test_without_keys_every_token_is_refused() -> None:
     cluster = Cluster()
     cluster.away = True
     assert not await cluster.verifier.load()

@@ -36,7 +36,7 @@ class Server:
         self.version = 0
 
     def put(self, manifest: Manifest, *, cached: bool = True, **metadata: Any) -> Manifest:
-        """Something that stands there already."""
+        """An object that exists already."""
         self.version += 1
         stored = copy.deepcopy(manifest)
         stored["metadata"] |= {"uid": f"u{self.version}", "resourceVersion": str(self.version), **metadata}
@@ -111,7 +111,7 @@ def policy(name: str = "deny", **spec: Any) -> Manifest:
     }
 
 
-async def test_an_object_is_written_once_also_before_any_event_tells_of_it(server: Server, applier: Applier) -> None:
+async def test_an_object_is_written_once_before_its_event_arrives(server: Server, applier: Applier) -> None:
     assert await applier.apply(policy()) is Change.CREATED
     assert await applier.apply(policy()) is Change.UNCHANGED
     assert server.sent == ["apply deny"]
@@ -125,7 +125,7 @@ async def test_a_changed_manifest_is_an_update_and_a_changed_object_a_repair(ser
     assert await applier.apply(policy(policyTypes=["Ingress", "Egress"])) is Change.REPAIRED
 
 
-async def test_what_is_only_extra_is_taken_away_with_one_patch(server: Server, applier: Applier) -> None:
+async def test_extra_fields_are_removed_with_one_patch(server: Server, applier: Applier) -> None:
     await applier.apply(policy())
     server.put({**server.cached[next(iter(server.cached))], "spec": {**policy()["spec"], "ingress": [{}]}})
     server.sent.clear()
@@ -141,7 +141,7 @@ async def test_an_immutable_field_that_differs_means_replacement(server: Server,
     assert server.sent == ["delete b", "apply b"]
 
 
-async def test_a_refused_object_does_not_hold_up_the_others(server: Server, applier: Applier) -> None:
+async def test_a_refused_object_does_not_stop_the_others(server: Server, applier: Applier) -> None:
     server.refuse["apply one"] = InvalidError("bad")
     changes = await applier.apply_all([policy("one"), policy("two")])
     assert server.sent == ["apply two"]
@@ -149,7 +149,7 @@ async def test_a_refused_object_does_not_hold_up_the_others(server: Server, appl
     assert changes.writes == 1
 
 
-async def test_missing_rights_end_the_pass_and_a_server_that_is_away_raises(server: Server, applier: Applier) -> None:
+async def test_missing_rights_stop_the_rest_and_an_unavailable_server_raises(server: Server, applier: Applier) -> None:
     server.refuse["apply one"] = ForbiddenError("no")
     changes = await applier.apply_all([policy("one"), policy("two")])
     assert server.sent == []
@@ -174,31 +174,31 @@ async def test_only_what_is_not_desired_is_pruned(server: Server, applier: Appli
 
 
 @pytest.mark.parametrize("resource", [NAMESPACES, PERSISTENT_VOLUME_CLAIMS, SECRETS])
-async def test_what_holds_data_is_never_pruned(server: Server, applier: Applier, resource: Resource) -> None:
+async def test_objects_with_data_are_never_pruned(server: Server, applier: Applier, resource: Resource) -> None:
     data = server.put(is_made_by_berth(resource, "data"))
     assert (await applier.prune([Reference.of(data)], [])).changes == ()
     assert server.sent == []
 
 
-async def test_what_lost_its_label_is_still_found_by_the_inventory(server: Server, applier: Applier) -> None:
+async def test_an_object_without_its_label_is_pruned_by_the_inventory(server: Server, applier: Applier) -> None:
     lost = server.put(is_made_by_berth(ROLES, "lost"), cached=False)
     await applier.prune([Reference.of(lost)], [])
     assert server.sent == ["delete lost"]
 
 
-async def test_somebody_elses_object_of_that_name_is_not_pruned(server: Server, applier: Applier) -> None:
+async def test_an_object_of_another_owner_is_not_pruned(server: Server, applier: Applier) -> None:
     theirs = server.put(thing(ROLES, "theirs"), cached=False)
     await applier.prune([Reference.of(theirs)], [])
     assert server.sent == []
 
 
-async def test_what_is_being_deleted_is_not_deleted_again(server: Server, applier: Applier) -> None:
+async def test_an_object_in_deletion_is_not_deleted_again(server: Server, applier: Applier) -> None:
     going = server.put(is_made_by_berth(ROLES, "going"), deletionTimestamp="2026-01-01T00:00:00Z")
     await applier.prune([Reference.of(going)], [])
     assert server.sent == []
 
 
-async def test_a_successor_is_not_pruned_in_the_place_of_what_was_there(server: Server, applier: Applier) -> None:
+async def test_a_successor_of_a_candidate_is_not_pruned(server: Server, applier: Applier) -> None:
     old = server.put(is_made_by_berth(ROLES, "old"))
     server.refuse["delete old"] = ConflictError("another uid")
     changes = await applier.prune([Reference.of(old)], [])

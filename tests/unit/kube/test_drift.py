@@ -97,7 +97,7 @@ def test_a_desired_field_with_another_value_is_drift(path: str, value: Any) -> N
         ("spec/template/spec/dnsPolicy", "None"),
     ],
 )
-def test_an_extra_field_of_a_pod_template_is_drift_and_is_taken_away(path: str, value: Any) -> None:
+def test_an_extra_field_of_a_pod_template_is_drift_and_is_removed(path: str, value: Any) -> None:
     live = put(live_deployment(), path, value)
     drift = find_drift(deployment(), live)
     assert drift.extra
@@ -144,7 +144,7 @@ def test_an_extra_rule_of_a_role_and_an_extra_subject_are_drift() -> None:
     assert find_drift(binding, more).extra
 
 
-def test_an_extra_key_of_a_secret_is_drift_and_no_value_is_told() -> None:
+def test_an_extra_key_of_a_secret_is_drift_without_its_value() -> None:
     secret = manifest("Secret", data={"config.yml": "YQ=="})
     live = put(copy.deepcopy(secret), "data/extra", "c2VjcmV0")
     drift = find_drift(secret, live)

@@ -12,7 +12,7 @@ from berth.kube.errors import ForbiddenError, GoneError, UnavailableError
 from berth.kube.reflector import WATCH_SECONDS, WATCH_SECONDS_AFTER_FAILURE, Reflector
 from berth.kube.resources import DEPLOYMENTS, Manifest
 
-Told = list[tuple[str, str]]
+Reported = list[tuple[str, str]]
 
 
 def deployment(name: str, version: int, uid: str = "", **spec: Any) -> Manifest:
@@ -30,7 +30,7 @@ def event(kind: EventType, name: str, version: int, **spec: Any) -> WatchEvent:
 
 
 class Script:
-    """Answers lists and watches in order; at the end of the script it cancels the reflector by hanging for ever."""
+    """Answers lists and watches in order. At the end of the script it cancels the reflector by waiting forever."""
 
     def __init__(self, lists: list[Listing | Exception], watches: list[list[WatchEvent | Exception]]) -> None:
         self.lists = lists
@@ -69,7 +69,7 @@ class Run:
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.told: Told = []
+        self.reported: Reported = []
         self.pauses: list[float] = []
         self.reflector = Reflector(
             script, DEPLOYMENTS, on_change=self._changed, sleep=self._sleep, rng=random.Random(1)
@@ -78,7 +78,7 @@ class Run:
     def _changed(self, old: Manifest | None, new: Manifest | None) -> None:
         name = (new or old or {})["metadata"]["name"]
         kind = "appeared" if old is None else "gone" if new is None else "changed"
-        self.told.append((kind, name))
+        self.reported.append((kind, name))
 
     async def _sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -96,24 +96,24 @@ class Run:
         return {name for _, name in self.reflector.objects}
 
 
-async def test_it_knows_what_was_listed_and_follows_events() -> None:
+async def test_the_cache_has_listed_objects_and_follows_events() -> None:
     script = Script(
         [Listing([deployment("a", 1), deployment("b", 2)], "5")],
         [[event("MODIFIED", "a", 6), event("DELETED", "b", 7), event("ADDED", "c", 8)]],
     )
     run = await Run(script).to_the_end()
     assert run.names() == {"a", "c"}
-    assert run.told == [("appeared", "a"), ("appeared", "b"), ("changed", "a"), ("gone", "b"), ("appeared", "c")]
+    assert run.reported == [("appeared", "a"), ("appeared", "b"), ("changed", "a"), ("gone", "b"), ("appeared", "c")]
     assert run.reflector.synced.is_set()
     assert script.watched_from == ["5", "8"]
 
 
-async def test_managed_fields_are_not_kept() -> None:
+async def test_managed_fields_are_not_cached() -> None:
     run = await Run(Script([Listing([deployment("a", 1)], "5")], [])).to_the_end()
     assert "managedFields" not in run.reflector.objects["n", "a"]["metadata"]
 
 
-async def test_what_need_not_be_kept_stays_neither_from_a_list_nor_an_event_nor_an_own_write() -> None:
+async def test_objects_of_lists_events_and_own_writes_are_transformed() -> None:
     script = Script([Listing([deployment("a", 1, tags=1)], "5")], [[event("ADDED", "b", 6, tags=1)]])
     reflector = Reflector(script, DEPLOYMENTS, transform=lambda item: {**item, "spec": {}})
     task = asyncio.create_task(reflector.run())
@@ -124,33 +124,33 @@ async def test_what_need_not_be_kept_stays_neither_from_a_list_nor_an_event_nor_
     assert {name: item["spec"] for (_, name), item in reflector.objects.items()} == {"a": {}, "b": {}, "c": {}}
 
 
-async def test_a_bookmark_moves_the_watch_on_and_tells_nobody() -> None:
+async def test_a_bookmark_advances_the_watch_without_a_callback() -> None:
     bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
     script = Script([Listing([deployment("a", 1)], "5")], [[bookmark]])
     run = await Run(script).to_the_end()
     assert script.watched_from == ["5", "90"]
-    assert run.told == [("appeared", "a")]
+    assert run.reported == [("appeared", "a")]
 
 
-async def test_a_deletion_that_no_event_told_is_found_by_the_list_after_a_gap() -> None:
+async def test_a_deletion_without_an_event_is_found_by_the_list_after_a_gap() -> None:
     script = Script(
         [Listing([deployment("a", 1), deployment("b", 2)], "5"), Listing([deployment("b", 9)], "20")],
         [[GoneError("too old")]],
     )
     run = await Run(script).to_the_end()
     assert run.names() == {"b"}
-    assert run.told[2:] == [("gone", "a"), ("changed", "b")]
+    assert run.reported[2:] == [("gone", "a"), ("changed", "b")]
     assert run.pauses == []
 
 
-async def test_a_server_that_always_says_gone_is_not_asked_without_pause() -> None:
+async def test_repeated_410_responses_are_retried_with_backoff() -> None:
     listing = Listing([], "5")
     script = Script([listing] * 4, [[GoneError("too old")] for _ in range(4)])
     run = await Run(script).to_the_end()
     assert len(run.pauses) >= 3
 
 
-async def test_a_broken_link_continues_from_where_it_was() -> None:
+async def test_a_broken_connection_continues_at_its_resource_version() -> None:
     script = Script([Listing([], "5")], [[event("ADDED", "a", 8), UnavailableError("broken")], []])
     run = await Run(script).to_the_end()
     assert script.watched_from == ["5", "8", "8"]
@@ -158,7 +158,7 @@ async def test_a_broken_link_continues_from_where_it_was() -> None:
     assert run.reflector.failures == 0
 
 
-async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -> None:
+async def test_failures_are_counted_logged_and_retried_with_backoff() -> None:
     script = Script([ForbiddenError("not allowed")] * 6, [])
     run = await Run(script).to_the_end()
     assert run.reflector.failures == 6
@@ -167,7 +167,7 @@ async def test_failures_are_counted_told_and_tried_again_with_growing_pauses() -
     assert run.pauses[0] < run.pauses[2] < run.pauses[5] <= 30
 
 
-async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed_over_without_a_pause() -> None:
+async def test_during_an_outage_the_backoff_is_short_and_a_gap_is_listed_at_once() -> None:
     outage: list[list[WatchEvent | Exception]] = [[UnavailableError("away")] for _ in range(20)]
     script = Script([Listing([], "5"), Listing([deployment("a", 9)], "20")], [*outage, [GoneError("too old")]])
     run = await Run(script).to_the_end()
@@ -176,7 +176,7 @@ async def test_after_an_outage_it_is_asked_every_few_seconds_and_a_gap_is_listed
     assert max(run.pauses) <= 5
 
 
-async def test_the_first_watch_after_an_outage_is_short_so_that_it_is_told_soon_that_nothing_changed() -> None:
+async def test_the_first_watch_after_an_outage_is_short_for_an_early_bookmark() -> None:
     watches: list[list[WatchEvent | Exception]] = [[UnavailableError("x")], [UnavailableError("x")], [], []]
     script = Script([Listing([deployment("a", 1)], "5")], watches)
     await Run(script).to_the_end()
@@ -185,13 +185,13 @@ async def test_the_first_watch_after_an_outage_is_short_so_that_it_is_told_soon_
     assert min(WATCH_SECONDS) > WATCH_SECONDS_AFTER_FAILURE
 
 
-async def test_an_error_nobody_foresaw_does_not_end_it() -> None:
+async def test_an_unexpected_error_does_not_end_the_reflector() -> None:
     script = Script([Listing([], "5"), Listing([deployment("a", 7)], "9")], [[KeyError("oops")]])
     run = await Run(script).to_the_end()
     assert run.names() == {"a"}
 
 
-async def test_an_own_write_is_known_at_once_and_its_event_is_not_told() -> None:
+async def test_an_own_write_is_cached_at_once_and_not_reported() -> None:
     script = Script([Listing([deployment("a", 1)], "5")], [[event("MODIFIED", "a", 8, mine=True)]])
     run = Run(script)
     run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
@@ -199,10 +199,10 @@ async def test_an_own_write_is_known_at_once_and_its_event_is_not_told() -> None
     assert run.reflector.objects["n", "a"]["spec"] == {"mine": True}
     script.lists.clear()
     await run.to_the_end()
-    assert run.told == [("appeared", "a")]
+    assert run.reported == [("appeared", "a")]
 
 
-async def test_somebody_elses_change_under_an_own_write_is_told_and_does_not_turn_the_view_back() -> None:
+async def test_a_foreign_change_before_an_own_write_is_reported_and_does_not_revert_the_cache() -> None:
     theirs, mine = event("MODIFIED", "a", 7, theirs=True), event("MODIFIED", "a", 8, theirs=True, mine=True)
     script = Script([Listing([deployment("a", 1)], "5")], [[theirs, mine]])
     run = Run(script)
@@ -215,7 +215,7 @@ async def test_somebody_elses_change_under_an_own_write_is_told_and_does_not_tur
     assert seen == [{"theirs": True, "mine": True}]
 
 
-async def test_the_late_deletion_of_a_predecessor_does_not_hide_what_replaced_it() -> None:
+async def test_the_late_deletion_of_a_predecessor_does_not_remove_its_successor() -> None:
     script = Script([Listing([deployment("a", 1)], "5")], [[event("DELETED", "a", 7)]])
     run = Run(script)
     run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
@@ -226,7 +226,7 @@ async def test_the_late_deletion_of_a_predecessor_does_not_hide_what_replaced_it
     assert run.names() == {"a"}
 
 
-async def test_one_namespace_is_found_without_the_others() -> None:
+async def test_objects_are_found_by_index() -> None:
     other = deployment("b", 2)
     other["metadata"]["namespace"] = "m"
     script = Script([Listing([deployment("a", 1), other], "5")], [[event("DELETED", "a", 6)]])
@@ -235,7 +235,7 @@ async def test_one_namespace_is_found_without_the_others() -> None:
     assert set(run.reflector.by_index("m")) == {("m", "b")}
 
 
-async def test_newest_is_the_latest_change_that_another_watch_must_know_and_no_bookmark_counts() -> None:
+async def test_latest_version_is_that_of_the_last_change_without_bookmarks() -> None:
     bookmark = WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "90"}})
     listing = Listing([deployment("a", 1), deployment("b", 2)], "5")
     assert (await Run(Script([listing], [])).to_the_end()).reflector.latest_version == 2
@@ -255,14 +255,14 @@ async def test_a_deletion_without_an_event_happened_no_later_than_the_list_that_
     assert run.reflector.latest_version == 20
 
 
-async def test_newest_is_not_known_between_an_own_deletion_and_its_event() -> None:
+async def test_latest_version_is_unknown_between_an_own_deletion_and_its_event() -> None:
     script = Script([Listing([deployment("a", 1)], "5")], [[event("DELETED", "a", 7)]])
     run = Run(script)
     run.reflector._replace(script.lists[0])  # type: ignore[arg-type]
     run.reflector.forget(("n", "a"), "uid-a")
     assert run.reflector.latest_version is None
-    told = asyncio.create_task(run.reflector.deletions_confirmed())
+    confirmed = asyncio.create_task(run.reflector.deletions_confirmed())
     script.lists.clear()
     await run.to_the_end()
-    await told
+    await confirmed
     assert run.reflector.latest_version == 7

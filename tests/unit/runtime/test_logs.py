@@ -8,7 +8,7 @@ from collections.abc import Callable
 from berth.runtime.logs import LineWriter
 
 
-def test_lines_are_gathered_for_a_while_and_written_together_in_order_and_once() -> None:
+def test_lines_are_collected_and_written_once_in_order() -> None:
     reading, writing = os.pipe()
     later: list[Callable[[], None]] = []
     lines = LineWriter(writing, later.append)

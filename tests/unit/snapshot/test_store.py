@@ -31,7 +31,7 @@ SNAPSHOT = Snapshot(
             layer_size_limit=5,
             repositories={
                 "inherits": RepositoryPolicy("inherits", has_content=True),
-                "shared/with/nobody": RepositoryPolicy("shared/with/nobody", rules=(), state=PolicyState.TRASHED),
+                "not/shared": RepositoryPolicy("not/shared", rules=(), state=PolicyState.TRASHED),
                 "own": RepositoryPolicy("own", rules=RULES[:2], external=True),
             },
         )

@@ -1,4 +1,4 @@
-"""What the client makes of answers, without a server."""
+"""How the client handles responses, without a server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_error_in_a_watch_is_an_error_and_an_unknown_event_too() -> None:
         _watch_event({"type": "SPOKEN", "object": {}}, DEPLOYMENTS, "Watching")
 
 
-def test_the_words_about_secrets_are_the_reason_alone() -> None:
+def test_an_error_about_a_secret_has_only_the_reason() -> None:
     body = b'{"message": "value correct-horse", "reason": "Invalid"}'
     assert _message(body, "/api/v1/namespaces/n/secrets/s") == "Invalid"
     assert _message(body, "/api/v1/namespaces/n/configmaps/s") == "value correct-horse"
