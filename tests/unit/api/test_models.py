@@ -46,7 +46,7 @@ def test_a_project_with_fields_of_a_newer_version_is_read() -> None:
     assert read.status.observed_generation == 2
 
 
-def test_what_is_absent_has_the_default_that_the_description_tells() -> None:
+def test_an_absent_field_has_the_documented_default() -> None:
     read = Project.model_validate(project())
     assert read.spec.storage.persistent_volume_claim.access_mode is AccessMode.READ_WRITE_ONCE
     assert read.spec.storage.persistent_volume_claim.storage_class_name is None

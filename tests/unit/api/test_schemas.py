@@ -55,7 +55,7 @@ def test_every_field_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", WRITTEN_BY_PEOPLE, ids=lambda kind: kind.name)
-def test_every_field_that_people_write_tells_its_default(kind: Kind) -> None:
+def test_every_field_of_a_spec_documents_its_default(kind: Kind) -> None:
     spec = object_schema(kind)["properties"]["spec"]
     wrong = []
     for path, node in nodes(spec, "spec"):
@@ -84,8 +84,8 @@ def test_every_optional_field_of_a_generated_kind_says_what_its_absence_means() 
     silent = []
     for path, node in nodes(spec):
         for name, field in node.get("properties", {}).items():
-            told = field["description"]
-            if name not in node.get("required", ()) and "Default:" not in told and "Absent" not in told:
+            text = field["description"]
+            if name not in node.get("required", ()) and "Default:" not in text and "Absent" not in text:
                 silent.append(f"{path}.{name}")
     assert silent == []
 
@@ -114,7 +114,7 @@ def test_every_list_says_how_it_is_merged() -> None:
     assert [path for path, node in lists.items() if "x-kubernetes-list-type" not in node] == []
 
 
-def test_the_only_defaults_are_an_empty_spec_and_the_generation_nobody_has_observed() -> None:
+def test_the_only_defaults_are_an_empty_spec_and_the_unobserved_generation() -> None:
     defaults = {path: node["default"] for path, node in ALL_NODES.items() if "default" in node}
     statuses = {f"{kind.name}.status": {"observedGeneration": -1} for kind in KINDS if kind.has_status}
     assert defaults == {f"{kind}.spec": {} for kind in ("DockerRepository", "RegistryUser", "RegistryTeam")} | statuses
@@ -144,7 +144,7 @@ def test_each_crd_is_small(kind: Kind) -> None:
     assert len(crd_text(kind).encode()) < 200_000
 
 
-def test_names_for_kubectl_are_unique_and_taken_by_nobody_known() -> None:
+def test_names_for_kubectl_are_unique_and_not_taken() -> None:
     names = [name for kind in KINDS for name in (kind.plural, kind.singular, *kind.short_names)]
     assert len(names) == len(set(names))
     assert {name for kind in KINDS for name in kind.short_names} & TAKEN == set()

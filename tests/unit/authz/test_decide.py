@@ -1,4 +1,4 @@
-"""Each check of the chain: what it refuses, with which reason, and that it lets pass what it should."""
+"""Each check of the chain: what it refuses, with which reason, and what it allows."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_refused_credentials_without_a_proper_reason_are_bad_credentials(failure
     assert reason(lab(), identity, Action.VIEW) is Reason.BAD_CREDENTIALS
 
 
-def test_a_user_who_is_gone_is_told_to_log_in_again() -> None:
+def test_a_removed_user_has_to_log_in_again() -> None:
     decision = decide(lab(), person("former"), AccessRequest(Action.PULL, "genomics", "aligner"), NOW)
     assert decision.reason is Reason.TOKEN_REVOKED
     assert "log in again" in decision.sentence
@@ -113,7 +113,7 @@ def test_a_disabled_user_may_nothing_whatever_their_level() -> None:
         (Identity(CredentialKind.FAILED), Reason.BAD_CREDENTIALS),
     ],
 )
-def test_whether_a_credential_holds_can_be_asked_without_a_project(identity: Identity, failure: Reason | None) -> None:
+def test_credential_failure_needs_no_project(identity: Identity, failure: Reason | None) -> None:
     assert credential_failure(lab(), identity, NOW) is failure
 
 
@@ -137,7 +137,7 @@ def test_a_suspended_project_refuses_everything(action: Action) -> None:
     assert reason(lab(state=PolicyState.SUSPENDED), person("admin"), action) is Reason.PROJECT_SUSPENDED
 
 
-def test_the_trash_is_told_before_the_suspension() -> None:
+def test_the_trash_precedes_the_suspension() -> None:
     snapshot = with_repository(replace(ALIGNER, state=PolicyState.TRASHED), state=PolicyState.SUSPENDED)
     assert reason(snapshot, person("admin"), Action.PULL) is Reason.REPOSITORY_TRASHED
 
@@ -209,7 +209,7 @@ def test_the_time_zone_of_a_certification_does_not_matter() -> None:
     assert "2026-12-01 12:00:00 UTC" in decision.sentence
 
 
-def test_the_level_is_told_before_the_certification() -> None:
+def test_the_level_precedes_the_certification() -> None:
     assert reason(lab(), person("reader"), Action.PUSH) is Reason.LEVEL_TOO_LOW
 
 
@@ -290,7 +290,7 @@ def test_own_processes_find_no_project_that_does_not_exist() -> None:
 # the chain as a whole
 
 
-def test_the_checks_stand_in_the_order_in_which_reasons_are_told() -> None:
+def test_the_checks_are_in_the_documented_order() -> None:
     assert [check.name for check in CHAIN] == [
         "understood",
         "credential",

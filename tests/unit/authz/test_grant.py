@@ -1,4 +1,4 @@
-"""What a registry token grants of what was asked."""
+"""The grant of a registry token for the requested scopes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_grant_is_the_intersection(identity: Identity, actions: tuple[str, ...
     assert granted.requested == {"genomics/aligner": ("pull", "push", "delete")}
 
 
-def test_the_order_and_the_number_asked_for_stay() -> None:
+def test_the_requested_order_and_number_stay() -> None:
     granted = grant(lab(), person("editor"), parse_scopes(["repository:genomics/aligner:push,pull"]), NOW)
     assert granted.access == (Grant("repository", "genomics/aligner", ("push", "pull")),)
     assert granted.access[0].project == "genomics"
@@ -70,7 +70,7 @@ def test_the_catalog_of_a_registry_is_for_own_processes_alone() -> None:
         "registry:catalog:pull",
     ],
 )
-def test_what_nobody_can_have_is_left_out_without_an_error(text: str) -> None:
+def test_what_can_never_be_granted_is_left_out_without_an_error(text: str) -> None:
     assert grant(lab(), SERVICE, parse_scopes([text]), NOW).access == ()
 
 

@@ -1,4 +1,4 @@
-"""Sentences: word for word where people rely on them, and short and plain whatever the names are."""
+"""Sentences: word for word where people rely on them; short and plain for any names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_sentence_names_the_next_step(reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "action", "told"),
+    ("name", "action", "text"),
     [
         (
             "novice",
@@ -95,8 +95,8 @@ def test_a_sentence_names_the_next_step(reason: Reason) -> None:
         ),
     ],
 )
-def test_the_sentence_says_what_whose_and_what_to_do(name: str, action: Action, told: str) -> None:
-    assert decide(lab(), person(name), AccessRequest(action, "genomics", "aligner"), NOW).sentence == told
+def test_the_sentence_has_the_problem_the_owner_and_the_next_step(name: str, action: Action, text: str) -> None:
+    assert decide(lab(), person(name), AccessRequest(action, "genomics", "aligner"), NOW).sentence == text
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_sizes_are_in_decimal_units(size: int, text: str) -> None:
     assert size_text(size) == text
 
 
-def test_sizes_that_round_to_the_same_are_told_to_the_byte() -> None:
+def test_sizes_that_round_to_the_same_are_in_bytes() -> None:
     facts = MessageFacts(project="p", repository="r", layer=2_000_000_001, limit=2_000_000_000)
     assert "a layer of 2000000001 bytes, and its project allows 2000000000 bytes" in sentence(
         Reason.LAYER_TOO_LARGE, facts
@@ -130,18 +130,18 @@ def test_a_name_is_shortened_in_the_middle() -> None:
     assert shorten("abcdefghijk", 10) == "abcd...ijk"
 
 
-def test_however_long_a_name_is_its_beginning_and_end_are_told() -> None:
-    told = phrase("{name} is wrong.", name="a" * 100_000 + "z")
-    assert len(told) == 200
-    assert told.startswith("aaa")
-    assert told.endswith("az is wrong.")
+def test_a_long_name_keeps_its_beginning_and_end() -> None:
+    text = phrase("{name} is wrong.", name="a" * 100_000 + "z")
+    assert len(text) == 200
+    assert text.startswith("aaa")
+    assert text.endswith("az is wrong.")
 
 
 def test_a_filled_in_text_is_never_read_as_a_pattern() -> None:
     assert phrase("{name} is wrong", name="{other} {0} %s") == "{other} {0} %s is wrong"
 
 
-def test_the_page_of_reasons_is_what_the_code_tells() -> None:
+def test_the_page_of_reasons_matches_the_code() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reasons.md").read_text()
     assert renew(page) == page, "run: python -m berth.authz.messages_page < docs/reasons.md"
     sections = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]

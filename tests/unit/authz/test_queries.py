@@ -1,4 +1,4 @@
-"""Questions about others: what may they do, who may do something, who gains and who loses."""
+"""Queries about others: their actions, the subjects of an action, gained and lost rights."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_who_can_push_are_those_with_the_level_and_a_certification() -> None:
     assert who_can(lab(), Action.VIEW, "absent", "aligner", NOW) == ()
 
 
-def test_a_team_stands_there_as_its_members_and_says_by_which_rule() -> None:
+def test_a_team_is_listed_as_its_members_with_the_rule() -> None:
     snapshot = replace(lab(rules=(AUTHORS,)), teams_of={EDITOR: frozenset({"authors"}), LAB: frozenset({"authors"})})
     editor, group = who_can(snapshot, Action.PUSH, "genomics", "aligner", NOW)
     assert (editor.subject, editor.when_certified) == (EDITOR, False)
@@ -60,7 +60,7 @@ def test_a_team_stands_there_as_its_members_and_says_by_which_rule() -> None:
     assert (group.subject, group.when_certified) == (LAB, True)
 
 
-def test_whoever_may_push_stands_there_with_the_end_of_the_certification_that_lets_them() -> None:
+def test_a_subject_that_may_push_is_listed_with_the_end_of_its_certification() -> None:
     end = NOW + timedelta(days=30)
     snapshot = replace(lab(), certifications={**lab().certifications, EDITOR: end})
     pushers = who_can(snapshot, Action.PUSH, "genomics", "aligner", NOW)
@@ -79,7 +79,7 @@ def test_local_sharing_alone_says_who_can() -> None:
     assert "reader" in names(snapshot, Action.PULL, "other")
 
 
-def test_whoever_acts_as_a_user_can_what_the_user_can() -> None:
+def test_a_subject_that_acts_as_a_user_has_the_rights_of_the_user() -> None:
     account = Subject(SubjectKind.SERVICE_ACCOUNT, "builders/ci")
     snapshot = replace(lab(), aliases={account: frozenset({"editor"})})
     assert "builders/ci" in names(snapshot, Action.PUSH)
@@ -103,7 +103,7 @@ def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> 
             assert case.request.action is Action.PUSH or not any(listed.values())
 
 
-def test_what_somebody_may_do_is_told_for_every_action_that_the_name_has() -> None:
+def test_can_i_decides_every_action_of_the_name() -> None:
     answers = can_i(lab(), person("novice"), "genomics", "aligner", NOW)
     assert {action: answer.reason for action, answer in answers.items()} == {
         Action.VIEW: None,
@@ -149,7 +149,7 @@ def test_a_certification_gives_the_push_alone_also_to_repositories_that_are_stil
     ]
 
 
-def test_a_member_who_leaves_a_team_is_named_and_nobody_else() -> None:
+def test_only_the_member_that_leaves_a_team_is_reported() -> None:
     teams = {EDITOR: frozenset({"authors"}), Subject(SubjectKind.USER, "reader"): frozenset({"authors"})}
     before = replace(lab(rules=(AUTHORS,)), teams_of=teams)
     after = replace(before, teams_of={EDITOR: frozenset({"authors"})})
@@ -175,7 +175,7 @@ def test_the_difference_is_complete_and_true_in_random_worlds() -> None:
     for case in cases(22, 250):
         old, other = case.snapshot, random_snapshot(dice)
         new = replace(old, **{field: getattr(other, field) for field in dice.some(FIELDS, 0.4)})
-        told = {(change.subject, change.project, change.repository): change for change in policy_diff(old, new, NOW)}
+        found = {(change.subject, change.project, change.repository): change for change in policy_diff(old, new, NOW)}
         for project in PROJECTS:
             for path in PATHS:
                 sort = _difference(old, new, AUTHENTICATED_USERS, project, path)
@@ -184,7 +184,7 @@ def test_the_difference_is_complete_and_true_in_random_worlds() -> None:
                         continue
                     gained, lost = _difference(old, new, subject, project, path)
                     known = any(path in _paths(world, project) for world in (old, new))
-                    change = told.get((subject, project, path if known else NEW_REPOSITORY))
+                    change = found.get((subject, project, path if known else NEW_REPOSITORY))
                     if change is not None:
                         assert (set(change.gained), set(change.lost)) == (gained, lost)
                     elif (gained, lost) != sort:

@@ -55,14 +55,14 @@ def test_an_image_is_taken_apart_as_clients_write_it(text: str, parts: tuple[str
         ("Public", PUBLIC),
     ],
 )
-def test_somebody_is_found_under_each_form(text: str, subject: Subject) -> None:
+def test_each_form_of_a_subject_is_parsed(text: str, subject: Subject) -> None:
     assert parse_subject(text, SNAPSHOT) == subject
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nobody", "There is no RegistryUser nobody; check the name, or write user:nobody"),
+        ("unknown", "There is no RegistryUser unknown; check the name, or write user:unknown"),
         ("robot:absent", "There is no RegistryUser absent of type Robot"),
         ("robot:curator", "The RegistryUser curator is of type Person; write user:curator."),
         ("user:builder", "The RegistryUser builder is of type Robot; write robot:builder."),
@@ -71,7 +71,7 @@ def test_somebody_is_found_under_each_form(text: str, subject: Subject) -> None:
         ("", "There is no RegistryUser (empty)"),
     ],
 )
-def test_nobody_goes_by_anything_else_and_the_sentence_says_what_to_write(text: str, words: str) -> None:
+def test_any_other_text_is_refused_with_what_to_write(text: str, words: str) -> None:
     with pytest.raises(UnknownSubjectError) as raised:
         parse_subject(text, SNAPSHOT)
     assert words in raised.value.sentence

@@ -42,8 +42,8 @@ def with_rules(snapshot: Snapshot, change: Callable[[tuple[Rule, ...]], tuple[Ru
     return replace(snapshot, projects=projects)
 
 
-def test_the_chain_agrees_with_a_second_evaluator_and_tells_the_first_reason() -> None:
-    told: Counter[Reason | None] = Counter()
+def test_the_chain_agrees_with_a_second_evaluator_and_gives_the_first_reason() -> None:
+    reasons: Counter[Reason | None] = Counter()
     allowed_by: Counter[SubjectKind | None] = Counter()
     for case in cases(1, WORLDS):
         against = expected(case.snapshot, case.identity, case.request, NOW)
@@ -51,16 +51,16 @@ def test_the_chain_agrees_with_a_second_evaluator_and_tells_the_first_reason() -
         decision = decide(case.snapshot, case.identity, case.request, NOW)
         assert decision.reason is first, (case, against, decision)
         assert decision.allowed is (first is None)
-        told[first] += 1
+        reasons[first] += 1
         if decision.allowed and decision.effective_level is not None:
             allowed_by[decision.effective_level.rule.kind if decision.effective_level.rule else None] += 1
-    assert set(told) == {None, *REASON_TEXTS} - MADE_ELSEWHERE
-    assert min(told.values()) >= 100, told
+    assert set(reasons) == {None, *REASON_TEXTS} - MADE_ELSEWHERE
+    assert min(reasons.values()) >= 100, reasons
     assert set(allowed_by) == {None, *SubjectKind}
     assert min(allowed_by.values()) >= 100, allowed_by
 
 
-def test_the_quick_answer_is_that_of_the_decision() -> None:
+def test_is_allowed_agrees_with_decide() -> None:
     for case in cases(2, 3000):
         assert allowed(case) is decide(case.snapshot, case.identity, case.request, NOW).allowed
 
@@ -133,7 +133,7 @@ def test_a_stronger_level_includes_every_weaker_one() -> None:
         assert external or answers == sorted(answers, reverse=True), (case, answers)
 
 
-def test_whoever_may_not_view_gets_the_answer_of_an_empty_installation() -> None:
+def test_without_view_the_decision_is_that_of_an_empty_installation() -> None:
     seen = 0
     for case in cases(8, 3000):
         decision = decide(case.snapshot, case.identity, case.request, NOW)
@@ -144,7 +144,7 @@ def test_whoever_may_not_view_gets_the_answer_of_an_empty_installation() -> None
     assert seen > 500
 
 
-def test_a_hidden_repository_is_an_absent_one_to_whoever_could_not_create_it() -> None:
+def test_a_hidden_repository_looks_absent_to_an_actor_that_could_not_create_it() -> None:
     seen, dice = Counter[bool](), Dice(120)
     for case in cases(12, 20_000):
         project = case.snapshot.projects.get(case.request.project)
@@ -187,7 +187,7 @@ def test_every_refusal_has_a_short_plain_sentence() -> None:
         assert decision.sentence.isprintable() or decision.allowed
 
 
-def test_a_grant_is_the_part_of_what_was_asked_that_is_allowed() -> None:
+def test_a_grant_is_the_allowed_part_of_the_request() -> None:
     dice, actions = Dice(100), ("pull", "push", "delete", "*", "fly")
     names = [f"{project}/{path}" for project in (*PROJECTS, "absent") for path in (*PATHS, "new")]
     for case in cases(10, 2000):
@@ -199,18 +199,18 @@ def test_a_grant_is_the_part_of_what_was_asked_that_is_allowed() -> None:
             project, _, path = scope.name.partition("/")
             wanted = [
                 action
-                for action in spelt_out(scope)
+                for action in expanded(scope)
                 if action in ("pull", "push", "delete")
                 and not expected(case.snapshot, case.identity, AccessRequest(Action(action), project, path), NOW)
             ]
             assert list(by_name.get(scope.name, ())) == wanted
-            assert list(granted.requested[scope.name]) == spelt_out(scope)
+            assert list(granted.requested[scope.name]) == expanded(scope)
 
 
-def spelt_out(scope: Scope) -> list[str]:
-    """The actions in the order asked, and at the end what a `*` adds to them."""
-    asked = [action for action in scope.actions if action != "*"]
-    return asked + [more for more in ("pull", "push", "delete") if "*" in scope.actions and more not in asked]
+def expanded(scope: Scope) -> list[str]:
+    """The actions in the requested order, and at the end those that a `*` adds."""
+    requested = [action for action in scope.actions if action != "*"]
+    return requested + [more for more in ("pull", "push", "delete") if "*" in scope.actions and more not in requested]
 
 
 def test_the_list_is_what_may_be_viewed_and_has_content() -> None:

@@ -1,4 +1,4 @@
-"""Whom a rule means, and what each credential is worth: one table for each, on a world with everybody in it."""
+"""The identities that a rule applies to, and the rights of each credential: a table for each, on one world."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def shared_with(kind: SubjectKind, name: str = "", level: SharingLevel = Sharing
         (shared_with(SubjectKind.PUBLIC), ()),
     ],
 )
-def test_a_rule_means_these_and_nobody_else(rule: Rule, meant: tuple[Identity, ...]) -> None:
+def test_a_rule_applies_to_these_identities_alone(rule: Rule, meant: tuple[Identity, ...]) -> None:
     assert tuple(identity for identity in EVERYBODY if ask(world(rule), identity).allowed) == meant
     assert ask(world(rule), ANONYMOUS).reason is Reason.NOT_AUTHENTICATED
 
@@ -175,7 +175,7 @@ def test_a_token_of_others_ends_at_the_second_that_its_issuer_wrote(identity: Id
 
 
 @pytest.mark.parametrize(("identity", "name"), [(CI, "nightly"), (OUTSIDE_ANN, "ann"), (Identity(OIDC, "ann"), "ann")])
-def test_whoever_acts_as_a_disabled_user_is_refused_and_told_which(identity: Identity, name: str) -> None:
+def test_an_identity_that_acts_as_a_disabled_user_is_refused_with_its_name(identity: Identity, name: str) -> None:
     snapshot = replace(world(OPEN), users={name: User(name, disabled=True)})
     decision = ask(snapshot, identity)
     assert decision.reason is Reason.USER_DISABLED
@@ -288,12 +288,12 @@ def test_the_explanation_of_what_is_not_visible_says_nothing_of_it() -> None:
     assert hidden.effective_level is None
 
 
-def test_the_source_that_is_told_is_the_field_that_the_rule_comes_from() -> None:
+def test_the_source_is_the_field_of_the_rule() -> None:
     robot = Rule(SubjectKind.ROBOT, "nightly", SharingLevel.DOWNLOAD, RuleSource.PULL_SECRET)
     given = ask(world(robot), NIGHTLY)
     assert given.effective_level is not None
     assert given.effective_level.source is RuleSource.PULL_SECRET
-    assert_told(ask(world(robot), NIGHTLY), "Robot nightly has Download by PullSecret")
+    assert_detail(ask(world(robot), NIGHTLY), "Robot nightly has Download by PullSecret")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -301,16 +301,18 @@ def test_of_two_rules_for_one_robot_the_stronger_counts_and_of_equal_ones_that_o
     pull_secret = Rule(SubjectKind.ROBOT, "nightly", SharingLevel.DOWNLOAD, RuleSource.PULL_SECRET)
     for level in (SharingLevel.DOWNLOAD, SharingLevel.EDIT):
         shared = shared_with(SubjectKind.ROBOT, "nightly", level)
-        assert_told(ask(world(*(pull_secret, shared)[::order]), NIGHTLY), f"Robot nightly has {level.value} by Sharing")
+        assert_detail(
+            ask(world(*(pull_secret, shared)[::order]), NIGHTLY), f"Robot nightly has {level.value} by Sharing"
+        )
     weaker = shared_with(SubjectKind.ROBOT, "nightly", SharingLevel.VIEW)
-    assert_told(ask(world(*(pull_secret, weaker)[::order]), NIGHTLY), "Robot nightly has Download by PullSecret")
+    assert_detail(ask(world(*(pull_secret, weaker)[::order]), NIGHTLY), "Robot nightly has Download by PullSecret")
 
 
-def test_a_rule_of_local_sharing_is_told_as_such() -> None:
+def test_a_rule_of_local_sharing_has_that_source() -> None:
     local = (shared_with(SubjectKind.ROBOT, "nightly"),)
-    assert_told(ask(world(local=local), NIGHTLY), "Robot nightly has Download by LocalSharing")
+    assert_detail(ask(world(local=local), NIGHTLY), "Robot nightly has Download by LocalSharing")
 
 
-def assert_told(decision: Decision, detail: str) -> None:
+def assert_detail(decision: Decision, detail: str) -> None:
     """The trace says who has which level from where."""
     assert [step.detail for step in decision.trace if step.check == "visible"] == [detail]

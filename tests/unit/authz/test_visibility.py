@@ -1,4 +1,4 @@
-"""What somebody learns exists: by inherited and by local sharing, in answers and in lists."""
+"""What a caller can see: by inherited and by local sharing, in decisions and in lists."""
 
 from __future__ import annotations
 

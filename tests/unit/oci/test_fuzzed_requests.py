@@ -1,4 +1,4 @@
-"""Twisted scopes and paths in random worlds: whatever is understood gives nobody more than the policy does."""
+"""Malformed scopes and paths in random worlds: a parsed request never gives more rights than the policy."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ def test_no_scope_however_twisted_is_granted_beyond_the_policy() -> None:
             seen["refused"] += 1
             continue
         granted = grant(case.snapshot, case.identity, scopes, NOW).access
-        asked = {(scope.type, scope.name): scope for scope in scopes}
+        requested = {(scope.type, scope.name): scope for scope in scopes}
         for entry in granted:
-            check(case, asked[entry.type, entry.name], entry.actions)
+            check(case, requested[entry.type, entry.name], entry.actions)
         seen["granted" if granted else "nothing"] += 1
     assert min(seen["refused"], seen["nothing"], seen["granted"]) > 150, seen
 
 
 def check(case: Case, scope: Scope, actions: tuple[str, ...]) -> None:
-    """What was granted was asked for, and the second evaluator has nothing against it."""
+    """Check that a grant was requested and that the second evaluator allows it."""
     assert set(actions) <= set(scope.actions)
     if scope.type == "registry":
         assert (scope.name, actions) == ("catalog", ("*",))

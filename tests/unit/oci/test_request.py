@@ -149,7 +149,7 @@ def test_a_mount_names_its_blob_and_its_source() -> None:
         "mount=&from=p/a",
     ],
 )
-def test_what_cannot_be_mounted_is_an_upload_that_asked_for_a_mount(query: str) -> None:
+def test_an_impossible_mount_is_an_upload_with_a_requested_mount(query: str) -> None:
     request = parse_request("POST", f"/v2/p/r/blobs/uploads/?{query}")
     assert request.is_mount_requested
     assert not request.can_mount

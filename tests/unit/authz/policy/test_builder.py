@@ -102,7 +102,7 @@ def test_an_external_repository_is_marked(cluster: Cluster) -> None:
     assert cluster.genomics.repositories["a"].external
 
 
-def test_local_sharing_shares_with_nobody_until_its_policy_is_there(cluster: Cluster) -> None:
+def test_local_sharing_gives_no_rights_until_its_policy_exists(cluster: Cluster) -> None:
     cluster.put(repository("a", localSharing=[{"kind": "User", "name": "bob", "level": "View"}]))
     assert cluster.genomics.repositories["a"].rules == ()
     cluster.put(policy("a", repository="a", bob="View"))
@@ -143,7 +143,7 @@ def test_of_two_objects_with_one_path_from_the_same_second_the_one_named_by_the_
     assert cluster.genomics.repositories["a"].state is PolicyState.ACTIVE
 
 
-def test_a_repository_that_cannot_be_read_is_shared_with_nobody(cluster: Cluster) -> None:
+def test_an_unreadable_repository_gives_no_rights(cluster: Cluster) -> None:
     cluster.put({**repository("a", trashed="perhaps")})
     assert cluster.genomics.repositories["a"].rules == ()
 

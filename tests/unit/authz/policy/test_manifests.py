@@ -213,7 +213,7 @@ def test_what_cannot_be_read_is_a_problem_that_names_the_object_and_the_field(ma
     assert problem.sentence.startswith(sentence)
 
 
-def test_an_object_that_stands_there_twice_is_a_problem() -> None:
+def test_a_repeated_object_is_a_problem() -> None:
     twice = read(FOLDER + "---" + FOLDER.split("---")[3])
     assert [problem.sentence for problem in twice.problems] == [
         "RegistryUser curator is also in file-3: keep one of the two."

@@ -62,7 +62,7 @@ def test_a_secret_that_goes_takes_the_password_with_it() -> None:
     assert cluster.user().password_hash is None
 
 
-def test_no_hash_stands_in_a_representation() -> None:
+def test_no_repr_contains_a_hash() -> None:
     cluster = Cluster()
     cluster.put(user(passwordSecretRef=REFERENCE))
     cluster.put(secret("$2b$12$canary"))
@@ -172,7 +172,7 @@ def test_of_two_tokens_with_one_secret_the_first_by_name_counts() -> None:
     assert cluster.state.snapshot().tokens["a" * 64].name == "b"
 
 
-def test_whom_a_user_is_outside_can_be_looked_up() -> None:
+def test_external_names_of_a_user_can_be_looked_up() -> None:
     cluster = Cluster()
     outside = {"users": ["ann@example.org"], "groups": ["lab"], "serviceAccounts": ["builders/ci"]}
     cluster.put(user(kubernetes=outside, type="Robot"))
