@@ -22,10 +22,7 @@ def _named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-UNWRAPPED = {DOCS / "reasons.md", *(DOCS / "crds").glob("*.md")}
-
-
-@pytest.mark.parametrize("page", [page for page in pages() if page not in UNWRAPPED], ids=_named)
+@pytest.mark.parametrize("page", pages(), ids=_named)
 def test_prose_wraps_at_100_columns(page: Path) -> None:
     assert long_lines(page, 100) == []
 

@@ -53,8 +53,8 @@ def conditions_page() -> str:
     lines = [
         "# Conditions",
         "",
-        "Written by `make crds` from `operator/berth/api/conditions.py`. Both lists are closed: a new word is a change "
-        "of the API.",
+        "Written by `make crds` from `operator/berth/api/conditions.py`.",
+        "Both lists are closed: a new word is a change of the API.",
         "",
         "| type | meaning when True |",
         "| --- | --- |",
