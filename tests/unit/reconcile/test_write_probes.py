@@ -199,3 +199,20 @@ def test_no_pods_are_never_probed() -> None:
         assert b.probed_at == []
 
     bench(test)
+
+
+def test_the_next_probe_is_due_after_the_interval_or_when_a_failed_one_is_repeated() -> None:
+    async def test(b: Bench) -> None:
+        assert b.probes.next_due("a") == 600
+        b.look()
+        assert b.probes.next_due("a") == 600
+        await asyncio.sleep(100.1)
+        assert b.probes.next_due("a") == 500
+        b.probes.forget("a")
+        b.answer = BROKEN
+        for _ in range(3):
+            b.look()
+            await asyncio.sleep(5)
+        assert b.probes.next_due("a") == 1
+
+    bench(test)
