@@ -47,7 +47,7 @@ def test_a_missing_setting_is_named_with_its_meaning(process: str) -> None:
     result = run(process)
     assert result.exit_code == 2
     assert (
-        "Set BERTH_HOST, which is missing: host name (with port, if not 443) of the one address, as clients type it.\n"
+        "Set BERTH_HOST, which is missing: host name of the registry for clients, with the port unless it is 443.\n"
     ) in result.stderr
     assert result.stdout == ""
 
