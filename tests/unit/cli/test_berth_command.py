@@ -59,7 +59,7 @@ def test_each_wrong_setting_gets_one_sentence() -> None:
         "Correct BERTH_LOG_LEVEL: input should be 'debug', 'info', 'warning' or 'error' (least severe level logged).",
         "Set BERTH_REGISTRY_IMAGE, which is missing: image of CNCF Distribution, 3.1.1 or later.",
         "Correct BERTH_WORKERS: input should be a valid integer, unable to parse string as an integer "
-        "(keys reconciled at the same time).",
+        "(workers, which reconcile different objects at the same time).",
     ]
 
 
