@@ -58,7 +58,7 @@ def test_a_user_who_may_view_a_namespace_sees_its_repositories_and_the_effective
     assert not cluster.kubectl("--namespace=berth-system", f"--as={viewer}", "get", "accesspolicies").ok
 
 
-def test_the_registry_office_certifies_and_can_do_nothing_else(cluster: Cluster, editor: Person) -> None:
+def test_registry_administrators_certify_and_can_do_nothing_else(cluster: Cluster, editor: Person) -> None:
     officer = f"officer-{SUFFIX}@example.org"
     cluster.apply(bound("berth-certifier", officer))
     made = certification(editor.name)

@@ -26,13 +26,13 @@ class CatalogMetrics:
             registry=self.registry,
         )
         self._publish = Counter(
-            "berth_catalog_publish", "Repositories published, by outcome.", ("outcome",), registry=self.registry
+            "berth_catalog_publish", "Repositories published, by result.", ("result",), registry=self.registry
         )
         self._settled = Counter(
             "berth_catalog_writes_settled", "Writes settled from the registry.", registry=self.registry
         )
         self._walks = Counter(
-            "berth_catalog_walks", "Registry walks, by outcome.", ("outcome",), registry=self.registry
+            "berth_catalog_walks", "Registry walks, by result.", ("result",), registry=self.registry
         )
         self._queue_depth = Gauge(
             "berth_catalog_publish_queue_depth", "Repositories that wait to be published.", registry=self.registry
@@ -43,17 +43,17 @@ class CatalogMetrics:
         self._requests.labels(endpoint, str(status)).inc()
         self._seconds.labels(endpoint).observe(seconds)
 
-    def count_publish(self, outcome: str) -> None:
+    def count_publish(self, result: str) -> None:
         """Count one published repository."""
-        self._publish.labels(outcome).inc()
+        self._publish.labels(result).inc()
 
     def count_settled(self, count: int) -> None:
         """Count writes settled from the registry."""
         self._settled.inc(count)
 
-    def count_walk(self, outcome: str) -> None:
+    def count_walk(self, result: str) -> None:
         """Count one registry walk: `in-sync`, `content-missing` or `unreachable`."""
-        self._walks.labels(outcome).inc()
+        self._walks.labels(result).inc()
 
     def watch_queue_depth(self, read: Callable[[], int]) -> None:
         """Read the queue depth at each scrape."""
