@@ -188,7 +188,7 @@ async def test_a_restarted_catalog_writes_nothing_to_the_cluster(catalog: Catalo
 
     catalog.start()
     await catalog.ready()
-    looked = 'berth_catalog_publish_total{outcome="unchanged"}'
+    looked = 'berth_catalog_publish_total{result="unchanged"}'
 
     async def metrics() -> str:
         async with (
