@@ -105,7 +105,7 @@ def _server_extra(command: str) -> Iterator[None]:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] == "berth":
             raise
-        click.echo(f"berth {command} needs the server extra: pip install 'berth[server]'", err=True)
+        click.echo(f"berth {command} needs the server extra: in a checkout, run pip install '.[server]'", err=True)
         sys.exit(EXIT_FAILED)
 
 

@@ -39,6 +39,8 @@ class ClientConfig:
 
     def ssl_context(self) -> ssl.SSLContext:
         """TLS for this server. Raises OSError for a file that is missing or is not PEM."""
+        for file in filter(None, (self.ca_file, self.certificate_file, self.key_file)):
+            Path(file).open("rb").close()  # its error names the file, unlike that of ssl
         context = ssl.create_default_context(cafile=self.ca_file)
         if self.certificate_file:
             context.load_cert_chain(self.certificate_file, self.key_file)
@@ -63,6 +65,8 @@ class TokenFile:
             token = self._path.read_text().strip()
             if not token:
                 raise NoClusterError(f"The token file {self._path} is empty.")
+            if not token.isprintable():
+                raise NoClusterError(f"The token file {self._path} has more than a token.")
             self._header, self._read_at = f"Bearer {token}", self._clock()
         return self._header
 

@@ -43,7 +43,9 @@ class ExecCredential:
 async def exec_credential(plugin: ExecPlugin) -> ExecCredential:
     """Run the plugin once. Its standard error goes to the terminal. Raises NoClusterError when it returns nothing."""
     if plugin.api_version not in VERSIONS:
-        raise NoClusterError(f"the API version {plugin.api_version} of its exec plugin is not one of {VERSIONS[0]}")
+        raise NoClusterError(
+            f"the API version {plugin.api_version} of its exec plugin is not supported; use {VERSIONS[0]}"
+        )
     interactive = plugin.interactive_mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
     spec = {"interactive": interactive} | ({"cluster": plugin.cluster} if plugin.cluster else {})
     info = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
@@ -67,11 +69,12 @@ async def exec_credential(plugin: ExecPlugin) -> ExecCredential:
 def _credential(program: str, output: bytes) -> ExecCredential:
     try:
         status = json.loads(output)["status"]
-        credential = ExecCredential(
-            status.get("token") or "", status.get("clientCertificateData") or "", status.get("clientKeyData") or ""
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fields = [status.get(name) or "" for name in ("token", "clientCertificateData", "clientKeyData")]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NoClusterError(f"its exec plugin {program} printed no ExecCredential") from error
+    if not all(isinstance(each, str) for each in fields):
+        raise NoClusterError(f"its exec plugin {program} printed no ExecCredential")
+    credential = ExecCredential(*fields)
     if not credential.token and not (credential.certificate and credential.key):
         raise NoClusterError(f"its exec plugin {program} returned neither a token nor a certificate with its key")
     return credential

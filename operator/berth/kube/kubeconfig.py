@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -149,7 +150,7 @@ async def _client_config(chosen: ChosenContext, scratch: Path) -> ClientConfig:
             certificate_file = _write(scratch / "exec.crt", credential.certificate.encode())
             key_file = _write(scratch / "exec.key", credential.key.encode())
     return ClientConfig(
-        server=cluster.server.rstrip("/"),
+        server=_server(cluster),
         ca_file=_pem(
             scratch / "ca.crt",
             cluster.certificate_authority_data,
@@ -165,11 +166,27 @@ async def _client_config(chosen: ChosenContext, scratch: Path) -> ClientConfig:
     )
 
 
+def _server(cluster: Cluster) -> str:
+    """The address of the API server. A user or a password in it would be in messages and logs."""
+    try:
+        url = urlsplit(cluster.server)
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise NoClusterError("the server of its cluster is not a URL such as https://HOST:PORT")
+    if url.username is not None:
+        raise NoClusterError("the server of its cluster contains a user; set username and password of its user instead")
+    return cluster.server.rstrip("/")
+
+
 def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
     if user.auth_provider:
         return _fixed(f"Bearer {_oidc_token(user.auth_provider)}")
     if user.token_file:
-        return TokenFile(folder / user.token_file)
+        token = TokenFile(folder / user.token_file)
+        token()  # an unreadable file is an error of the kubeconfig, not of the first request
+        return token
     if user.token:
         return _fixed(f"Bearer {user.token}")
     if user.username:
@@ -178,6 +195,8 @@ def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
 
 
 def _fixed(header: str) -> Callable[[], str]:
+    if not header.isprintable():
+        raise NoClusterError("its token has a line end or another character that HTTP does not allow")
     return lambda: header
 
 
@@ -188,9 +207,9 @@ def _oidc_token(provider: AuthProvider) -> str:
     token = str(provider.config.get("id-token") or "")
     try:
         claims = token.split(".")[1]
-        ends = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
+        ends = float(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"])
     except (IndexError, ValueError, KeyError, TypeError) as error:
-        raise NoClusterError("its id-token is missing or no JWT; log in with kubectl") from error
+        raise NoClusterError("its id-token is missing or is not a JWT; log in with kubectl") from error
     if ends <= time.time() + _OIDC_SKEW:
         raise NoClusterError("its id-token has expired; renew it with any kubectl command")
     return token
@@ -227,7 +246,10 @@ def _cluster_info(chosen: ChosenContext) -> dict[str, Any]:
 def _pem(target: Path, data: str, path: str, folder: Path) -> str | None:
     """The path of a PEM file: of the inline data, which take precedence, or as given, from the kubeconfig's folder."""
     if data:
-        return _write(target, base64.b64decode(data))
+        try:
+            return _write(target, base64.b64decode(data))
+        except ValueError as error:
+            raise NoClusterError("an inline certificate or key is not base64") from error
     return str(folder / path) if path else None
 
 
@@ -246,21 +268,36 @@ def _files(paths: str) -> Iterator[Path]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content = yaml.safe_load(file.read_bytes())
+    """The content of a file. The text of a YAML error is not used: it quotes the line, which may have a secret."""
+    try:
+        content = yaml.safe_load(file.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise NoClusterError(f"it is not valid YAML{where}") from None
     if not isinstance(content, dict):
-        raise NoClusterError("it is no YAML mapping")
+        raise NoClusterError("it is not a YAML mapping")
     return content
 
 
 def _named(model: type[_Model], files: list[tuple[Path, dict[str, Any]]], kind: str, name: str) -> tuple[Path, _Model]:
     """The first entry of that kind and name, with the folder of its file."""
     for folder, content in files:
-        for entry in content.get(f"{kind}s") or ():
+        entries = content.get(f"{kind}s") or []
+        if not isinstance(entries, list):
+            raise NoClusterError(f"its {kind}s are not a list")
+        for entry in entries:
             if isinstance(entry, dict) and entry.get("name") == name:
                 try:
                     return folder, model.model_validate(entry.get(kind) or {})
                 except ValidationError as error:
-                    problem = error.errors(include_input=False, include_url=False)[0]
-                    where = ".".join(map(str, problem["loc"]))
-                    raise NoClusterError(f"{where} of its {kind} {name}: {problem['msg']}") from None
+                    raise NoClusterError(_invalid(error, f"its {kind} {name}")) from None
     raise NoClusterError(f"it has no {kind} {name!r}" if name else f"its context names no {kind}")
+
+
+def _invalid(error: ValidationError, entry: str) -> str:
+    """The first problem of an entry, without its value."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    where = "".join(f"{each}." for each in problem["loc"]).rstrip(".")
+    what = "it should be a mapping" if problem["type"] == "model_type" else problem["msg"]
+    return f"{where} of {entry}: {what}" if where else f"{entry}: {what}"

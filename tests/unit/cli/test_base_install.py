@@ -128,5 +128,5 @@ def test_a_password_is_hashed(base: str) -> None:
 @pytest.mark.parametrize("process", ["operator", "access", "catalog", "gateway-config"])
 def test_a_process_names_the_extra_that_it_needs(base: str, process: str) -> None:
     done = run(base, "berth", process)
-    assert done.stderr == f"berth {process} needs the server extra: pip install 'berth[server]'\n"
+    assert done.stderr == f"berth {process} needs the server extra: in a checkout, run pip install '.[server]'\n"
     assert (done.returncode, done.stdout) == (1, "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import pytest
 from argon2 import PasswordHasher
 from click.testing import CliRunner
 
@@ -27,3 +30,16 @@ def test_a_password_that_would_only_keep_a_service_busy_is_refused() -> None:
     result = CliRunner().invoke(main, ["password-hash"], input="x" * 1025)
     assert result.exit_code == 2
     assert "longer than 1024 bytes" in result.output
+
+
+def test_a_password_that_is_not_utf_8_is_refused_in_one_sentence() -> None:
+    result = CliRunner().invoke(main, ["password-hash"], input=b"\xff\xfe")
+    assert result.exit_code == 2
+    assert "the password is not text in UTF-8" in result.output
+
+
+def test_a_closed_standard_input_is_an_empty_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("berth.cli.password.sys", SimpleNamespace(stdin=None))
+    result = CliRunner().invoke(main, ["password-hash"])
+    assert result.exit_code == 2
+    assert "the password is empty" in result.output

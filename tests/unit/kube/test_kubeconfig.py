@@ -165,6 +165,8 @@ async def test_an_exec_plugin_gives_a_certificate(tmp_path: Path) -> None:
     [
         ("exit 3", {}, "ended with status 3"),
         ("echo nonsense", {}, "printed no ExecCredential"),
+        ('echo \'{"status": {"token": 5}}\'', {}, "printed no ExecCredential"),
+        (prints({"token": "two\nlines"}).replace("\\", "\\\\"), {}, "a line end"),
         ("echo '{\"status\": {}}'", {}, "returned neither a token nor a certificate with its key"),
         ("", {"command": "/no/such/login", "installHint": "Get it."}, r"cannot be started: .*\(Get it\.\)"),
         ("", {"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "v1alpha1 of its exec plugin"),
@@ -184,6 +186,8 @@ async def test_a_plugin_that_gives_nothing_has_its_sentence(
         ({"name": "gcp"}, "auth-provider gcp no longer exists"),
         ({"name": "oidc", "config": {"id-token": id_token(exp=LONG_AGO)}}, "id-token has expired"),
         ({"name": "oidc"}, "id-token is missing"),
+        ({"name": "oidc", "config": {"id-token": id_token(exp="soon")}}, "is not a JWT"),
+        ({"name": "oidc", "config": {"id-token": id_token(exp=None)}}, "is not a JWT"),
     ],
 )
 async def test_an_auth_provider_that_gives_nothing_has_its_sentence(
@@ -205,7 +209,9 @@ async def test_an_auth_provider_that_gives_nothing_has_its_sentence(
             "x",
             "server of its cluster c: Field required",
         ),
-        ("text", "", "no YAML mapping"),
+        ("text", "", "not a YAML mapping"),
+        ({"contexts": 5}, "x", "its contexts are not a list"),
+        ({"contexts": [{"name": "x", "context": [1]}]}, "x", "^its context x: it should be a mapping"),
     ],
 )
 async def test_an_incomplete_kubeconfig_is_refused_with_what_is_missing(
@@ -215,6 +221,61 @@ async def test_an_incomplete_kubeconfig_is_refused_with_what_is_missing(
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(NoClusterError, match=reason):
         await loaded(str(path), context)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "token: 'hunter2\n",
+        "token: *hunter2",
+        "token: !hunter2 x",
+        'token: "hunter2\\q"',
+        "? [hunter2]\n: x",
+        "a: " + 5000 * "[" + "hunter2",
+        "hunter2: 2026-99-99",
+    ],
+)
+async def test_a_kubeconfig_that_is_not_yaml_is_refused_without_its_content(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(content)
+    with pytest.raises(NoClusterError, match=r"^it is not valid YAML") as refused:
+        await loaded(str(path))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        ("c.example:443", "is not a URL such as https://HOST:PORT"),
+        ("https://c.example:99999", "is not a URL such as https://HOST:PORT"),
+        ("ftp://c.example", "is not a URL such as https://HOST:PORT"),
+        ("https://ann:hunter2@c.example", "contains a user"),
+    ],
+)
+async def test_a_server_that_cannot_be_called_is_refused(tmp_path: Path, server: str, reason: str) -> None:
+    with pytest.raises(NoClusterError, match=reason) as refused:
+        await loaded(kubeconfig(tmp_path / "config", {}, {"server": server}))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("content", "reason"), [("", "is empty"), ("two\nlines", "has more than a token")])
+async def test_a_token_file_without_one_token_is_refused(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(NoClusterError, match=reason):
+        await loaded(kubeconfig(tmp_path / "config", {"tokenFile": "token"}))
+
+
+async def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="/absent"):
+        await loaded(kubeconfig(tmp_path / "config", {"tokenFile": "absent"}))
+    config = await loaded(kubeconfig(tmp_path / "config", {}, {"certificate-authority": "absent"}))
+    with pytest.raises(FileNotFoundError, match="/absent"):
+        config.ssl_context()
+
+
+async def test_inline_data_that_is_not_base64_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoClusterError, match="not base64"):
+        await loaded(kubeconfig(tmp_path / "config", {}, {"certificate-authority-data": "hunter2hunter"}))
 
 
 def test_a_token_file_is_read_again_after_a_minute(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
-
-import yaml
 
 from berth.kube.client import KubeClient
 from berth.kube.client_config import NoClusterError
@@ -36,12 +35,14 @@ async def connect(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube
             client = await stack.enter_async_context(
                 KubeClient.connect(path if exists else None, context=context, user_agent=USER_AGENT)
             )
-        except (NoClusterError, yaml.YAMLError, OSError, ValueError) as error:
+        except (NoClusterError, OSError, ValueError) as error:
             if not exists:
                 raise NoClusterError(
                     "There is no kubeconfig in your home folder; name one with --kubeconfig or in KUBECONFIG."
                 ) from error
             reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            if isinstance(error, ssl.SSLError):
+                reason = "its certificates or its key are not PEM, or do not belong together"
             chosen = f" with the context {context}" if context else ""
             raise NoClusterError(f"The kubeconfig {path}{chosen} cannot be used: {reason}; {_CHOOSE}.") from error
         yield client
