@@ -31,9 +31,7 @@ class CatalogMetrics:
         self._settled = Counter(
             "berth_catalog_writes_settled", "Writes settled from the registry.", registry=self.registry
         )
-        self._walks = Counter(
-            "berth_catalog_walks", "Registry walks, by result.", ("result",), registry=self.registry
-        )
+        self._walks = Counter("berth_catalog_walks", "Registry walks, by result.", ("result",), registry=self.registry)
         self._queue_depth = Gauge(
             "berth_catalog_publish_queue_depth", "Repositories that wait to be published.", registry=self.registry
         )
