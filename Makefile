@@ -71,7 +71,7 @@ e2e: venv ## End-to-end tests on the real cluster with real clients
 	@$(BIN)/pytest e2e
 
 # End-to-end tests that run with the others, on a cluster of their own: so both processes take about as long.
-EVEN := $(addprefix e2e/test_,demo.py isolation.py projects.py pull_secrets.py resilience.py trash.py writes.py)
+EVEN := $(addprefix e2e/test_,demo.py isolation.py projects.py pull_secrets.py trash.py writes.py)
 
 test: static ## Everything: static checks, unit, component and end-to-end tests, in two processes beside each other
 	@e2e/tools/build test
