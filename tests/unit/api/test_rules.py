@@ -108,6 +108,7 @@ def test_sizes_beyond_the_largest_suffix_keep_it() -> None:
 
 def test_a_quantity_may_be_a_number_and_no_boolean() -> None:
     adapter: TypeAdapter[str] = TypeAdapter(ComputeQuantity)
-    assert [adapter.validate_python(each) for each in (1, "500m")] == ["1", "500m"]
-    with pytest.raises(ValidationError):
-        adapter.validate_python(True)
+    assert [adapter.validate_python(each) for each in (1, 0.5, "500m")] == ["1", "0.5", "500m"]
+    for wrong in (True, None, ["1"]):
+        with pytest.raises(ValidationError, match="valid string"):
+            adapter.validate_python(wrong)

@@ -202,5 +202,7 @@ def test_a_key_that_no_worker_takes_shows_as_waiting() -> None:
         await asyncio.sleep(30)
         assert the_queue.waiting == 2
         assert the_queue.ready_since() == pytest.approx(30)
+        await asyncio.sleep(80)
+        assert the_queue.ready_since() == pytest.approx(110), "the longest-waiting key counts"
 
     run(main)

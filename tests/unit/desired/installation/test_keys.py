@@ -29,6 +29,14 @@ def test_an_authority_signs_leaves_and_nothing_below_them() -> None:
     assert load(CA.certificate).not_valid_after_utc == NOW + timedelta(days=3650)
 
 
+def test_an_authority_signs_certificates_alone_and_a_leaf_signs_data_alone() -> None:
+    leaves = (keys.make_token_leaf(CA, NOW), keys.make_server_leaf(CA, "images.example.org", NOW))
+    usages = [load(pair.certificate).extensions.get_extension_for_class(x509.KeyUsage).value for pair in (CA, *leaves)]
+    assert [usage.digital_signature for usage in usages] == [False, True, True]
+    assert [usage.key_cert_sign for usage in usages] == [True, False, False]
+    assert [usage.crl_sign for usage in usages] == [True, False, False]
+
+
 def test_a_token_leaf_is_a_p256_key_of_ninety_days() -> None:
     leaf = load(keys.make_token_leaf(CA, NOW).certificate)
     public = leaf.public_key()

@@ -8,7 +8,7 @@ import pytest
 
 from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.registry.deployment import build_deployment, read_start_state
-from berth.desired.registry.resources import canonical_quantity, container_resources
+from berth.desired.registry.resources import canonical_quantity, container_resources, larger
 from berth.desired.registry.service import build_service
 from tests.kit.desired.samples import authorities, inputs, project
 
@@ -167,6 +167,12 @@ def test_probes_never_ask_for_what_needs_a_token() -> None:
 def test_quantities_are_written_as_the_api_server_keeps_them(written: str, kept: str) -> None:
     assert canonical_quantity(written) == kept
     assert canonical_quantity(kept) == kept
+
+
+def test_the_larger_of_two_quantities_is_canonical_and_an_empty_second_one_is_ignored() -> None:
+    assert larger("512Mi", "2048Mi") == larger("2048Mi", "512Mi") == "2Gi"
+    assert larger("1024Mi", "") == "1Gi"
+    assert larger("512Mi", "536870912") == "512Mi", "of two equal ones the first"
 
 
 def resources(**given: Any) -> dict[str, dict[str, str]]:

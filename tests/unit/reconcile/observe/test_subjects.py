@@ -29,6 +29,7 @@ def test_named_teams_are_those_that_exist_and_can_be_decoded() -> None:
     caches = operator_with_people().caches
     sharing = shares(("Team", "authors"), ("Team", "absent"), ("Team", "broken"), ("User", "ann"))
     assert set(named_teams(sharing, caches)) == {"authors"}
+    assert named_teams(shares(("User", "authors"), ("Group", "authors")), caches) == {}
 
 
 def test_named_users_are_named_directly_or_by_a_team() -> None:
