@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import hypothesis
+from hypothesis import strategies
 
 from berth.api.policy import Action, PolicyState
 from berth.api.project import RepositoryCreation
@@ -28,6 +32,10 @@ from berth.authz.model import (
 from tests.kit.authz.worlds import NOW, SECOND
 
 _Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
+
+EXAMPLES: Final = 75
+"""Worlds that Hypothesis tries for each property."""
 
 PROJECTS = ("alpha", "beta")
 PATHS = ("x", "a/b")
@@ -69,32 +77,73 @@ class Case:
 
 
 class Dice:
-    """Quick random choices from a seed."""
+    """Random choices from fractions in [0, 1); smaller fractions choose less."""
 
-    def __init__(self, seed: int) -> None:
-        self.random: Callable[[], float] = Random(seed).random
+    def __init__(self, fraction: Callable[[], float]) -> None:
+        self.fraction = fraction
 
     def chance(self, share: float) -> bool:
-        return self.random() < share
+        return self.fraction() >= 1 - share
 
     def pick(self, items: Sequence[_Item]) -> _Item:
-        return items[int(self.random() * len(items))]
+        return items[int(self.fraction() * len(items))]
 
     def some(self, items: Sequence[_Item], share: float) -> Iterator[_Item]:
-        return (item for item in items if self.random() < share)
+        return (item for item in items if self.fraction() >= 1 - share)
+
+
+def seeded_dice(seed: int) -> Dice:
+    """Quick choices, the same for the same seed."""
+    return Dice(Random(seed).random)
+
+
+def drawn_dice(draw: Callable[[strategies.SearchStrategy[int]], int]) -> Dice:
+    """Choices that Hypothesis makes and shrinks: to false, to the first item, to no item."""
+    thousandths = strategies.integers(0, 999)
+    return Dice(lambda: draw(thousandths) / 1000)
+
+
+def random_case(dice: Dice) -> Case:
+    """A world, an identity and a request."""
+    snapshot = random_snapshot(dice)
+    return Case(snapshot, random_identity(dice), random_request(dice))
+
+
+@strategies.composite
+def drawn_cases(draw: strategies.DrawFn) -> Case:
+    """The worlds of `random_case` as a Hypothesis strategy."""
+    return random_case(drawn_dice(draw))
 
 
 def cases(seed: int, count: int) -> Iterator[Case]:
-    """That many worlds, each with one question; the same for the same seed."""
-    dice = Dice(seed)
-    for _ in range(count):
-        snapshot = random_snapshot(dice)
-        yield Case(snapshot, random_identity(dice), random_request(dice))
+    """That many worlds, each with one request; the same for the same seed."""
+    dice = seeded_dice(seed)
+    return (random_case(dice) for _ in range(count))
+
+
+def check_worlds(
+    holds: Callable[[Case, Dice], _Outcome], *, seed: int, count: int, examples: int = EXAMPLES
+) -> Counter[_Outcome]:
+    """Check a property with Hypothesis, which shrinks a failing world, then in many more seeded worlds.
+
+    `holds` raises AssertionError, and may make further choices with the dice. Returns how often it returned what in the
+    seeded worlds.
+    """
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(max_examples=examples)
+    @hypothesis.given(drawn_cases(), strategies.data())
+    def check_drawn(case: Case, data: strategies.DataObject) -> None:
+        holds(case, drawn_dice(data.draw))
+
+    check_drawn()
+    dice = seeded_dice(seed + 1000)
+    return Counter(holds(case, dice) for case in cases(seed, count))
 
 
 def random_rules(dice: Dice) -> tuple[Rule, ...]:
     """Up to eight rules, duplicates and contradictions included."""
-    subjects = [dice.pick(NAMED) for _ in range(int(dice.random() * 9))]
+    subjects = [dice.pick(NAMED) for _ in range(dice.pick(range(9)))]
     return tuple(Rule(subject.kind, subject.name, dice.pick(LEVELS)) for subject in subjects)
 
 
@@ -136,7 +185,7 @@ def random_identity(dice: Dice) -> Identity:
 
 def random_request(dice: Dice) -> AccessRequest:
     """Any action on a repository, now and then on a project or on a name that is none."""
-    luck = dice.random()
+    luck = dice.fraction()
     repository = dice.pick(PATHS) if luck < 0.8 else "new" if luck < 0.9 else "" if luck < 0.98 else "Not/A/Name"
     project = dice.pick(PROJECTS) if dice.chance(0.97) else "absent"
     layer = dice.pick((5, 10, 11)) if dice.chance(0.6) else None

@@ -25,7 +25,7 @@ from berth.authz.model import (
 )
 from berth.authz.policy.diff import NEW_REPOSITORY, Change, policy_diff
 from berth.authz.queries import can_i, identity_of, who_can
-from tests.kit.authz.random_worlds import NAMED, PATHS, PROJECTS, Dice, cases, random_snapshot
+from tests.kit.authz.random_worlds import NAMED, PATHS, PROJECTS, Case, Dice, check_worlds, random_snapshot
 from tests.kit.authz.worlds import NOW, certified, everybody, lab, person, shared
 
 EDITOR = Subject(SubjectKind.USER, "editor")
@@ -87,7 +87,7 @@ def test_a_subject_that_acts_as_a_user_has_the_rights_of_the_user() -> None:
 
 
 def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> None:
-    for case in cases(20, 1500):
+    def holds(case: Case, _dice: Dice) -> None:
         request = replace(case.request, largest_layer=None, absent=False)
         listed = {
             entry.subject: entry.when_certified
@@ -101,6 +101,8 @@ def test_who_can_agrees_with_the_decision_about_everybody_in_random_worlds() -> 
             by_name = may and not may_do(case.snapshot, AUTHENTICATED_USERS, request)
             assert subject in listed or not by_name, (case, subject)
             assert case.request.action is Action.PUSH or not any(listed.values())
+
+    check_worlds(holds, seed=20, count=1500)
 
 
 def test_can_i_decides_every_action_of_the_name() -> None:
@@ -171,8 +173,7 @@ def test_public_access_that_is_no_longer_allowed_is_a_loss_of_the_public() -> No
 
 
 def test_the_difference_is_complete_and_true_in_random_worlds() -> None:
-    dice = Dice(21)
-    for case in cases(22, 250):
+    def holds(case: Case, dice: Dice) -> None:
         old, other = case.snapshot, random_snapshot(dice)
         new = replace(old, **{field: getattr(other, field) for field in dice.some(FIELDS, 0.4)})
         found = {(change.subject, change.project, change.repository): change for change in policy_diff(old, new, NOW)}
@@ -189,6 +190,8 @@ def test_the_difference_is_complete_and_true_in_random_worlds() -> None:
                         assert (set(change.gained), set(change.lost)) == (gained, lost)
                     elif (gained, lost) != sort:
                         assert not gained | lost, (subject, project, path, old, new)
+
+    check_worlds(holds, seed=22, count=250, examples=40)
 
 
 def _paths(snapshot: Snapshot, project: str) -> set[str]:
