@@ -1,4 +1,4 @@
-"""Client of the Kubernetes API: plain dictionaries in and out, typed errors (docs/adr/0015)."""
+"""Client of the Kubernetes API: plain dictionaries in and out, typed errors (docs/adr/0015-small-plugin.md)."""
 
 from __future__ import annotations
 

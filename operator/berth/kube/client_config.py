@@ -60,7 +60,7 @@ class TokenFile:
         self._read_at = float("-inf")
 
     def __call__(self) -> str:
-        """The header. Raises OSError when the file was never readable, and NoClusterError when it is empty."""
+        """The header. Raises OSError when the file cannot be read, and NoClusterError when it is empty."""
         if self._clock() - self._read_at >= TOKEN_SECONDS:
             token = self._path.read_text().strip()
             if not token:

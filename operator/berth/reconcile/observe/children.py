@@ -117,7 +117,7 @@ def observe_deployment(caches: Caches, namespace: str) -> ObservedDeployment | N
 
 
 def registry_pods(caches: Caches, project_id: str) -> list[Manifest]:
-    """The registry's pods, oldest name first."""
+    """The registry's pods, sorted by name."""
     wanted = registry_selector(project_id).items()
     pods = caches.in_namespace(PODS, names.project_namespace(project_id)).values()
     found = [pod for pod in pods if wanted <= (pod["metadata"].get("labels") or {}).items()]

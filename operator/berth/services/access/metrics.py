@@ -76,7 +76,7 @@ class AccessMetrics:
             self._flush()
 
     def _flush(self) -> None:
-        """Count what is queued. Metrics are read in another thread."""
+        """Count what is queued."""
         while self._queued:
             try:
                 endpoint, status, seconds = self._queued.popleft()

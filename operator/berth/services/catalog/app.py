@@ -1,4 +1,4 @@
-"""The catalog's API (docs/architecture.md, "Catalog API"). Callers are authenticated; each error is one sentence."""
+"""The catalog's API (docs/reference/catalog-api.md). Callers are authenticated; each error is one sentence."""
 
 from __future__ import annotations
 
