@@ -78,10 +78,7 @@ class AccessMetrics:
     def _flush(self) -> None:
         """Count what is queued."""
         while self._queued:
-            try:
-                endpoint, status, seconds = self._queued.popleft()
-            except IndexError:  # the other thread was faster
-                return
+            endpoint, status, seconds = self._queued.popleft()
             children = self._children.get((endpoint, status))
             if children is None:
                 # Endpoints and statuses are few; to find a child by its labels takes longer than to count.

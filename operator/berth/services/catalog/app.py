@@ -203,5 +203,5 @@ def _error(status: int, sentence: str, headers: dict[str, str] | None = None) ->
 
 async def _no_such_endpoint(_request: Request, error: Any) -> Response:
     return _error(
-        error.status_code, "The catalog has no such endpoint; docs/architecture.md lists them.", error.headers
+        error.status_code, "The catalog has no such endpoint; docs/reference/catalog-api.md lists them.", error.headers
     )
