@@ -326,7 +326,7 @@ def test_a_strange_address_is_refused_in_words_and_never_served(
     _refused_in_words(answer, method)
 
 
-def test_an_address_in_absolute_form_is_judged_as_its_path_is(project: str, curator: Session, crowd: Crowd) -> None:
+def test_an_address_in_absolute_form_is_decided_by_its_path(project: str, curator: Session, crowd: Crowd) -> None:
     target = f"https://other.example/v2/{project}/real/manifests/v1"  # RFC 9112, section 3.2.2
     for person, status in ((crowd.curator, 200), (crowd.viewer, 403)):
         held = replace(curator, person=person).hold(f"{project}/real", "pull")

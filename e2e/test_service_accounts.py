@@ -129,7 +129,7 @@ def test_a_service_account_that_is_not_certified_reads_so_in_its_pod_and_may_pul
     crane(workloads["novice"], "pull", repository).must()
 
 
-def test_a_service_account_with_which_nothing_is_shared_learns_nothing(
+def test_a_service_account_without_sharing_sees_nothing(
     workloads: Mapping[str, Workload], project: str, namespace: str
 ) -> None:
     repository = f"{project}/shelf"

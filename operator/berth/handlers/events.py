@@ -17,12 +17,12 @@ from berth.kube.resources import (
     REGISTRY_USERS,
     Resource,
 )
-from berth.reconcile.watch.missed_events import WatchEvent
+from berth.reconcile.watch.missed_events import ObjectEvent
 
 WATCHED: Final = (PROJECTS, DOCKER_REPOSITORIES, REGISTRY_USERS, REGISTRY_TEAMS, ACCESS_TOKENS, CERTIFICATIONS)
 
 
-def register(registry: kopf.OperatorRegistry, on_event: Callable[[WatchEvent], None]) -> None:
+def register(registry: kopf.OperatorRegistry, on_event: Callable[[ObjectEvent], None]) -> None:
     """Register the handlers of Berth's own kinds. `on_event` must be safe to call from Kopf's thread.
 
     What Kopf only lists (`type` is None) is dropped: the reflectors list and enqueue it as well.
@@ -33,10 +33,10 @@ def register(registry: kopf.OperatorRegistry, on_event: Callable[[WatchEvent], N
         )
 
 
-def _handler(resource: Resource, on_event: Callable[[WatchEvent], None]) -> Callable[..., Awaitable[None]]:
+def _handler(resource: Resource, on_event: Callable[[ObjectEvent], None]) -> Callable[..., Awaitable[None]]:
     async def handle(type: str | None, meta: Mapping[str, Any], **_: Any) -> None:
         if type is not None:
             key = (meta.get("namespace") or "", meta["name"])
-            on_event(WatchEvent(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
+            on_event(ObjectEvent(resource, key, int(meta["resourceVersion"]), gone=type == "DELETED"))
 
     return handle

@@ -16,10 +16,10 @@ import kopf
 
 from berth.handlers.events import register
 from berth.kube.client import ConnectionInfo, KubeClient
-from berth.reconcile.watch.missed_events import WatchEvent
+from berth.reconcile.watch.missed_events import ObjectEvent
 
 
-async def watch_with_kopf(client: KubeClient, on_event: Callable[[WatchEvent], None]) -> None:
+async def watch_with_kopf(client: KubeClient, on_event: Callable[[ObjectEvent], None]) -> None:
     """Run Kopf until cancelled; `on_event` is called in the caller's loop.
 
     Raises when Kopf ends by itself: since 1.45 it does when one of its watches is dead.
@@ -28,7 +28,7 @@ async def watch_with_kopf(client: KubeClient, on_event: Callable[[WatchEvent], N
     stop: Future[None] = Future()
     ended: asyncio.Future[None] = loop.create_future()
 
-    def forward(event: WatchEvent) -> None:
+    def forward(event: ObjectEvent) -> None:
         loop.call_soon_threadsafe(on_event, event)
 
     def login() -> ConnectionInfo:
@@ -64,7 +64,7 @@ def _finish(ended: asyncio.Future[None], error: BaseException | None) -> None:
 
 
 async def _operate(
-    login: Callable[[], ConnectionInfo], on_event: Callable[[WatchEvent], None], stop: Future[None]
+    login: Callable[[], ConnectionInfo], on_event: Callable[[ObjectEvent], None], stop: Future[None]
 ) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, on_event)

@@ -39,7 +39,7 @@ class FailureDelay:
         self._monotonic = monotonic
         self._sleep = sleep
         self._chance = chance
-        self._log = structlog.get_logger("berth.access.passwords")
+        self._log = structlog.get_logger("berth.identity.passwords")
 
     async def wait(self, started_at: float) -> None:
         """Wait until the response may be sent. `started_at` is the start of the verification by `monotonic`."""

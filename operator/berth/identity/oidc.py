@@ -80,7 +80,7 @@ class OidcAuthenticator:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
-        self._log = structlog.get_logger("berth.access.oidc")
+        self._log = structlog.get_logger("berth.identity.oidc")
         self._issuers = {
             issuer.issuer: (
                 issuer,

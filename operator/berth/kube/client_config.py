@@ -60,15 +60,26 @@ class TokenFile:
         self._read_at = float("-inf")
 
     def __call__(self) -> str:
-        """The header. Raises OSError when the file cannot be read, and NoClusterError when it is empty."""
+        """The header. A later read that fails keeps the last one, as client-go does.
+
+        Raises OSError when the file was never read, and NoClusterError when it has no token.
+        """
         if self._clock() - self._read_at >= TOKEN_SECONDS:
-            token = self._path.read_text().strip()
-            if not token:
-                raise NoClusterError(f"The token file {self._path} is empty.")
-            if not token.isprintable():
-                raise NoClusterError(f"The token file {self._path} has more than a token.")
-            self._header, self._read_at = f"Bearer {token}", self._clock()
+            try:
+                self._header = f"Bearer {self._read()}"
+            except (OSError, NoClusterError):
+                if not self._header:
+                    raise
+            self._read_at = self._clock()
         return self._header
+
+    def _read(self) -> str:
+        token = self._path.read_text().strip()
+        if not token:
+            raise NoClusterError(f"The token file {self._path} is empty.")
+        if not token.isprintable():
+            raise NoClusterError(f"The token file {self._path} has more than a token.")
+        return token
 
 
 def in_cluster() -> ClientConfig:

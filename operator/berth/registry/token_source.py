@@ -42,7 +42,7 @@ class _CachedToken:
     renew_at: float
 
 
-class AccessTokens:
+class RegistryTokenSource:
     """Tokens from `access`, cached until shortly before they expire.
 
     `service_token` reads the present ServiceAccount token (audience `berth-access`); `monotonic` is in seconds.

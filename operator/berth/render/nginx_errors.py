@@ -18,18 +18,18 @@ REFUSAL_STATUSES: Final = (400, 401, 403, 404, 413)
 class NginxError:
     """One status of nginx and its response.
 
-    `message` may have nginx variables. `answer` differs from `status` where nginx uses numbers of its own (494, 497).
+    `message` may have nginx variables. `sent` differs from `status` where nginx uses numbers of its own (494, 497).
     """
 
     status: int
     code: str
     message: str
-    answer: int = 0
+    sent: int = 0
 
     @property
-    def answered(self) -> int:
+    def response_status(self) -> int:
         """The status of the response."""
-        return self.answer or self.status
+        return self.sent or self.status
 
 
 # Statuses: ngx_http_request.h and the table in ngx_http_special_response.c of nginx.
@@ -55,11 +55,11 @@ NGINX_ERRORS: Final = (
     NginxError(415, "UNSUPPORTED", "The media type is not supported here: use a standard registry client."),
     NginxError(416, "UNSUPPORTED", "The requested byte range does not exist: start the download again."),
     NginxError(421, "UNSUPPORTED", "The TLS connection was made for another host name: connect again as $berth_host."),
-    NginxError(494, "UNSUPPORTED", "The request headers are too large: log out and in again, then retry.", answer=431),
-    NginxError(495, "UNSUPPORTED", "The client certificate is not accepted: connect without one.", answer=400),
-    NginxError(496, "UNSUPPORTED", "A client certificate is missing: check the TLS setup of Berth.", answer=400),
+    NginxError(494, "UNSUPPORTED", "The request headers are too large: log out and in again, then retry.", sent=431),
+    NginxError(495, "UNSUPPORTED", "The client certificate is not accepted: connect without one.", sent=400),
+    NginxError(496, "UNSUPPORTED", "A client certificate is missing: check the TLS setup of Berth.", sent=400),
     NginxError(
-        497, "UNSUPPORTED", "This port speaks HTTPS: use https://$berth_host, and no plain-HTTP option.", answer=400
+        497, "UNSUPPORTED", "This port speaks HTTPS: use https://$berth_host, and no plain-HTTP option.", sent=400
     ),
     NginxError(
         500,

@@ -63,7 +63,7 @@ class PolicyStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = directory / FILE_NAME
-        self._log = structlog.get_logger("berth.access.store")
+        self._log = structlog.get_logger("berth.snapshot.store")
 
     def load(self) -> StoredPolicy | None:
         """The policy that was saved last; None when there is no file, or no valid one."""
@@ -114,7 +114,7 @@ class PolicySaver:
         self._present = present
         self._sleep = sleep
         self._saved: StoredPolicy | None = None
-        self._log = structlog.get_logger("berth.access.store")
+        self._log = structlog.get_logger("berth.snapshot.store")
 
     async def run(self) -> None:
         """Save every few seconds, forever. Ends only by cancellation."""

@@ -114,7 +114,7 @@ class SnapshotWatcher:
         self._dated: tuple[Snapshot, Snapshot] = (_EMPTY, _EMPTY)
         self._dated_at = 0.0
         self._source = client = _TrackedSource(client, clock)
-        self._log = structlog.get_logger("berth.access.snapshot")
+        self._log = structlog.get_logger("berth.snapshot.watcher")
         self._tokens = Reflector(
             client, ACCESS_TOKENS, on_change=self._named(facts.token_facts, self._builder.people.update_token)
         )

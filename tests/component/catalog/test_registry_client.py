@@ -111,9 +111,9 @@ async def test_an_unavailable_registry_is_reported(registry: Registry) -> None:
 
 
 async def test_an_unavailable_access_service_is_reported(registry: Registry) -> None:
-    from berth.registry.token_source import AccessTokens
+    from berth.registry.token_source import RegistryTokenSource
 
-    tokens = AccessTokens(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
+    tokens = RegistryTokenSource(registry.session, "http://127.0.0.1:9", lambda: "hunter2")
     with pytest.raises(RegistryUnavailableError, match="access service gave no token") as raised:
         await RegistryClient(registry.session, registry.server.url, tokens).probe_write(PROJECT)
     assert "hunter2" not in str(raised.value)

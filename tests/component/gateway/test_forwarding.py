@@ -48,7 +48,7 @@ NASTY = [
 
 
 @pytest.mark.parametrize("target", NASTY, ids=lambda target: ascii(target)[:48])
-def test_the_registry_sees_the_very_bytes_that_access_judged(stage: Stage, target: str) -> None:
+def test_the_registry_gets_the_very_bytes_that_access_decided_on(stage: Stage, target: str) -> None:
     sent = target.encode("latin-1")
     reply = stage.gateway.raw(b"GET " + sent + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     judged = [seen.headers["Berth-Original-URI"] for seen in stage.judged]
@@ -108,7 +108,7 @@ def _to(upstream: str) -> Respond:
     return respond
 
 
-def test_two_credentials_in_one_request_are_refused_before_anybody_judges_one_of_them(stage: Stage) -> None:
+def test_two_credentials_in_one_request_are_refused_before_either_is_verified(stage: Stage) -> None:
     reply = stage.gateway.raw(
         b"GET /v2/a/manifests/v1 HTTP/1.1\r\nHost: localhost\r\n"
         b"Authorization: Bearer one\r\nAuthorization: Bearer two\r\n\r\n"
@@ -125,7 +125,7 @@ def test_a_relative_location_becomes_absolute_with_the_host_of_the_client(stage:
     assert reply.headers["Location"] == "https://registry.example.org:8443/v2/a/blobs/uploads/1?_state=x%2Fy"
 
 
-def test_the_registry_learns_host_and_scheme_that_the_client_used(stage: Stage) -> None:
+def test_the_registry_gets_host_and_scheme_that_the_client_used(stage: Stage) -> None:
     stage.gateway.request("GET", "/v2/a/manifests/v1", {"Host": "registry.example.org", "X-Forwarded-Proto": "http"})
     (seen,) = stage.registry.seen
     assert seen.headers.get_all("Host") == ["registry.example.org"]

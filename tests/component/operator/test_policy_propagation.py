@@ -54,7 +54,7 @@ async def test_a_user_is_said_to_be_disabled_only_when_every_replica_refuses_the
 
 
 @pytest.mark.usefixtures("replicas", "operator")
-async def test_the_sharing_of_a_project_is_said_to_be_in_force_when_every_replica_knows_it(cluster: Cluster) -> None:
+async def test_a_project_reports_its_sharing_once_every_replica_has_it(cluster: Cluster) -> None:
     await cluster.ready_project("enforced")
     cluster.replicas.silent = {ADDRESSES[0]}
     patch = '{"spec":{"sharing":[{"kind":"User","name":"absent","level":"View"}],"trashed":true}}'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from berth.registry.token_source import AccessTokens
+from berth.registry.token_source import RegistryTokenSource
 from berth.services.operator.registry_prober import RegistryProber
 from berth.status.observed import ObservedProbe, ProbeOutcome
 from tests.kit.catalog.registries import PROJECT, SERVICE_TOKEN, Registry, registry_with_client
@@ -20,7 +20,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
 
 
 async def probe(registry: Registry, access_url: str = "") -> ObservedProbe | None:
-    tokens = AccessTokens(registry.session, access_url or registry.tokens.url, lambda: SERVICE_TOKEN)
+    tokens = RegistryTokenSource(registry.session, access_url or registry.tokens.url, lambda: SERVICE_TOKEN)
     return await RegistryProber(registry.session, tokens, lambda _project: registry.server.url)(PROJECT)
 
 

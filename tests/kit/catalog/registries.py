@@ -25,7 +25,7 @@ from berth.desired.inputs import ProjectInputs, TokenAuthorities
 from berth.desired.registry.config import dump_config, registry_config
 from berth.oci import manifest as manifests
 from berth.registry.client import RegistryClient
-from berth.registry.token_source import AccessTokens
+from berth.registry.token_source import RegistryTokenSource
 from tests.kit.catalog.contents import digest, image
 from tests.kit.control_plane import free_ports, tool
 from tests.kit.pki import Authority, Leaf
@@ -214,7 +214,9 @@ async def registry_with_client(directory: Path) -> AsyncIterator[Registry]:
     authority = Authority.create("berth-token-ca")
     with running_registry(directory, authority) as server:
         async with running_tokens(authority) as tokens, aiohttp.ClientSession() as session:
-            client = RegistryClient(session, server.url, AccessTokens(session, tokens.url, lambda: SERVICE_TOKEN))
+            client = RegistryClient(
+                session, server.url, RegistryTokenSource(session, tokens.url, lambda: SERVICE_TOKEN)
+            )
             registry = Registry(server, tokens, client, session)
             await registry.answers()
             yield registry

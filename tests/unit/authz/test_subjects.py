@@ -97,7 +97,7 @@ def test_a_rule_applies_to_these_identities_alone(rule: Rule, meant: tuple[Ident
     assert ask(world(rule), ANONYMOUS).reason is Reason.NOT_AUTHENTICATED
 
 
-def test_local_sharing_knows_every_kind_of_subject_too_and_replaces() -> None:
+def test_local_sharing_takes_every_kind_of_subject_too_and_replaces() -> None:
     local = (shared_with(SubjectKind.TEAM, "authors"),)
     snapshot = world(shared_with(SubjectKind.ROBOT, "nightly"), local=local)
     assert ask(snapshot, WEB).allowed

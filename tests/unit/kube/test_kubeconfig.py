@@ -289,10 +289,26 @@ def test_a_token_file_is_read_again_after_a_minute(tmp_path: Path) -> None:
     assert header() == "Bearer old"
     now = 60.0
     assert header() == "Bearer new"
+
+
+def test_a_token_file_that_cannot_be_read_again_keeps_its_last_token(tmp_path: Path) -> None:
+    now = 0.0
+    path = tmp_path / "token"
     path.write_text("")
-    now = 120.0
+    header = TokenFile(path, lambda: now)
     with pytest.raises(NoClusterError, match="is empty"):
         header()
+    path.write_text("good")
+    assert header() == "Bearer good"
+    path.write_text("")
+    now = 60.0
+    assert header() == "Bearer good"
+    path.unlink()
+    now = 120.0
+    assert header() == "Bearer good"
+    path.write_text("next")
+    now = 180.0
+    assert header() == "Bearer next"
 
 
 def test_a_pod_is_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

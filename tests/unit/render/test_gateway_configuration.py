@@ -61,8 +61,8 @@ def test_every_error_is_one_sentence_in_the_form_that_clients_show(error: object
     assert body["errors"] == [{"code": one.code, "message": one.message}]
     assert re.fullmatch(r"[A-Z$].*: .*[^.]\.", one.message), "say what is wrong, then the next step"
     assert len(one.message) <= 200
-    assert 400 <= one.answered <= 507
-    assert one.answered not in {494, 495, 496, 497}, "a number of nginx's own"
+    assert 400 <= one.response_status <= 507
+    assert one.response_status not in {494, 495, 496, 497}, "a number of nginx's own"
 
 
 def test_ipv6_is_listened_on_and_looked_up_only_where_there_is_ipv6() -> None:

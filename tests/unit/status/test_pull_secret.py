@@ -33,7 +33,7 @@ def test_an_absent_namespace_is_not_served(terminating: bool, reason: str, words
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_a_namespace_without_consent_learns_the_command_and_which_secret_is_left(left: bool) -> None:
+def test_a_namespace_without_consent_gets_the_command_and_the_secret_that_is_left(left: bool) -> None:
     status = consent_missing_status(
         "analysis", SECRET, cluster_role="berth-pull-secrets", account="berth-system:berth-operator", left=left
     )

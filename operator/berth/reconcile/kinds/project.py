@@ -17,7 +17,13 @@ from berth.desired.registry.secret import SECRET_NAME
 from berth.kube.errors import KubeError
 from berth.kube.resources import SECRETS, Manifest, ObjectKey
 from berth.reconcile.context import Context
-from berth.reconcile.kinds.project_children import Applied, Ground, apply_children, apply_namespace, retain_volume
+from berth.reconcile.kinds.project_children import (
+    Applied,
+    NamespaceResult,
+    apply_children,
+    apply_namespace,
+    retain_volume,
+)
 from berth.reconcile.observe.children import observe_project_namespace
 from berth.reconcile.observe.project import observe_project
 from berth.reconcile.outcome import (
@@ -42,16 +48,16 @@ async def reconcile_project(context: Context, project: Project, live: Manifest) 
     """Make the project as its spec says; write its status when it differs."""
     namespace = observe_project_namespace(context.caches, project)
     if project.metadata.being_deleted and (namespace is None or namespace.project != project.project_id):
-        await finalizer.release(context.client, context.caches, live)  # there is no data that it could protect
+        await finalizer.remove(context.client, context.caches, live)  # there is no data that it could protect
         return Done()
-    live = await finalizer.hold(context.client, context.caches, live)
-    ground = await apply_namespace(context, project, namespace)
-    served, error = await _serve_pull_secrets(context, project, ground)
-    applied = await apply_children(context, project, ground)
+    live = await finalizer.add(context.client, context.caches, live)
+    namespace_result = await apply_namespace(context, project, namespace)
+    served, error = await _serve_pull_secrets(context, project, namespace_result)
+    applied = await apply_children(context, project, namespace_result)
     await retain_volume(context, project)
     if error is not None:
         raise error
-    return await _write_status(context, project, live, ground, served, applied)
+    return await _write_status(context, project, live, namespace_result, served, applied)
 
 
 async def forget_project(context: Context, key: ObjectKey) -> None:
@@ -62,12 +68,14 @@ async def forget_project(context: Context, key: ObjectKey) -> None:
     context.caches.unfollow_secrets(names.project_namespace(name))
 
 
-async def _serve_pull_secrets(context: Context, project: Project, ground: Ground) -> tuple[Served, KubeError | None]:
+async def _serve_pull_secrets(
+    context: Context, project: Project, namespace_result: NamespaceResult
+) -> tuple[Served, KubeError | None]:
     """The pull secrets; untouched while the project is being deleted, or its namespace is not ready.
 
     An error is returned, so that trouble in a namespace of other people keeps no child from being written.
     """
-    if project.metadata.being_deleted or not ground.is_ready:
+    if project.metadata.being_deleted or not namespace_result.is_ready:
         return context.pull_secrets.untouched(project), None
     try:
         return await context.pull_secrets.serve(project), None
@@ -86,14 +94,19 @@ def _is_pull_secret(entry: InventoryEntry) -> bool:
 
 
 async def _write_status(
-    context: Context, project: Project, live: Manifest, ground: Ground, served: Served, applied: Applied
+    context: Context,
+    project: Project,
+    live: Manifest,
+    namespace_result: NamespaceResult,
+    served: Served,
+    applied: Applied,
 ) -> Outcome:
     """Observe after the writes, so that the status has what happened meanwhile; write it; decide the next reconcile."""
     observed = await observe_project(
         context,
         project,
-        namespace=ground.namespace,
-        keys_ready=ground.keys is not None,
+        namespace=namespace_result.namespace,
+        keys_ready=namespace_result.keys is not None,
         policy_written=applied.policy_written,
         failure=applied.failure,
         inventory=_with_pull_secrets(applied.inventory, served),

@@ -28,7 +28,7 @@ RIGHTS_TIMEOUT_SECONDS: Final = 3.0  # how long a reconcile waits until its own 
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class NamespaceResult:
     """The namespace of a project and the operator's rights in it, after this reconcile wrote them."""
 
     namespace: ObservedNamespace | None
@@ -51,30 +51,30 @@ class Applied:
     policy_written: bool = False  # the AccessPolicy agrees with the spec
 
 
-async def apply_namespace(context: Context, project: Project, namespace: ObservedNamespace | None) -> Ground:
+async def apply_namespace(context: Context, project: Project, namespace: ObservedNamespace | None) -> NamespaceResult:
     """Write the namespace and the operator's binding in it; nothing if it is not, or no longer, the project's."""
     keys = registry_keys(context.caches, context.settings.namespace)
     taken = namespace is not None and (namespace.terminating or namespace.project != project.project_id)
     if keys is None or taken:
-        return Ground(namespace, keys)
+        return NamespaceResult(namespace, keys)
     manifests = desired_namespace(project.project_id, namespace_inputs(context.settings, context.version))
     applied = await context.applier.apply_all(manifests)
     if all(refusal.reference.kind != NAMESPACES.kind for refusal in applied.refusals):
         namespace = ObservedNamespace(names.project_namespace(project.project_id), project=project.project_id)
     failure = first_failure(applied) or await _await_rights(context, project)
-    return Ground(namespace, keys, manifests, failure)
+    return NamespaceResult(namespace, keys, manifests, failure)
 
 
-async def apply_children(context: Context, project: Project, ground: Ground) -> Applied:
-    """Write what differs, prune what is not desired. Nothing is written before the ground is ready."""
+async def apply_children(context: Context, project: Project, namespace_result: NamespaceResult) -> Applied:
+    """Write what differs, prune what is not desired. Nothing is written before the namespace is ready."""
     before = project.status.inventory
-    if ground.keys is None or not ground.manifests:
+    if namespace_result.keys is None or not namespace_result.manifests:
         return Applied(before)
-    if ground.failure is not None:
-        return Applied(_inventory(map(Reference.of, ground.manifests), before), ground.failure)
-    inputs = project_inputs(project, ground.keys, context.caches, context.settings, context.version)
+    if namespace_result.failure is not None:
+        return Applied(_inventory(map(Reference.of, namespace_result.manifests), before), namespace_result.failure)
+    inputs = project_inputs(project, namespace_result.keys, context.caches, context.settings, context.version)
     desired = desired_project(project, inputs)
-    applied = await context.applier.apply_all(desired[len(ground.manifests) :])
+    applied = await context.applier.apply_all(desired[len(namespace_result.manifests) :])
     pruned = await context.applier.prune(_candidates(context, project), desired)
     kept = [*map(Reference.of, desired), *(refusal.reference for refusal in pruned.refusals)]
     policy_written = all(refusal.reference.kind != ACCESS_POLICIES.kind for refusal in applied.refusals)

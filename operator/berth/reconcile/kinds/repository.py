@@ -33,10 +33,10 @@ async def reconcile_repository(context: Context, repository: DockerRepository, l
     space = children.observe_namespace(context.caches, namespace)
     claimed_by = _claimed_by(context, repository, namespace)
     if repository.metadata.being_deleted and not _has_data(space, claimed_by):
-        await finalizer.release(context.client, context.caches, live)
+        await finalizer.remove(context.client, context.caches, live)
         return Done()
     if _has_data(space, claimed_by):
-        live = await finalizer.hold(context.client, context.caches, live)
+        live = await finalizer.add(context.client, context.caches, live)
     failure = await _apply(context, repository, space, claimed_by)
     return await _write_status(context, repository, live, space, claimed_by, failure)
 

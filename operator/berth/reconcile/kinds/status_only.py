@@ -1,7 +1,7 @@
 """Kinds for which Berth creates nothing: a reconcile computes their status and writes it when it differs.
 
-A row for each kind: users, teams, tokens, certifications. `observe` reads the caches, `compute` makes the status of
-it, `next_change` is the time at which the status changes without an event.
+A row for each kind: users, teams, tokens, certifications. `observe` reads the caches, `compute` computes the status
+from it, `next_change` is the time at which the status changes without an event.
 """
 
 from __future__ import annotations

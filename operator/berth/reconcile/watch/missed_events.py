@@ -14,7 +14,7 @@ GRACE_SECONDS: Final = 1.0  # until then the caches have the change, or the resp
 
 
 @dataclass(frozen=True, slots=True)
-class WatchEvent:
+class ObjectEvent:
     """An object of one of Berth's own kinds changed, or is gone, at a resource version."""
 
     resource: Resource
@@ -47,16 +47,16 @@ class MissedEvents:
         self,
         live: Callable[[Resource, ObjectKey], Manifest | None],
         add: Callable[[Key], None],
-        later: Callable[[float, Callable[[WatchEvent], None], WatchEvent], Any],
+        later: Callable[[float, Callable[[ObjectEvent], None], ObjectEvent], Any],
     ) -> None:
         self._live = live
         self._add = add
         self._later = later
 
-    def add(self, event: WatchEvent) -> None:
+    def add(self, event: ObjectEvent) -> None:
         """Take one event. The event of an own write may come before its response, so it is compared later."""
         self._later(GRACE_SECONDS, self._compare, event)
 
-    def _compare(self, event: WatchEvent) -> None:
+    def _compare(self, event: ObjectEvent) -> None:
         if event.is_new_to(self._live(event.resource, event.object)):
             self._add(event.key)

@@ -8,8 +8,8 @@ from berth.kube.resources import Manifest
 from berth.reconcile.watch.caches import Caches
 
 
-async def hold(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:
-    """Add the finalizer when it is missing and can still be added; returns the present object.
+async def add(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:
+    """Add the finalizer when it is missing and can still be added; return the present object.
 
     Raises ConflictError when the object changed since it was cached.
     """
@@ -19,7 +19,7 @@ async def hold(client: KubeClient, caches: Caches, live: Manifest) -> Manifest:
     return await _set(client, caches, live, [*finalizers, names.FINALIZER])
 
 
-async def release(client: KubeClient, caches: Caches, live: Manifest) -> None:
+async def remove(client: KubeClient, caches: Caches, live: Manifest) -> None:
     """Remove the finalizer, if it is there, so that the API server removes a deleted object."""
     finalizers = live["metadata"].get("finalizers") or []
     if names.FINALIZER in finalizers:

@@ -29,7 +29,7 @@ from berth.identity.service_account import ServiceAccountVerifier, cluster_keys
 from berth.identity.token_file import TokenFile
 from berth.kube.client import KubeClient
 from berth.registry.client import RegistryClient
-from berth.registry.token_source import AccessTokens
+from berth.registry.token_source import RegistryTokenSource
 from berth.runtime.health import serve_health
 from berth.runtime.logs import configure_logs
 from berth.runtime.server import http_server, serve_until
@@ -76,7 +76,7 @@ class _Process:
         self._settings = settings
         self._database = database
         self._session = session
-        self._tokens = AccessTokens(session, settings.access_url, TokenFile(settings.access_token_file).read)
+        self._tokens = RegistryTokenSource(session, settings.access_url, TokenFile(settings.access_token_file).read)
         self._metrics = CatalogMetrics()
         self._migrated = asyncio.Event()
         self._verifier = ServiceAccountVerifier(issuer=settings.kube_issuer, fetch_keys=cluster_keys(kube.raw_get))

@@ -28,7 +28,7 @@ from berth.reconcile.workqueue import Key, KeyedQueue, Work
 from berth.reconcile.write.policy_propagation import PolicyPropagation, RevisionSource
 from berth.reconcile.write.status import StatusWriter
 from berth.reconcile.write_probes import Prober, Probes
-from berth.registry.token_source import AccessTokens
+from berth.registry.token_source import RegistryTokenSource
 from berth.runtime.health import Probe, serve_health
 from berth.runtime.supervisor import Supervisor, run_process, stop_on_signals
 from berth.services.operator.access_replicas import AccessReplicas
@@ -53,7 +53,7 @@ async def _serve(settings: OperatorSettings) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with KubeClient.connect(user_agent="berth-operator") as client, aiohttp.ClientSession() as session:
-        tokens = AccessTokens(session, settings.access_url, lambda: _read(settings.access_token_file))
+        tokens = RegistryTokenSource(session, settings.access_url, lambda: _read(settings.access_token_file))
         prober = RegistryProber(session, tokens, lambda project: f"http://{_registry(project, settings)}")
         replicas = AccessReplicas(session, lambda: _read(settings.access_token_file))
         await operate(settings, client, prober, replicas, stop)

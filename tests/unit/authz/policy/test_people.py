@@ -136,7 +136,7 @@ def token(name: str = "laptop", sha256: str = "a" * 64, meta: Object | None = No
     }
 
 
-def test_each_member_knows_its_teams_and_a_change_touches_its_members_alone() -> None:
+def test_each_member_has_its_teams_and_a_change_touches_its_members_alone() -> None:
     cluster, ann, bob = Cluster(), Subject(SubjectKind.USER, "ann"), Subject(SubjectKind.GROUP, "idp:bob")
     cluster.put(team("one", ("User", "ann"), ("Group", "idp:bob")))
     cluster.put(team("two", ("User", "ann")))

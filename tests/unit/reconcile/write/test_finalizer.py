@@ -37,7 +37,7 @@ async def test_it_is_added_beside_others_and_never_to_an_object_that_is_being_de
 ) -> None:
     operator = Operator()
     live = put(operator, finalizers, **metadata)
-    held = await finalizer.hold(operator.context.client, operator.caches, live)
+    held = await finalizer.add(operator.context.client, operator.caches, live)
     if after is None:
         assert (held, operator.api.writes) == (live, [])
     else:
@@ -50,7 +50,7 @@ async def test_it_is_added_beside_others_and_never_to_an_object_that_is_being_de
 async def test_it_is_removed_alone(finalizers: list[str] | None, after: list[str] | None) -> None:
     operator = Operator()
     live = put(operator, finalizers, **DELETED)
-    await finalizer.release(operator.context.client, operator.caches, live)
+    await finalizer.remove(operator.context.client, operator.caches, live)
     if after is None:
         assert operator.api.writes == []
     else:
@@ -62,4 +62,4 @@ async def test_an_object_that_changed_since_it_was_read_is_a_conflict() -> None:
     live = put(operator, None)
     operator.change(PROJECTS, "alpha", spec={"description": "new"})
     with pytest.raises(ConflictError):
-        await finalizer.hold(operator.context.client, operator.caches, live)
+        await finalizer.add(operator.context.client, operator.caches, live)

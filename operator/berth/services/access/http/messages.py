@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PENDING_RESPONSE: Final = "berth.pending_response"
 """Key of an ASGI scope: the awaitable that `handle` has returned for this request already."""

@@ -104,7 +104,7 @@ async def test_without_a_login_and_with_nothing_public_the_list_is_refused_with_
     assert world.audit[-1]["reason"] == Reason.NOT_AUTHENTICATED.value
 
 
-async def test_referrers_are_an_index_of_what_the_catalog_knows(world: World) -> None:
+async def test_referrers_are_an_index_from_the_catalog(world: World) -> None:
     signature = {"digest": "sha256:" + "1" * 64, "artifactType": "a/signature", "size": 1, "mediaType": "m/m"}
     sbom = {"digest": "sha256:" + "2" * 64, "artifactType": "a/sbom+json", "size": 2, "mediaType": "m/m"}
     subject = ("genomics", "aligner", DIGEST)
