@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
 
-import argon2
 import pytest
 
 from berth.api.reasons import Reason
 from berth.identity.gateway_caller import client_address
 from berth.identity.login_limits import LoginLimits, TooManyAttemptsError
 from berth.identity.passwords import PasswordVerifier
+from tests.kit.access.hasher import GatedHasher
 from tests.kit.access.world import HASHER, World, claims, sentence_of
 
 HERE, ELSEWHERE = "198.51.100.7", "203.0.113.9"
@@ -199,25 +197,10 @@ async def test_a_source_that_a_client_claims_without_the_gateway_is_not_believed
     assert answer.status == 429
 
 
-class Counting(argon2.PasswordHasher):
-    """A hasher that counts, and waits for a gate to open."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.verifications = 0
-        self.open = threading.Event()
-        self.open.set()
-
-    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
-        self.verifications += 1
-        assert self.open.wait(30)
-        return super().verify(hash, password)
-
-
 @pytest.fixture
-def counted(tmp_path: Path) -> Iterator[tuple[World, Counting]]:
+def counted(tmp_path: Path) -> Iterator[tuple[World, GatedHasher]]:
     """An installation whose verifications are counted."""
-    hasher = Counting()
+    hasher = GatedHasher()
     passwords = PasswordVerifier(monotonic=lambda: 0.0, hasher=hasher)
     yield World(tmp_path, passwords=passwords), hasher
     hasher.open.set()
@@ -225,7 +208,7 @@ def counted(tmp_path: Path) -> Iterator[tuple[World, Counting]]:
 
 
 async def test_an_unknown_name_a_wrong_password_and_a_user_without_one_cost_one_verification_each(
-    counted: tuple[World, Counting],
+    counted: tuple[World, GatedHasher],
 ) -> None:
     world, hasher = counted
     world.change_user("dora", password_hash=None)
@@ -234,7 +217,7 @@ async def test_an_unknown_name_a_wrong_password_and_a_user_without_one_cost_one_
         assert hasher.verifications == number, user
 
 
-async def test_a_limited_login_takes_no_verification(counted: tuple[World, Counting]) -> None:
+async def test_a_limited_login_takes_no_verification(counted: tuple[World, GatedHasher]) -> None:
     world, hasher = counted
     for number in range(30):
         await world.ask_token("ann", password=f"guess {number}", source=HERE)
@@ -242,7 +225,7 @@ async def test_a_limited_login_takes_no_verification(counted: tuple[World, Count
 
 
 async def test_a_victim_elsewhere_logs_in_while_one_source_guesses_as_fast_as_it_can(
-    counted: tuple[World, Counting],
+    counted: tuple[World, GatedHasher],
 ) -> None:
     world, hasher = counted
     hasher.open.clear()

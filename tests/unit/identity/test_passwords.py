@@ -13,6 +13,7 @@ import bcrypt
 import pytest
 
 from berth.identity.passwords import PasswordVerifier, TooBusyError
+from tests.kit.access.hasher import GatedHasher
 from tests.kit.access.world import HASHER
 
 BCRYPT = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -27,33 +28,18 @@ class Clock:
         return self.now
 
 
-class Gate(argon2.PasswordHasher):
-    """A hasher that counts, and waits for a gate to open."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
-        self.verifications = 0
-        self.open = threading.Event()
-        self.open.set()
-
-    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
-        self.verifications += 1
-        assert self.open.wait(30)
-        return super().verify(hash, password)
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate()
+def gate() -> GatedHasher:
+    return GatedHasher()
 
 
 @pytest.fixture
-def passwords(clock: Clock, gate: Gate) -> Iterator[PasswordVerifier]:
+def passwords(clock: Clock, gate: GatedHasher) -> Iterator[PasswordVerifier]:
     made = PasswordVerifier(monotonic=clock, threads=1, waiting=1, hasher=gate)
     yield made
     gate.open.set()
@@ -77,18 +63,18 @@ async def test_strange_passwords_do_no_harm(passwords: PasswordVerifier, passwor
         assert not (await passwords.verify("ann", password, present)).matches
 
 
-async def test_the_password_of_the_dummy_hash_never_matches(gate: Gate) -> None:
+async def test_the_password_of_the_dummy_hash_never_matches(gate: GatedHasher) -> None:
     passwords = PasswordVerifier(monotonic=lambda: 0.0, hasher=gate, random_bytes=lambda length: b"\0" * length)
     assert not (await passwords.verify("absent", (b"\0" * 32).hex(), None)).matches
     passwords.close()
 
 
-async def test_an_unknown_name_costs_a_verification_too(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_an_unknown_name_costs_a_verification_too(passwords: PasswordVerifier, gate: GatedHasher) -> None:
     await passwords.verify("absent", "right", None)
     assert gate.verifications == 1
 
 
-async def test_a_match_is_cached_for_a_minute(passwords: PasswordVerifier, gate: Gate, clock: Clock) -> None:
+async def test_a_match_is_cached_for_a_minute(passwords: PasswordVerifier, gate: GatedHasher, clock: Clock) -> None:
     for _ in range(3):
         assert (await passwords.verify("ann", "right", ARGON)).matches
     assert gate.verifications == 1
@@ -98,7 +84,7 @@ async def test_a_match_is_cached_for_a_minute(passwords: PasswordVerifier, gate:
 
 
 async def test_a_cached_match_is_only_used_for_the_same_name_password_and_hash(
-    passwords: PasswordVerifier, gate: Gate
+    passwords: PasswordVerifier, gate: GatedHasher
 ) -> None:
     assert (await passwords.verify("ann", "right", ARGON)).matches
     assert not (await passwords.verify("ann", "wrong", ARGON)).matches
@@ -108,7 +94,7 @@ async def test_a_cached_match_is_only_used_for_the_same_name_password_and_hash(
     assert gate.verifications == 5
 
 
-async def test_equal_concurrent_requests_share_one_verification(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_equal_concurrent_requests_share_one_verification(passwords: PasswordVerifier, gate: GatedHasher) -> None:
     gate.open.clear()
     requests = [asyncio.create_task(passwords.verify("ann", "right", ARGON)) for _ in range(20)]
     await asyncio.sleep(0)
@@ -117,7 +103,7 @@ async def test_equal_concurrent_requests_share_one_verification(passwords: Passw
     assert gate.verifications == 1
 
 
-async def test_a_full_queue_raises_too_busy(passwords: PasswordVerifier, gate: Gate) -> None:
+async def test_a_full_queue_raises_too_busy(passwords: PasswordVerifier, gate: GatedHasher) -> None:
     gate.open.clear()
     requests = [asyncio.create_task(passwords.verify("ann", f"wrong {number}", ARGON)) for number in range(2)]
     await asyncio.sleep(0)
@@ -129,7 +115,7 @@ async def test_a_full_queue_raises_too_busy(passwords: PasswordVerifier, gate: G
 
 
 async def test_a_disconnected_client_does_not_cancel_a_shared_verification(
-    passwords: PasswordVerifier, gate: Gate
+    passwords: PasswordVerifier, gate: GatedHasher
 ) -> None:
     gate.open.clear()
     first = asyncio.create_task(passwords.verify("ann", "right", ARGON))
@@ -141,7 +127,7 @@ async def test_a_disconnected_client_does_not_cancel_a_shared_verification(
 
 
 async def test_a_verification_starts_after_the_wait_for_a_thread(
-    passwords: PasswordVerifier, gate: Gate, clock: Clock
+    passwords: PasswordVerifier, gate: GatedHasher, clock: Clock
 ) -> None:
     gate.open.clear()
     first = asyncio.create_task(passwords.verify("ann", "wrong", ARGON))

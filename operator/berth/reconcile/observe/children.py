@@ -29,6 +29,7 @@ from berth.kube.resources import (
     STORAGE_CLASSES,
     Manifest,
 )
+from berth.reconcile.watch.access_readiness import is_ready
 from berth.reconcile.watch.caches import Caches
 from berth.status.observed import (
     ApplyFailure,
@@ -132,7 +133,7 @@ def observe_pod(live: Manifest, event: str = "") -> ObservedPod:
     return ObservedPod(
         name=live["metadata"]["name"],
         phase=status.get("phase", "Pending"),
-        ready=conditions.get("Ready", {}).get("status") == "True",
+        ready=is_ready(live),
         unschedulable=scheduled.get("message", "") if scheduled.get("status") == "False" else "",
         event=event,
         containers=tuple(_observe_container(found) for found in status.get("containerStatuses") or ()),

@@ -40,9 +40,10 @@ class AccessReadiness:
 
 def serves(pods: Iterable[Manifest]) -> bool:
     """Whether one of these pods is ready and stays."""
-    return any(
-        found["type"] == "Ready" and found["status"] == "True"
-        for pod in pods
-        if "deletionTimestamp" not in pod["metadata"]
-        for found in (pod.get("status") or {}).get("conditions") or ()
-    )
+    return any(is_ready(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"])
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Whether the pod has the condition Ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(found["type"] == "Ready" and found["status"] == "True" for found in conditions)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from berth.kube.resources import Manifest
+from berth.reconcile.watch.access_readiness import is_ready
 from berth.reconcile.watch.caches import Caches
 
 RevisionSource: TypeAlias = Callable[[str, int, Mapping[str, int]], Awaitable[Mapping[str, int] | None]]
@@ -96,11 +97,8 @@ class PolicyPropagation:
             if status.get("phase") != "Running" or not status.get("podIP") or not port:
                 continue
             restarts = sum(int(found.get("restartCount", 0)) for found in status.get("containerStatuses") or ())
-            ready = any(
-                found["type"] == "Ready" and found["status"] == "True" for found in status.get("conditions") or ()
-            )
             metadata = pod["metadata"]
-            yield _Replica((metadata["uid"], restarts), metadata["name"], status["podIP"], port, ready)
+            yield _Replica((metadata["uid"], restarts), metadata["name"], status["podIP"], port, is_ready(pod))
 
 
 def _covers(known: Mapping[str, int], wanted: Mapping[str, int]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from importlib.metadata import version as distribution_version
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -14,6 +13,7 @@ import structlog
 from berth.api.names import registry_host
 from berth.desired.installation.manifests import PUBLIC_CA
 from berth.handlers.kopf_thread import watch_with_kopf
+from berth.identity.token_file import TokenFile
 from berth.kube.apply import Applier
 from berth.kube.client import KubeClient
 from berth.reconcile.context import Context
@@ -53,9 +53,10 @@ async def _serve(settings: OperatorSettings) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     async with KubeClient.connect(user_agent="berth-operator") as client, aiohttp.ClientSession() as session:
-        tokens = RegistryTokenSource(session, settings.access_url, lambda: _read(settings.access_token_file))
+        access_token = TokenFile(settings.access_token_file)
+        tokens = RegistryTokenSource(session, settings.access_url, access_token.read)
         prober = RegistryProber(session, tokens, lambda project: f"http://{_registry(project, settings)}")
-        replicas = AccessReplicas(session, lambda: _read(settings.access_token_file))
+        replicas = AccessReplicas(session, access_token.read)
         await operate(settings, client, prober, replicas, stop)
 
 
@@ -144,11 +145,6 @@ async def _first_reconcile(work: Work, key: Key) -> float:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _read(path: Path) -> str:
-    """The present token. It is read each time, because the kubelet replaces the file."""
-    return path.read_text(encoding="ascii").strip()
 
 
 def _registry(project: str, settings: OperatorSettings) -> str:

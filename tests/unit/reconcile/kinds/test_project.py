@@ -15,7 +15,6 @@ from berth.kube.resources import (
     DOCKER_REPOSITORIES,
     NAMESPACES,
     PERSISTENT_VOLUME_CLAIMS,
-    PODS,
     PROJECTS,
     SECRETS,
     SERVICES,
@@ -25,23 +24,8 @@ from berth.reconcile.dispatch import CONFLICT_RETRY_SECONDS
 from berth.reconcile.kinds.project import PROGRESS_RESYNC_SECONDS
 from berth.reconcile.outcome import STALLED_RESYNC_SECONDS
 from berth.status.observed import ObservedProbe, ProbeOutcome
+from tests.kit.operator.alpha import PODS_KEY, SPACE, deleted, inventory
 from tests.kit.operator.memory import Operator, Write, manifest, namespace_of, project
-
-SPACE = "berth-alpha"
-PODS_KEY = (PODS, (SPACE, "registry-0"))
-MADE = {names.ANNOTATION_DESIRED_HASH: "0"}
-OURS = {names.LABEL_PROJECT: "alpha", names.LABEL_MANAGED_BY: names.FIELD_MANAGER_OPERATOR}
-LABEL = {names.LABEL_PROJECT: "alpha"}
-
-
-def deleted(operator: Operator, **metadata: Any) -> None:
-    """The Project is being deleted."""
-    operator.change(PROJECTS, "alpha", metadata={"deletionTimestamp": "2026-11-24T12:00:00Z", **metadata})
-
-
-def inventory(operator: Operator) -> set[tuple[str, str]]:
-    """Kind and name of each entry of the inventory."""
-    return {(entry["kind"], entry["name"]) for entry in operator.status(PROJECTS, "alpha").get("inventory", ())}
 
 
 async def test_a_new_project_gets_its_finalizer_then_its_children_in_order_then_one_status() -> None:

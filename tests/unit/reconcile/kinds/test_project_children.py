@@ -11,7 +11,6 @@ from berth.kube.errors import ForbiddenError, UnavailableError
 from berth.kube.resources import (
     PERSISTENT_VOLUME_CLAIMS,
     PERSISTENT_VOLUMES,
-    PODS,
     PROJECTS,
     ROLE_BINDINGS,
     ROLES,
@@ -21,23 +20,8 @@ from berth.kube.resources import (
 from berth.reconcile.dispatch import RequeueError
 from berth.reconcile.kinds import project_children
 from berth.reconcile.outcome import STALLED_RESYNC_SECONDS
+from tests.kit.operator.alpha import LABEL, MADE, OURS, SPACE, inventory
 from tests.kit.operator.memory import Operator, Write, invalid, manifest, project
-
-SPACE = "berth-alpha"
-PODS_KEY = (PODS, (SPACE, "registry-0"))
-MADE = {names.ANNOTATION_DESIRED_HASH: "0"}
-OURS = {names.LABEL_PROJECT: "alpha", names.LABEL_MANAGED_BY: names.FIELD_MANAGER_OPERATOR}
-LABEL = {names.LABEL_PROJECT: "alpha"}
-
-
-def deleted(operator: Operator, **metadata: Any) -> None:
-    """The Project is being deleted."""
-    operator.change(PROJECTS, "alpha", metadata={"deletionTimestamp": "2026-11-24T12:00:00Z", **metadata})
-
-
-def inventory(operator: Operator) -> set[tuple[str, str]]:
-    """Kind and name of each entry of the inventory."""
-    return {(entry["kind"], entry["name"]) for entry in operator.status(PROJECTS, "alpha").get("inventory", ())}
 
 
 class TestPrune:
